@@ -1,0 +1,68 @@
+// Between NumPy and the kernels' pointers. The gate (src/fastrnn/_check.py) has looked at
+// every array before it comes here: dtype, shape and C order are as the kernels need.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <initializer_list>
+#include <vector>
+
+#include "fastrnn/kernels.h"
+
+namespace fastrnn {
+
+namespace py = pybind11;
+
+template <class T>
+const Kernels<T>& kernels();
+template <>
+inline const Kernels<float>& kernels<float>() {
+  return *isa().f32;
+}
+template <>
+inline const Kernels<double>& kernels<double>() {
+  return *isa().f64;
+}
+
+// The data of an array, null for None.
+template <class T>
+const T* data(py::handle array) {
+  if (array.is_none()) return nullptr;
+  return reinterpret_cast<const T*>(py::detail::array_proxy(array.ptr())->data);
+}
+
+// The same, of an array that is written in place.
+template <class T>
+T* mutable_data(py::handle array) {
+  return const_cast<T*>(data<T>(array));
+}
+
+template <class T>
+py::array_t<T> empty(std::initializer_list<Size> shape) {
+  return py::array_t<T>(std::vector<py::ssize_t>(shape));
+}
+
+// An output that may be absent: None and null.
+template <class T>
+struct Output {
+  py::object array = py::none();
+  T* data = nullptr;
+
+  Output() = default;
+  Output(bool wanted, std::initializer_list<Size> shape) {
+    if (!wanted) return;
+    auto fresh = empty<T>(shape);
+    data = fresh.mutable_data();
+    array = std::move(fresh);
+  }
+};
+
+// Calls function(float{}) or function(double{}) by the dtype of an array.
+template <class Function>
+auto by_dtype(py::handle array, Function&& function) {
+  const py::dtype dtype = py::reinterpret_borrow<py::array>(array).dtype();
+  return dtype.itemsize() == sizeof(float) ? function(float{}) : function(double{});
+}
+
+}  // namespace fastrnn

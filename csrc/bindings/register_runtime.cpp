@@ -1,0 +1,64 @@
+#include <pybind11/stl.h>
+
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "arrays.h"
+#include "register.h"
+
+namespace fastrnn {
+
+namespace {
+
+std::vector<std::string> isa_names() {
+  const Isa* isas;
+  const int count = available_isas(&isas);
+  std::vector<std::string> names;
+  for (int i = 0; i < count; ++i) names.emplace_back(isas[i].name);
+  return names;
+}
+
+py::dict build_info() {
+  py::dict info;
+  info["version"] = FASTRNN_VERSION;
+#if defined(__clang__)
+  info["compiler"] = "Clang " __clang_version__;
+#else
+  info["compiler"] = "GCC " __VERSION__;
+#endif
+#if defined(NDEBUG)
+  info["build_type"] = "release";
+#else
+  info["build_type"] = "debug";
+#endif
+  info["openmp"] = has_openmp();
+  info["threads"] = has_openmp() ? "OpenMP" : "none: built without OpenMP";
+  return info;
+}
+
+py::array apply_math(const std::string& name, const py::array& x) {
+  return by_dtype(x, [&](auto type) -> py::array {
+    using T = decltype(type);
+    auto y = empty<T>({x.size()});
+    if (!kernels<T>().apply_math(name.c_str(), data<T>(x), y.mutable_data(), x.size())) {
+      throw std::invalid_argument("name: expected exp, sigmoid, tanh or expm1, got " +
+                                  name);
+    }
+    return std::move(y);
+  });
+}
+
+}  // namespace
+
+void register_runtime(py::module_& m) {
+  m.def("isa", [] { return std::string(isa().name); });
+  m.def("available_isas", isa_names);
+  m.def("select_isa", [](const std::string& name) { select_isa(name.c_str()); });
+  m.def("get_num_threads", get_num_threads);
+  m.def("set_num_threads", set_num_threads);
+  m.def("build_info", build_info);
+  m.def("apply_math", apply_math);
+}
+
+}  // namespace fastrnn

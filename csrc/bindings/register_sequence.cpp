@@ -1,0 +1,161 @@
+// <cell>_forward and <cell>_backward.
+#include <cstring>
+
+#include "arrays.h"
+#include "fastrnn/schedule.h"
+#include "register.h"
+
+namespace fastrnn {
+
+namespace {
+
+enum class Cell { kRnn, kGru, kLstm };
+
+// The fields of fastrnn._types.Sequence, by position.
+enum Field {
+  kCell, kT, kN, kI, kH, kG, kV, kDtype, kX, kTokens, kWIh, kWHh, kBIh, kBHh, kH0, kC0,
+  kNonlinearity, kLengths, kPadding, kResets, kReverse, kEmbedding, kTraining
+};
+
+// A checked call: sizes, schedule and pointers.
+struct Call {
+  explicit Call(const py::tuple& s)
+      : fields(s),
+        T(s[kT].cast<Size>()),
+        N(s[kN].cast<Size>()),
+        I(s[kI].cast<Size>()),
+        H(s[kH].cast<Size>()),
+        GH(s[kG].cast<Size>() * H),
+        V(s[kV].cast<Size>()),
+        ragged(!s[kLengths].is_none()),
+        schedule(T, N, data<std::int64_t>(s[kLengths]),
+                 s[kPadding].cast<std::string_view>() == "left" ? Padding::kLeft
+                                                               : Padding::kRight,
+                 data<std::uint8_t>(s[kResets]), s[kReverse].cast<bool>()) {
+    const auto name = s[kNonlinearity].cast<std::string_view>();
+    activation = name == "relu"  ? Activation::kRelu
+                 : name == "elu" ? Activation::kElu
+                                 : Activation::kTanh;
+  }
+
+  // What forward and backward have in common.
+  template <class T, class Args>
+  void fill(Args& args) const {
+    args.schedule = schedule.view();
+    args.input = {I, V, data<T>(fields[kX]), data<std::int64_t>(fields[kTokens]),
+                  data<T>(fields[kEmbedding])};
+    args.weights = {H, data<T>(fields[kWIh]), data<T>(fields[kWHh]),
+                    data<T>(fields[kBIh]), data<T>(fields[kBHh])};
+    args.activation = activation;
+    args.h0 = data<T>(fields[kH0]);
+    args.c0 = data<T>(fields[kC0]);
+    args.threads = get_num_threads();
+  }
+
+  const py::tuple& fields;
+  Size T, N, I, H, GH, V;
+  bool ragged;
+  Schedule schedule;
+  Activation activation;
+};
+
+template <class T>
+void clear(const Output<T>& output, Size count) {
+  if (output.data) std::memset(output.data, 0, std::size_t(count) * sizeof(T));
+}
+
+template <Cell kCell>
+py::tuple forward(const py::tuple& sequence) {
+  const Call call(sequence);
+  const Size steps = call.T * call.N;
+  const bool training = sequence[kTraining].cast<bool>();
+  return by_dtype(sequence[kWIh], [&](auto type) {
+    using T = decltype(type);
+    const Output<T> y(true, {call.T, call.N, call.H});
+    const Output<T> h_n(true, {call.N, call.H});
+    const Output<T> c_n(kCell == Cell::kLstm, {call.N, call.H});
+    const Output<T> gates(training && kCell != Cell::kRnn, {call.T, call.N, call.GH});
+    const Output<T> c(training && kCell != Cell::kRnn, {call.T, call.N, call.H});
+    ForwardArgs<T> args{};
+    call.fill<T>(args);
+    args.y = y.data;
+    args.h_n = h_n.data;
+    args.c_n = c_n.data;
+    args.gates = gates.data;
+    args.c = c.data;
+    {
+      const py::gil_scoped_release unlocked;
+      if (call.ragged) {
+        clear(y, steps * call.H);
+        clear(gates, steps * call.GH);
+        clear(c, steps * call.H);
+      }
+      Scratch scratch;
+      const Kernels<T>& k = kernels<T>();
+      (kCell == Cell::kRnn   ? k.rnn_forward
+       : kCell == Cell::kGru ? k.gru_forward
+                             : k.lstm_forward)(args, scratch);
+    }
+    return py::make_tuple(y.array, h_n.array, c_n.array, gates.array, c.array);
+  });
+}
+
+template <Cell kCell>
+py::tuple backward(const py::tuple& sequence, const py::object& y,
+                   const py::object& gates, const py::object& c, const py::object& dy,
+                   const py::object& dh_n, const py::object& dc_n, bool return_dh) {
+  const Call call(sequence);
+  return by_dtype(sequence[kWIh], [&](auto type) {
+    using T = decltype(type);
+    const bool embedded = !sequence[kEmbedding].is_none();
+    const Output<T> dx(!sequence[kX].is_none(), {call.T, call.N, call.I});
+    const Output<T> dembedding(embedded, {call.V, call.I});
+    const Output<T> dw_ih(true, {call.GH, call.I});
+    const Output<T> dw_hh(true, {call.GH, call.H});
+    const Output<T> db_ih(!sequence[kBIh].is_none(), {call.GH});
+    const Output<T> db_hh(!sequence[kBHh].is_none(), {call.GH});
+    const Output<T> dh0(true, {call.N, call.H});
+    const Output<T> dc0(kCell == Cell::kLstm, {call.N, call.H});
+    const Output<T> dh(return_dh, {call.T, call.N, call.H});
+    BackwardArgs<T> args{};
+    call.fill<T>(args);
+    args.y = data<T>(y);
+    args.gates = data<T>(gates);
+    args.c = data<T>(c);
+    args.dy = data<T>(dy);
+    args.dh_n = data<T>(dh_n);
+    args.dc_n = data<T>(dc_n);
+    args.dx = dx.data;
+    args.dembedding = dembedding.data;
+    args.dw_ih = dw_ih.data;
+    args.dw_hh = dw_hh.data;
+    args.db_ih = db_ih.data;
+    args.db_hh = db_hh.data;
+    args.dh0 = dh0.data;
+    args.dc0 = dc0.data;
+    args.dh = dh.data;
+    {
+      const py::gil_scoped_release unlocked;
+      Scratch scratch;
+      const Kernels<T>& k = kernels<T>();
+      (kCell == Cell::kRnn   ? k.rnn_backward
+       : kCell == Cell::kGru ? k.gru_backward
+                             : k.lstm_backward)(args, scratch);
+    }
+    return py::make_tuple(dx.array, dw_ih.array, dw_hh.array, db_ih.array, db_hh.array,
+                          dh0.array, dc0.array, dembedding.array, dh.array);
+  });
+}
+
+}  // namespace
+
+void register_sequence(py::module_& m) {
+  m.def("rnn_forward", forward<Cell::kRnn>);
+  m.def("gru_forward", forward<Cell::kGru>);
+  m.def("lstm_forward", forward<Cell::kLstm>);
+  m.def("rnn_backward", backward<Cell::kRnn>);
+  m.def("gru_backward", backward<Cell::kGru>);
+  m.def("lstm_backward", backward<Cell::kLstm>);
+}
+
+}  // namespace fastrnn

@@ -1,0 +1,165 @@
+// The kernels' entry points: plain structs of pointers, one table of functions per
+// instruction set and dtype. [T, N, …] arrays are C order; null means absent.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "fastrnn/runtime.h"
+#include "fastrnn/schedule_view.h"
+
+namespace fastrnn {
+
+using Size = std::ptrdiff_t;
+
+enum class Activation { kTanh, kRelu, kElu };
+
+// The input of a layer: floating rows, tokens (one-hot), or tokens with an embedding.
+template <class T>
+struct Input {
+  Size I;                      // width; with one-hot tokens I = V
+  Size V;                      // vocabulary size, with tokens
+  const T* x;                  // [T, N, I]
+  const std::int64_t* tokens;  // [T, N]; read at valid steps only
+  const T* embedding;          // [V, I]
+};
+
+template <class T>
+struct Weights {
+  Size H;
+  const T* w_ih;  // [G·H, I]
+  const T* w_hh;  // [G·H, H]
+  const T* b_ih;  // [G·H] or null
+  const T* b_hh;  // [G·H] or null
+};
+
+template <class T>
+struct ForwardArgs {
+  ScheduleView schedule;
+  Input<T> input;
+  Weights<T> weights;
+  Activation activation;  // RNN
+  const T* h0;            // [N, H] or null
+  const T* c0;            // [N, H] or null (LSTM)
+  T* y;                   // = [T, N, H], 0 on padding
+  T* h_n;                 // = [N, H]
+  T* c_n;                 // = [N, H] (LSTM)
+  T* gates;               // = [T, N, G·H] or null: no tape (RNN: null, y serves)
+  T* c;                   // = [T, N, H] or null: no tape (LSTM: c; GRU: W_hn·h + b_hn)
+  int threads;
+};
+
+template <class T>
+struct BackwardArgs {
+  ScheduleView schedule;
+  Input<T> input;
+  Weights<T> weights;
+  Activation activation;  // RNN
+  const T* h0;            // as in forward
+  const T* c0;
+  const T* y;      // what forward kept
+  const T* gates;
+  const T* c;
+  const T* dy;     // [T, N, H] or null; not read on padding
+  const T* dh_n;   // [N, H] or null
+  const T* dc_n;   // [N, H] or null (LSTM)
+  T* dx;           // = [T, N, I] or null (tokens)
+  T* dembedding;   // = [V, I] or null
+  T* dw_ih;        // = [G·H, I]
+  T* dw_hh;        // = [G·H, H]
+  T* db_ih;        // = [G·H] or null
+  T* db_hh;        // = [G·H] or null
+  T* dh0;          // = [N, H]
+  T* dc0;          // = [N, H] (LSTM)
+  T* dh;           // = [T, N, H] or null: the gradient that reaches h_t
+  int threads;
+};
+
+// y[r] = x[r]·wᵀ + b
+template <class T>
+struct LinearArgs {
+  Size rows, I, O;
+  const T* x;  // [rows, I]
+  const T* w;  // [O, I]
+  const T* b;  // [O] or null
+  T* y;        // = [rows, O]
+  int threads;
+};
+
+template <class T>
+struct LinearBackwardArgs {
+  Size rows, I, O;
+  const T* x;   // [rows, I]
+  const T* w;   // [O, I]
+  const T* dy;  // [rows, O]
+  T* dx;        // = [rows, I]
+  T* dw;        // = [O, I]
+  T* db;        // = [O] or null
+  int threads;
+};
+
+// loss[r] = −log softmax(y[r]·wᵀ + b)[target[r]]; the gradients are those of
+// Σ_r scale·loss[r]. A row whose target is negative is left out of both.
+template <class T>
+struct CrossEntropyArgs {
+  Size rows, H, V;
+  const T* y;                   // [rows, H]
+  const T* w;                   // [V, H]
+  const T* b;                   // [V] or null
+  const std::int64_t* targets;  // [rows], each < V
+  T scale;
+  T* loss;  // = [rows]
+  T* dy;    // = [rows, H] or null: no gradients
+  T* dw;    // = [V, H]
+  T* db;    // = [V] or null
+  int threads;
+};
+
+// One pass over a flat array: reads the gradient, updates state and parameters.
+template <class T>
+struct OptimizerArgs {
+  enum class Rule { kSgd, kRmsprop, kAdagrad, kAdam } rule;
+  Size count;
+  T* params;       // += [count]
+  const T* grads;  // [count]
+  T* first;        // += [count] or null: velocity (SGD, RMSprop), m (Adam)
+  T* second;       // += [count] or null: mean or sum of squares
+  double lr, momentum, beta1, beta2, eps, weight_decay;
+  double correction1, correction2;  // Adam: 1 − β1ᵗ, 1 − β2ᵗ
+  bool decoupled;                   // weight decay as in AdamW
+  bool nesterov;
+  int threads;
+};
+
+template <class T>
+struct Kernels {
+  void (*rnn_forward)(const ForwardArgs<T>&, Scratch&);
+  void (*rnn_backward)(const BackwardArgs<T>&, Scratch&);
+  void (*gru_forward)(const ForwardArgs<T>&, Scratch&);
+  void (*gru_backward)(const BackwardArgs<T>&, Scratch&);
+  void (*lstm_forward)(const ForwardArgs<T>&, Scratch&);
+  void (*lstm_backward)(const BackwardArgs<T>&, Scratch&);
+  void (*linear_forward)(const LinearArgs<T>&, Scratch&);
+  void (*linear_backward)(const LinearBackwardArgs<T>&, Scratch&);
+  void (*cross_entropy)(const CrossEntropyArgs<T>&, Scratch&);
+  void (*optimizer_step)(const OptimizerArgs<T>&);
+  double (*sum_of_squares)(const T* values, Size count);
+  void (*scale)(T* values, Size count, T factor);
+  void (*clip)(T* values, Size count, T bound);
+  // name: "exp", "sigmoid", "tanh" or "expm1"; for the accuracy tests.
+  bool (*apply_math)(const char* name, const T* x, T* y, Size count);
+};
+
+struct Isa {
+  const char* name;
+  const Kernels<float>* f32;
+  const Kernels<double>* f64;
+};
+
+// The instruction sets of this build that this machine has, widest first.
+int available_isas(const Isa** isas);
+// The one in use: the widest, or the one that FASTRNN_ISA names.
+const Isa& isa();
+void select_isa(const char* name);  // throws std::invalid_argument
+
+}  // namespace fastrnn

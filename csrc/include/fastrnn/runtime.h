@@ -1,0 +1,50 @@
+// What kernels use of the runtime: a team of threads, and scratch memory.
+#pragma once
+
+#include <cstddef>
+
+namespace fastrnn {
+
+// --- Threads -------------------------------------------------------------------------
+
+struct Team {
+  int rank;  // 0 … size − 1
+  int size;
+  void barrier() const;  // waits until all of the team have come here
+};
+
+using TeamBody = void (*)(Team team, void* context);
+
+// Calls body once on each of `threads` threads (on fewer where the system gives fewer:
+// the body reads team.size) and returns when all are done. Denormals are flushed to zero
+// inside; the caller's floating-point mode is put back.
+void run_team(int threads, TeamBody body, void* context);
+
+int get_num_threads();
+void set_num_threads(int threads);
+bool has_openmp();
+
+// --- Scratch memory ------------------------------------------------------------------
+
+// Memory of one call, aligned to a cache line, freed with the object. Kernels take all
+// they need before they start a team: an allocation that fails throws std::bad_alloc.
+class Scratch {
+ public:
+  Scratch() = default;
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  ~Scratch();
+
+  // Always inlined: kernels must not share a copy across instruction sets.
+  template <class T>
+  __attribute__((always_inline)) T* take(std::ptrdiff_t count) {
+    return static_cast<T*>(take_bytes(std::size_t(count) * sizeof(T)));
+  }
+
+ private:
+  struct Block;
+  void* take_bytes(std::size_t bytes);
+  Block* blocks_ = nullptr;
+};
+
+}  // namespace fastrnn

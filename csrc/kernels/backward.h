@@ -1,0 +1,434 @@
+// A whole sequence backward, for any cell.
+//
+//   dh[t] = dy[t] + dz[t+1]·W_hh (+ dh_n at a row's last step)
+//   dz[t] = cell's pointwise part, on the tile's registers
+//
+// step by step; then, for a chunk of steps at once, the large products
+//
+//   dW_hh += dz[t]ᵀ·h[t−1]     dW_ih += dz[t]ᵀ·x[t]     dx[t] = dz[t]·W_ih     db += dz[t]
+//
+// summed over (t descending, row ascending) in that order, whatever the chunk. dW, db are
+// shared out among threads by output element. All outputs are =. Nothing may alias.
+//
+// Layouts:  w_hh packed [unit vectors][G·H][lanes]   w_ih packed [input vectors][G·H][lanes]
+//           dz [rows of the chunk][dz_width]
+#pragma once
+
+#include "cell.h"
+#include "plan.h"
+#include "product.h"
+
+namespace fastrnn {
+namespace FASTRNN_NS {
+
+// Rows of a chunk: the more, the less often dW is read and written; the fewer, the
+// nearer the cache that holds dz.
+constexpr Size kBackwardChunkRows = 256;
+
+// The rows of dW that one pass over the packed h and x serves.
+constexpr Size kGradientRows = 96;
+
+template <class Cell, class T>
+struct BackwardStep {
+  Cell cell;
+  const BackwardRow<T>* rows;
+  const T* w;  // W_hh packed
+  Size H, K;   // K = G·H, or 0 where nothing comes back from a next step
+};
+
+template <class Cell, int R, int P, class T>
+__attribute__((noinline)) void backward_tile(const BackwardStep<Cell, T>& x, Size row,
+                                             Size u, const T* ahead) {
+  constexpr Size L = kLanes<T>;
+  const BackwardRow<T>* rows = x.rows + row;
+  Vec<T> acc[R][P] = {};
+  const T* dz_next[R];
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) dz_next[r] = rows[r].dz_next;
+  const Size panel = Size(Cell::G) * x.H * L;
+  multiply_add<R, P, 1, T>(acc, dz_next, 1, x.w + u * panel, panel, x.K, ahead);
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {
+    const BackwardRow<T>& w = rows[r];
+#pragma GCC unroll 4
+    for (int p = 0; p < P; ++p) {
+      const Size j = (u + p) * L, lanes = at_most(L, x.H - j);
+      Vec<T> dh = acc[r][p];
+      if (Cell::kCarry == Carry::kHidden) dh += load_some(w.carry + j, lanes);
+      if (w.cut) dh = Vec<T>{};
+      if (w.dy) dh += load_some(w.dy + j, lanes);
+      if (w.dh_n) dh += load_some(w.dh_n + j, lanes);
+      if (w.dh_out) store_some(w.dh_out + j, dh, lanes);
+      if (w.dz) x.cell.template backward<T>(dh, w, j, lanes, x.H);
+    }
+  }
+}
+
+template <class Cell, class T>
+class Backward {
+ public:
+  Backward(Cell cell, const BackwardArgs<T>& args, Scratch& scratch)
+      : cell_(cell),
+        a_(args),
+        s_(args.schedule),
+        H_(args.weights.H),
+        I_(args.input.I),
+        vectors_(divide_up(H_, L)),
+        input_vectors_(divide_up(I_, L)),
+        scratch_(scratch) {}
+
+  void run() {
+    prepare();
+    run_team(
+        plan_.threads,
+        [](Team team, void* self) { static_cast<Backward*>(self)->work(team); }, this);
+  }
+
+ private:
+  static constexpr Size L = kLanes<T>;
+  static constexpr Size G = Cell::G;
+  static constexpr bool kCellState = Cell::kCarry == Carry::kCellState;
+  static constexpr bool kHasCarry = Cell::kCarry != Carry::kNothing;
+
+  // One-hot: dz of all steps with the same token is added up in a table over the
+  // vocabulary, unless that is longer than the sequence.
+  void prepare() {
+    const Size valid = valid_steps(s_);
+    const double flops = 4.0 * double(valid) * double((I_ + H_) * G * H_);
+    plan_ = make_plan<T>(a_.threads, s_, flops, G * H_ * H_, vectors_);
+    tokens_ = a_.input.tokens != nullptr;
+    table_ = tokens_ && !a_.input.embedding && a_.input.V <= valid;
+    dense_input_ = !tokens_ || a_.input.embedding;
+    // A row length of a power of two would put a column into few cache sets.
+    dz_width_ = divide_up(Cell::kGrads * H_, L) * L + 64 / Size(sizeof(T));
+    chunk_rows_ = at_most(valid, kBackwardChunkRows + s_.N);
+
+    w_hh_ = scratch_.take<T>(vectors_ * G * H_ * L);
+    dz_ = scratch_.take<T>((chunk_rows_ + s_.N) * dz_width_);
+    zeros_ = scratch_.take<T>(H_);
+    h_packed_ = scratch_.take<T>(vectors_ * chunk_rows_ * L);
+    if (kHasCarry) carry_ = scratch_.take<T>(s_.N * H_);
+    if (dense_input_) {
+      w_ih_ = scratch_.take<T>(input_vectors_ * G * H_ * L);
+      x_packed_ = scratch_.take<T>(input_vectors_ * chunk_rows_ * L);
+      if (tokens_) dx_rows_ = scratch_.take<T>(chunk_rows_ * I_);
+    }
+    if (table_) table_sum_ = scratch_.take<T>(a_.input.V * G * H_);
+    rows_ = scratch_.take<BackwardRow<T>>(plan_.threads * s_.N);
+    chunk_ = scratch_.take<ChunkRow>(chunk_rows_);
+    most_rows_ = chunk_rows_ > G * H_ ? chunk_rows_ : G * H_;
+    a_rows_ = scratch_.take<const T*>(plan_.threads * most_rows_);
+    c_rows_ = scratch_.take<T*>(plan_.threads * most_rows_);
+  }
+
+  // One (step, row) of a chunk.
+  struct ChunkRow {
+    Size at;          // its position
+    const T* h_prev;  // [H]
+  };
+
+  void work(Team team) {
+    const Slice slice = slice_of(team, plan_.share_units);
+    const Range units = share_of(vectors_, slice.unit_rank, slice.unit_ways);
+    pack(team);
+    clear(team);
+    team.barrier();
+    Size end = s_.steps, last_base = 0;  // rows of step `end` begin at last_base
+    while (end > 0) {
+      Size begin = end, rows = 0;
+      while (begin > 0 && (begin == end || rows + s_.active[begin - 1] <= kBackwardChunkRows)) {
+        rows += s_.active[--begin];
+      }
+      // The last step of the chunk before it waits behind this one's rows.
+      if (team.rank == 0) list_chunk(begin, end);
+      if (team.rank == team.size - 1) keep_last_step(end, last_base);
+      team.barrier();
+      pack_chunk(team, rows);
+      Size base = 0;
+      for (Size s = end - 1; s >= begin; --s) {
+        const Size next = s + 1 == end ? chunk_rows_ : base - s_.active[s + 1];
+        step(team, slice, units, s, base, next);
+        last_base = base;
+        base += s_.active[s];
+        if (slice.unit_ways > 1) team.barrier();
+      }
+      team.barrier();
+      gradients_of_chunk(team, rows, end == s_.steps);
+      end = begin;
+      team.barrier();
+    }
+    if (s_.steps > 0) initial_step(team, slice, units, last_base);
+    team.barrier();
+    finish(team);
+  }
+
+  void pack(Team team) {
+    const Weights<T>& w = a_.weights;
+    pack_columns([&](Size k) { return w.w_hh + k * H_; }, G * H_, H_,
+                 share_of(vectors_, team.rank, team.size), w_hh_);
+    if (!dense_input_) return;
+    // Rows of W_ih in the order of the input's blocks in dz.
+    pack_columns(
+        [&](Size k) { return w.w_ih + weight_row(k) * I_; }, G * H_, I_,
+        share_of(input_vectors_, team.rank, team.size), w_ih_);
+  }
+
+  // The row of W_ih that the k-th column of the input's blocks belongs to.
+  Size weight_row(Size k) const {
+    for (int gate = 0; gate < G; ++gate) {
+      if (k / H_ == Cell::input_block(gate)) return gate * H_ + k % H_;
+    }
+    return 0;
+  }
+
+  // What is summed into, and what padding leaves untouched.
+  void clear(Team team) {
+    const auto zero = [&](T* to, Size count) {
+      if (!to) return;
+      const Range part = share_of(count, team.rank, team.size);
+      for (Size i = part.begin; i < part.end; ++i) to[i] = T(0);
+    };
+    const Size valid = valid_steps(s_);
+    zero(zeros_, H_);
+    zero(a_.db_ih, G * H_);
+    zero(a_.db_hh, G * H_);
+    if (valid == 0) zero(a_.dw_hh, G * H_ * H_);
+    if (valid == 0 || !dense_input_) zero(a_.dw_ih, G * H_ * I_);
+    if (table_) zero(table_sum_, a_.input.V * G * H_);
+    zero(a_.dembedding, a_.input.V * I_);
+    if (valid < s_.T * s_.N) {
+      zero(a_.dx, s_.T * s_.N * I_);
+      zero(a_.dh, s_.T * s_.N * H_);
+    }
+    const Range part = share_of(s_.N, team.rank, team.size);
+    for (Size i = part.begin; i < part.end; ++i) {
+      const Size state = s_.row[i] * H_;
+      const bool none = s_.length[i] == 0;
+      for (Size j = 0; j < H_; ++j) {
+        const T dc = kCellState && a_.dc_n ? a_.dc_n[state + j] : T(0);
+        if (kHasCarry) carry_[i * H_ + j] = dc;
+        if (none) a_.dh0[state + j] = a_.dh_n ? a_.dh_n[state + j] : T(0);
+        if (none && kCellState) a_.dc0[state + j] = dc;
+      }
+    }
+  }
+
+  const T* before(Size i, Size s) const {
+    if (is_cut(s_, i, s)) return zeros_;
+    if (s > 0) return a_.y + position(s_, i, s - 1) * H_;
+    return a_.h0 ? a_.h0 + s_.row[i] * H_ : zeros_;
+  }
+
+  const T* cell_before(Size i, Size s) const {
+    if (is_cut(s_, i, s)) return zeros_;
+    if (s > 0) return a_.c + position(s_, i, s - 1) * H_;
+    return a_.c0 ? a_.c0 + s_.row[i] * H_ : zeros_;
+  }
+
+  void list_chunk(Size begin, Size end) {
+    ChunkRow* row = chunk_;
+    for (Size s = end - 1; s >= begin; --s) {
+      for (Size i = 0; i < s_.active[s]; ++i) {
+        *row++ = {position(s_, i, s), before(i, s)};
+      }
+    }
+  }
+
+  void keep_last_step(Size end, Size base) {
+    if (end == s_.steps) return;
+    const T* from = dz_ + base * dz_width_;
+    T* to = dz_ + chunk_rows_ * dz_width_;
+    for (Size i = 0; i < s_.active[end] * dz_width_; ++i) to[i] = from[i];
+  }
+
+  const T* input_row(Size at) const {
+    return a_.input.x ? a_.input.x + at * I_ : a_.input.embedding + a_.input.tokens[at] * I_;
+  }
+
+  // h and x of the chunk, as the right sides of the weight gradients.
+  void pack_chunk(Team team, Size rows) {
+    pack_columns([&](Size k) { return chunk_[k].h_prev; }, rows, H_,
+                 share_of(vectors_, team.rank, team.size), h_packed_);
+    if (!dense_input_) return;
+    pack_columns([&](Size k) { return input_row(chunk_[k].at); }, rows, I_,
+                 share_of(input_vectors_, team.rank, team.size), x_packed_);
+  }
+
+  // dz of step s into the rows from `base` on; dz of step s + 1 begins at row `next`.
+  void step(Team team, const Slice& slice, Range units, Size s, Size base, Size next) {
+    BackwardRow<T>* r = rows_ + team.rank * s_.N;
+    const Size count = slice.count(s_.active[s]);
+    for (Size j = 0; j < count; ++j) {
+      const Size i = slice.sorted(j), at = position(s_, i, s);
+      const bool last = s + 1 == s_.length[i];
+      r[j].dz_next = dz_ + (next + i) * dz_width_ + Cell::kHiddenGrads * H_;
+      r[j].dy = a_.dy ? a_.dy + at * H_ : nullptr;
+      r[j].dh_n = last && a_.dh_n ? a_.dh_n + s_.row[i] * H_ : nullptr;
+      r[j].gates = a_.gates ? a_.gates + at * G * H_ : nullptr;
+      r[j].h = a_.y + at * H_;
+      r[j].h_prev = before(i, s);
+      r[j].c = a_.c ? a_.c + at * H_ : nullptr;
+      r[j].c_prev = kCellState ? cell_before(i, s) : nullptr;
+      r[j].dz = dz_ + (base + i) * dz_width_;
+      r[j].carry = kHasCarry ? carry_ + i * H_ : nullptr;
+      r[j].dh_out = a_.dh ? a_.dh + at * H_ : nullptr;
+      r[j].cut = !last && is_cut(s_, i, s + 1);
+    }
+    const Size going_on = slice.count(s_.active[s + 1]);
+    product(r, going_on, units, G * H_, s);
+    product(r + going_on, count - going_on, units, 0, s);
+  }
+
+  void product(const BackwardRow<T>* rows, Size count, Range units, Size K, Size s) {
+    const BackwardStep<Cell, T> x{cell_, rows, w_hh_, H_, K};
+    for_tiles<1>(count, units, w_hh_, G * H_ * L, s % 2 != 0,
+                 [&](auto R, auto P, Size row, Size u, const T* ahead) {
+                   backward_tile<Cell, decltype(R)::value, decltype(P)::value, T>(
+                       x, row, u, ahead);
+                 });
+  }
+
+  // The gradients of the initial states: the product of step 0, and no cell before it.
+  void initial_step(Team team, const Slice& slice, Range units, Size base) {
+    BackwardRow<T>* r = rows_ + team.rank * s_.N;
+    const Size count = slice.count(s_.active[0]);
+    for (Size j = 0; j < count; ++j) {
+      const Size i = slice.sorted(j);
+      r[j] = BackwardRow<T>{};
+      r[j].dz_next = dz_ + (base + i) * dz_width_ + Cell::kHiddenGrads * H_;
+      r[j].carry = kHasCarry ? carry_ + i * H_ : nullptr;
+      r[j].dh_out = a_.dh0 + s_.row[i] * H_;
+      r[j].cut = is_cut(s_, i, 0);
+      if (!kCellState || slice.unit_rank > 0) continue;
+      T* dc0 = a_.dc0 + s_.row[i] * H_;
+      for (Size k = 0; k < H_; ++k) dc0[k] = r[j].cut ? T(0) : r[j].carry[k];
+    }
+    product(r, count, units, G * H_, 0);
+  }
+
+  void gradients_of_chunk(Team team, Size rows, bool first) {
+    const Range share = share_of(G * H_, team.rank, team.size, kTileRows<1>);
+    for (Size m = share.begin; m < share.end; m += kGradientRows) {
+      const Range part{m, at_most(share.end, m + kGradientRows)};
+      weight_gradient(team, part, rows, h_packed_, H_, Cell::kHiddenGrads, a_.dw_hh, first);
+      if (dense_input_) {
+        weight_gradient(team, part, rows, x_packed_, I_, Cell::kInputGrads, a_.dw_ih,
+                        first);
+      }
+    }
+    bias_gradient(share_of(G * H_, team.rank, team.size, L), rows);
+    if (table_) {
+      sum_by_token(share_of(G * H_, team.rank, team.size, L), rows);
+    } else if (!dense_input_) {
+      add_to_columns(share_of(G * H_, team.rank, team.size, L), rows);
+    } else {
+      input_gradient(team, share_of(rows, team.rank, team.size), rows);
+    }
+  }
+
+  // dw[m] (+)= Σ_k dz[k][m]·right[k] for the rows m of a part.
+  void weight_gradient(Team team, Range part, Size rows, const T* right, Size columns,
+                       Size first_block, T* dw, bool first) {
+    const T** dz_columns = a_rows_ + team.rank * most_rows_;
+    T** dw_rows = c_rows_ + team.rank * most_rows_;
+    const bool input = dw == a_.dw_ih;
+    for (Size m = part.begin; m < part.end; ++m) {
+      dz_columns[m - part.begin] = dz_ + first_block * H_ + m;
+      dw_rows[m - part.begin] = dw + (input ? weight_row(m) : m) * columns;
+    }
+    const Product<T> x{dz_columns, dz_width_, right, dw_rows, part.end - part.begin,
+                       rows,       columns,   !first};
+    multiply(x, {0, divide_up(columns, L)});
+  }
+
+  void bias_gradient(Range part, Size rows) {
+    if (a_.db_hh) sum_rows(part, rows, dz_ + Cell::kHiddenGrads * H_, a_.db_hh);
+    if (!a_.db_ih) return;
+    for (Size m = part.begin; m < part.end;) {  // runs that lie together on both sides
+      const Size run = at_most(H_ - m % H_, part.end - m);
+      sum_rows({0, run}, rows, dz_ + Cell::kInputGrads * H_ + m, a_.db_ih + weight_row(m));
+      m += run;
+    }
+  }
+
+  // to[m] += Σ_k dz[k][m]
+  void sum_rows(Range part, Size rows, const T* dz, T* to) {
+    for (Size m = part.begin; m < part.end; m += L) {
+      const Size lanes = at_most(L, part.end - m);
+      Vec<T> sum = load_some(to + m, lanes);
+      for (Size k = 0; k < rows; ++k) sum += load_some(dz + k * dz_width_ + m, lanes);
+      store_some(to + m, sum, lanes);
+    }
+  }
+
+  // table[token] += dz, in the order of the input's blocks.
+  void sum_by_token(Range part, Size rows) {
+    const T* dz = dz_ + Cell::kInputGrads * H_;
+    for (Size k = 0; k < rows; ++k, dz += dz_width_) {
+      T* sum = table_sum_ + a_.input.tokens[chunk_[k].at] * G * H_;
+      for (Size m = part.begin; m < part.end; m += L) {
+        const Size lanes = at_most(L, part.end - m);
+        store_some(sum + m, load_some(sum + m, lanes) + load_some(dz + m, lanes), lanes);
+      }
+    }
+  }
+
+  // dW_ih[:, token] += dz, for a vocabulary longer than the sequence.
+  void add_to_columns(Range part, Size rows) {
+    for (Size k = 0; k < rows; ++k) {
+      const T* dz = dz_ + k * dz_width_ + Cell::kInputGrads * H_;
+      T* column = a_.dw_ih + a_.input.tokens[chunk_[k].at];
+      for (Size m = part.begin; m < part.end; ++m) column[weight_row(m) * I_] += dz[m];
+    }
+  }
+
+  // dx of some of the chunk's rows; with an embedding, added to its rows in order.
+  void input_gradient(Team team, Range part, Size rows) {
+    const Size count = part.end - part.begin;
+    const T** dz_rows = a_rows_ + team.rank * most_rows_;
+    T** dx_rows = c_rows_ + team.rank * most_rows_;
+    for (Size k = 0; k < count; ++k) {
+      const Size row = part.begin + k;
+      dz_rows[k] = dz_ + row * dz_width_ + Cell::kInputGrads * H_;
+      dx_rows[k] = tokens_ ? dx_rows_ + row * I_ : a_.dx + chunk_[row].at * I_;
+    }
+    const Product<T> x{dz_rows, 1, w_ih_, dx_rows, count, G * H_, I_, false};
+    multiply(x, {0, input_vectors_});
+    if (!tokens_) return;
+    team.barrier();
+    const Range columns = share_of(I_, team.rank, team.size, L);
+    for (Size k = 0; k < rows; ++k) {
+      T* row = a_.dembedding + a_.input.tokens[chunk_[k].at] * I_;
+      for (Size i = columns.begin; i < columns.end; ++i) row[i] += dx_rows_[k * I_ + i];
+    }
+  }
+
+  // dW_ih out of the table over the vocabulary: each gate's block transposed.
+  void finish(Team team) {
+    if (!table_) return;
+    const Size V = a_.input.V;
+    for (int gate = 0; gate < G; ++gate) {
+      transpose_matrix(table_sum_ + Cell::input_block(gate) * H_, V, G * H_,
+                       share_of(H_, team.rank, team.size, L), a_.dw_ih + gate * H_ * V);
+    }
+  }
+
+  const Cell cell_;
+  const BackwardArgs<T>& a_;
+  const ScheduleView& s_;
+  const Size H_, I_, vectors_, input_vectors_;
+  Scratch& scratch_;
+  Plan plan_ = {1, false};
+  bool tokens_ = false, table_ = false, dense_input_ = false;
+  Size dz_width_ = 0, chunk_rows_ = 0, most_rows_ = 0;
+  T *w_hh_ = nullptr, *w_ih_ = nullptr, *dz_ = nullptr, *zeros_ = nullptr;
+  T *h_packed_ = nullptr, *x_packed_ = nullptr, *carry_ = nullptr;
+  T *dx_rows_ = nullptr, *table_sum_ = nullptr;
+  BackwardRow<T>* rows_ = nullptr;
+  ChunkRow* chunk_ = nullptr;
+  const T** a_rows_ = nullptr;
+  T** c_rows_ = nullptr;
+};
+
+}  // namespace FASTRNN_NS
+}  // namespace fastrnn

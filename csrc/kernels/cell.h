@@ -1,0 +1,52 @@
+// What a cell is to the driver over time (forward.h, backward.h). A cell is a struct:
+//
+//   G                  gates
+//   kGrads             blocks of H numbers that backward writes a row and step
+//   kCarry             what passes between steps beside h: nothing (RNN); the cell state
+//                      c, and backward its gradient dc (LSTM); nothing forward, and
+//                      backward the part of dh that does not go through W_hh (GRU)
+//   kInputGrads        first of the G blocks that multiply W_ih, and
+//   kHiddenGrads       first of the G blocks that multiply W_hh
+//   input_block(gate)  which of the input's blocks belongs to that gate's rows of W_ih
+//   kOnlyInputBias     from this gate on, b_hh is not part of the input product
+//   forward, backward  the pointwise part, for the lanes [j, j + lanes) of one row
+#pragma once
+
+#include "fastrnn/kernels.h"
+#include "simd.h"
+
+namespace fastrnn {
+namespace FASTRNN_NS {
+
+enum class Carry { kNothing, kCellState, kHidden };
+
+// What one row reads and writes at one step, forward.
+template <class T>
+struct ForwardRow {
+  const T* z;       // W_ih·x + b of this row, [unit vectors] apart, each [G][lanes]
+  const T* h_prev;  // [H]
+  const T* c_prev;  // [H] (LSTM); may be c itself
+  T* h;             // = [H]
+  T* c;             // = [H] (LSTM: cell state; GRU: W_hn·h + b_hn, for the tape)
+  T* gates;         // = [G·H] or null
+};
+
+// The same, backward. `dz_next` and `cut` belong to the step after this one.
+template <class T>
+struct BackwardRow {
+  const T* dz_next;  // [G·H] of the next step, times W_hh: what reaches h from there
+  const T* dy;       // [H] or null
+  const T* dh_n;     // [H] or null; at the row's last step only
+  const T* gates;    // [G·H]
+  const T* h;        // [H]
+  const T* h_prev;   // [H]
+  const T* c;        // [H]
+  const T* c_prev;   // [H]
+  T* dz;             // = [kGrads·H]; null before the first step: dh goes to dh_out alone
+  T* carry;          // read, then = [H]
+  T* dh_out;         // = [H] or null
+  bool cut;          // nothing comes back from the next step
+};
+
+}  // namespace FASTRNN_NS
+}  // namespace fastrnn

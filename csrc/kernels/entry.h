@@ -1,0 +1,37 @@
+// The functions of one instruction set, gathered in table.cpp.
+#pragma once
+
+#include "fastrnn/kernels.h"
+
+namespace fastrnn {
+namespace FASTRNN_NS {
+
+template <class T>
+void rnn_forward(const ForwardArgs<T>& args, Scratch& scratch);
+template <class T>
+void rnn_backward(const BackwardArgs<T>& args, Scratch& scratch);
+template <class T>
+void gru_forward(const ForwardArgs<T>& args, Scratch& scratch);
+template <class T>
+void gru_backward(const BackwardArgs<T>& args, Scratch& scratch);
+template <class T>
+void lstm_forward(const ForwardArgs<T>& args, Scratch& scratch);
+template <class T>
+void lstm_backward(const BackwardArgs<T>& args, Scratch& scratch);
+template <class T>
+void linear_forward(const LinearArgs<T>& args, Scratch& scratch);
+template <class T>
+void linear_backward(const LinearBackwardArgs<T>& args, Scratch& scratch);
+template <class T>
+void cross_entropy(const CrossEntropyArgs<T>& args, Scratch& scratch);
+template <class T>
+void optimizer_step(const OptimizerArgs<T>& args);
+template <class T>
+double sum_of_squares(const T* values, Size count);
+template <class T>
+void scale(T* values, Size count, T factor);
+template <class T>
+void clip(T* values, Size count, T bound);
+
+}  // namespace FASTRNN_NS
+}  // namespace fastrnn

@@ -1,0 +1,334 @@
+// A whole sequence forward, for any cell.
+//
+//   z[t] = W_ih·x[t] + b              for a chunk of steps at once
+//   h[t] = cell(z[t] + W_hh·h[t−1])   step by step; the pre-activations stay in registers
+//
+// All outputs are =. Nothing may alias. Layouts:
+//   w_ih packed [unit vectors][I][G][lanes]      w_hh packed [unit vectors][H][G][lanes]
+//   z           [unit vectors][rows of the chunk or vocabulary][G][lanes]
+#pragma once
+
+#include "cell.h"
+#include "plan.h"
+#include "product.h"
+
+namespace fastrnn {
+namespace FASTRNN_NS {
+
+// Rows of a chunk: enough to read W_ih once for many steps, few enough that z stays in
+// the private cache.
+constexpr Size kForwardChunkRows = 128;
+
+// The input product of a few rows:  z = bias + x·w
+template <class T>
+struct InputProduct {
+  const T* const* x;  // [rows] of I numbers
+  const T* w;         // packed
+  const T* bias;      // [unit vectors][G][lanes]
+  T* z;               // = at z_step a unit vector, G·lanes a row
+  Size rows, I, z_step;
+};
+
+template <int R, int P, int G, class T>
+__attribute__((noinline)) void input_tile(const InputProduct<T>& x, Size row, Size u,
+                                          const T* ahead) {
+  constexpr Size L = kLanes<T>;
+  Vec<T> acc[R][P * G];
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 16
+    for (int c = 0; c < P * G; ++c) acc[r][c] = load(x.bias + (u * G + c) * L);
+  }
+  const Size panel = x.I * G * L;
+  multiply_add<R, P, G, T>(acc, x.x + row, 1, x.w + u * panel, panel, x.I, ahead);
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+    for (int p = 0; p < P; ++p) {
+      T* z = x.z + (u + p) * x.z_step + (row + r) * G * L;
+#pragma GCC unroll 4
+      for (int g = 0; g < G; ++g) store(z + g * L, acc[r][p * G + g]);
+    }
+  }
+}
+
+template <int G, class T>
+void input_product(const InputProduct<T>& x, Range unit_vectors) {
+  for_tiles<G>(x.rows, unit_vectors, x.w, x.I * G * kLanes<T>, false,
+               [&](auto r, auto p, Size row, Size u, const T* ahead) {
+                 input_tile<decltype(r)::value, decltype(p)::value, G, T>(x, row, u,
+                                                                          ahead);
+               });
+}
+
+// One step of a few rows.
+template <class Cell, class T>
+struct ForwardStep {
+  Cell cell;
+  const ForwardRow<T>* rows;
+  const T* w;         // W_hh packed
+  const T* b_hidden;  // [unit vectors][lanes]: b_hh of the last gate, where it is apart
+  Size H, z_step;
+};
+
+template <class Cell, int R, int P, class T>
+__attribute__((noinline)) void forward_tile(const ForwardStep<Cell, T>& x, Size row, Size u,
+                                            const T* ahead) {
+  constexpr Size L = kLanes<T>;
+  constexpr int G = Cell::G;
+  const ForwardRow<T>* rows = x.rows + row;
+  Vec<T> acc[R][P * G];
+  const T* h_prev[R];
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {
+    h_prev[r] = rows[r].h_prev;
+#pragma GCC unroll 4
+    for (int p = 0; p < P; ++p) {
+      const T* z = rows[r].z + (u + p) * x.z_step;
+#pragma GCC unroll 4
+      for (int g = 0; g < G; ++g) {
+        acc[r][p * G + g] =
+            load(g < Cell::kOnlyInputBias ? z + g * L : x.b_hidden + (u + p) * L);
+      }
+    }
+  }
+  const Size panel = x.H * G * L;
+  multiply_add<R, P, G, T>(acc, h_prev, 1, x.w + u * panel, panel, x.H, ahead);
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+    for (int p = 0; p < P; ++p) {
+      const Size j = (u + p) * L;
+      x.cell.template forward<T>(acc[r] + p * G, rows[r], rows[r].z + (u + p) * x.z_step,
+                                j, at_most(L, x.H - j), x.H);
+    }
+  }
+}
+
+template <class Cell, class T>
+class Forward {
+ public:
+  Forward(Cell cell, const ForwardArgs<T>& args, Scratch& scratch)
+      : cell_(cell),
+        a_(args),
+        s_(args.schedule),
+        H_(args.weights.H),
+        I_(args.input.I),
+        vectors_(divide_up(H_, L)),
+        scratch_(scratch) {}
+
+  void run() {
+    prepare();
+    run_team(
+        plan_.threads,
+        [](Team team, void* self) { static_cast<Forward*>(self)->work(team); }, this);
+  }
+
+ private:
+  static constexpr Size L = kLanes<T>;
+  static constexpr int G = Cell::G;
+  static constexpr Size kWidth = G * L;  // of one row in one unit vector
+  static constexpr bool kCellState = Cell::kCarry == Carry::kCellState;
+
+  void prepare() {
+    const Size valid = valid_steps(s_);
+    const double flops = 2.0 * double(valid) * double((I_ + H_) * G * H_);
+    plan_ = make_plan<T>(a_.threads, s_, flops, G * H_ * H_, vectors_);
+    const bool tokens = a_.input.tokens != nullptr;
+    // A table over the vocabulary, unless it is longer than the sequence.
+    table_ = tokens && a_.input.V <= valid;
+    one_hot_ = tokens && !a_.input.embedding;
+    chunk_rows_ = table_ ? 0 : at_most(valid, kForwardChunkRows + s_.N);
+
+    if (!one_hot_ || table_) w_ih_ = scratch_.take<T>(vectors_ * I_ * kWidth);
+    w_hh_ = scratch_.take<T>(vectors_ * H_ * kWidth);
+    bias_ = scratch_.take<T>(vectors_ * kWidth);
+    b_hidden_ = scratch_.take<T>(vectors_ * L);
+    zeros_ = scratch_.take<T>(H_);
+    if (kCellState && !a_.c) c_running_ = scratch_.take<T>(s_.N * H_);
+    const Size workers = plan_.share_units ? 1 : plan_.threads;
+    if (table_ && !one_hot_) {
+      z_ = scratch_.take<T>(vectors_ * a_.input.V * kWidth);
+    } else if (!table_) {
+      z_ = scratch_.take<T>(workers * vectors_ * chunk_rows_ * kWidth);
+    }
+    const Size table_rows = table_ ? a_.input.V : 0;
+    row_pointers_ = scratch_.take<const T*>(
+        plan_.threads * (chunk_rows_ > table_rows ? chunk_rows_ : table_rows));
+    tokens_ = scratch_.take<std::int64_t>(plan_.threads * chunk_rows_);
+    rows_ = scratch_.take<ForwardRow<T>>(plan_.threads * s_.N);
+  }
+
+  void work(Team team) {
+    const Range packed = share_of(vectors_, team.rank, team.size);
+    pack(team, packed);
+    team.barrier();
+    const Slice slice = slice_of(team, plan_.share_units);
+    const Range units = share_of(vectors_, slice.unit_rank, slice.unit_ways);
+    Size s = 0;
+    while (s < s_.steps) {
+      Size end = s, rows = 0;
+      while (end < s_.steps) {
+        const Size more = slice.count(s_.active[end]);
+        if (end > s && !table_ && rows + more > kForwardChunkRows) break;
+        rows += more;
+        ++end;
+      }
+      if (!table_) input_of_chunk(team, slice, units, s, end, rows);
+      for (Size base = 0; s < end; ++s) {
+        const Size count = slice.count(s_.active[s]);
+        step(team, slice, units, s, base, rows);
+        base += count;
+        if (slice.unit_ways > 1) team.barrier();
+      }
+    }
+    final_states(team, slice);
+  }
+
+  // Weights, bias and, for a small vocabulary, its table of input products.
+  void pack(Team team, Range units) {
+    const Weights<T>& w = a_.weights;
+    pack_gates<G>(w.w_hh, H_, H_, units, w_hh_);
+    if (w_ih_) pack_gates<G>(w.w_ih, H_, I_, units, w_ih_);
+    if (team.rank == 0) {
+      pack_bias<G>(w.b_ih, w.b_hh, H_, Cell::kOnlyInputBias, bias_);
+      const T* last = w.b_hh ? w.b_hh + (G - 1) * H_ : nullptr;
+      pack_bias<1>(static_cast<const T*>(nullptr), last, H_, 1, b_hidden_);
+      for (Size j = 0; j < H_; ++j) zeros_[j] = T(0);
+    }
+    if (!table_) return;
+    team.barrier();
+    const Size V = a_.input.V;
+    if (one_hot_) {  // W_ih·one_hot(v) is column v of W_ih: add the bias in place
+      for (Size u = units.begin; u < units.end; ++u) {
+        for (Size i = 0; i < V * G; ++i) {
+          T* z = w_ih_ + (u * V * G + i) * L;
+          store(z, load(bias_ + (u * G + i % G) * L) + load(z));
+        }
+      }
+    } else {
+      const T** rows = row_pointers_ + team.rank * V;
+      for (Size v = 0; v < V; ++v) rows[v] = a_.input.embedding + v * I_;
+      input_product<G>(InputProduct<T>{rows, w_ih_, bias_, z_, V, I_, V * kWidth},
+                       units);
+    }
+  }
+
+  // z of the steps [begin, end), which are `rows` rows of this thread's slice.
+  void input_of_chunk(Team team, const Slice& slice, Range units, Size begin, Size end,
+                      Size rows) {
+    const T** x = row_pointers_ + team.rank * chunk_rows_;
+    std::int64_t* tokens = tokens_ + team.rank * chunk_rows_;
+    Size i = 0;
+    for (Size s = begin; s < end; ++s) {
+      const Size count = slice.count(s_.active[s]);
+      for (Size j = 0; j < count; ++j, ++i) {
+        const Size at = position(s_, slice.sorted(j), s);
+        if (a_.input.x) {
+          x[i] = a_.input.x + at * I_;
+        } else if (one_hot_) {
+          tokens[i] = a_.input.tokens[at];
+        } else {
+          x[i] = a_.input.embedding + a_.input.tokens[at] * I_;
+        }
+      }
+    }
+    T* z = chunk_z(slice);
+    if (one_hot_) {
+      gather_columns(tokens, rows, units, z);
+    } else {
+      input_product<G>(InputProduct<T>{x, w_ih_, bias_, z, rows, I_, rows * kWidth},
+                       units);
+    }
+  }
+
+  // z = bias + the tokens' columns of W_ih, straight from W_ih as it lies.
+  void gather_columns(const std::int64_t* tokens, Size rows, Range units, T* z) {
+    for (Size u = units.begin; u < units.end; ++u) {
+      const Size lanes = at_most(L, H_ - u * L);
+      for (int g = 0; g < G; ++g) {
+        const T* w = a_.weights.w_ih + (g * H_ + u * L) * I_;
+        const T* bias = bias_ + (u * G + g) * L;
+        for (Size i = 0; i < rows; ++i) {
+          T* out = z + u * rows * kWidth + i * kWidth + g * L;
+          for (Size l = 0; l < L; ++l) {
+            out[l] = l < lanes ? bias[l] + w[l * I_ + tokens[i]] : T(0);
+          }
+        }
+      }
+    }
+  }
+
+  T* chunk_z(const Slice& slice) const {
+    return z_ + slice.row_rank * vectors_ * chunk_rows_ * kWidth;
+  }
+
+  void step(Team team, const Slice& slice, Range units, Size s, Size base, Size rows) {
+    ForwardRow<T>* r = rows_ + team.rank * s_.N;
+    const Size count = slice.count(s_.active[s]);
+    const T* z = !table_ ? chunk_z(slice) : one_hot_ ? w_ih_ : z_;
+    for (Size j = 0; j < count; ++j) {
+      const Size i = slice.sorted(j), at = position(s_, i, s);
+      const Size z_row = table_ ? Size(a_.input.tokens[at]) : base + j;
+      const bool fresh = is_cut(s_, i, s);
+      const Size before = s > 0 ? (at - s_.stride) * H_ : 0;
+      const Size state = s_.row[i] * H_;
+      r[j].z = z + z_row * kWidth;
+      r[j].h_prev = fresh ? zeros_ : s > 0 ? a_.y + before : initial(a_.h0, state);
+      r[j].h = a_.y + at * H_;
+      r[j].gates = a_.gates ? a_.gates + at * G * H_ : nullptr;
+      if (kCellState) {
+        r[j].c = a_.c ? a_.c + at * H_ : c_running_ + i * H_;
+        r[j].c_prev = fresh   ? zeros_
+                      : s > 0 ? (a_.c ? a_.c + before : r[j].c)
+                              : initial(a_.c0, state);
+      } else {
+        r[j].c = a_.c ? a_.c + at * H_ : nullptr;
+        r[j].c_prev = nullptr;
+      }
+    }
+    const Size z_step = (table_ ? a_.input.V : rows) * kWidth;
+    const ForwardStep<Cell, T> x{cell_, r, w_hh_, b_hidden_, H_, z_step};
+    for_tiles<G>(count, units, w_hh_, H_ * kWidth, s % 2 != 0,
+                 [&](auto R, auto P, Size row, Size u, const T* ahead) {
+                   forward_tile<Cell, decltype(R)::value, decltype(P)::value, T>(
+                       x, row, u, ahead);
+                 });
+  }
+
+  const T* initial(const T* state, Size offset) const {
+    return state ? state + offset : zeros_;
+  }
+
+  void final_states(Team team, const Slice& slice) {
+    if (slice.unit_ways > 1 && team.rank > 0) return;
+    for (Size j = 0; j < slice.count(s_.N); ++j) {
+      const Size i = slice.sorted(j), length = s_.length[i];
+      const Size state = s_.row[i] * H_;
+      const Size last = length > 0 ? position(s_, i, length - 1) * H_ : 0;
+      const T* h = length > 0 ? a_.y + last : initial(a_.h0, state);
+      for (Size k = 0; k < H_; ++k) a_.h_n[state + k] = h[k];
+      if (!kCellState) continue;
+      const T* running = a_.c ? a_.c + last : c_running_ + i * H_;
+      const T* c = length > 0 ? running : initial(a_.c0, state);
+      for (Size k = 0; k < H_; ++k) a_.c_n[state + k] = c[k];
+    }
+  }
+
+  const Cell cell_;
+  const ForwardArgs<T>& a_;
+  const ScheduleView& s_;
+  const Size H_, I_, vectors_;
+  Scratch& scratch_;
+  Plan plan_ = {1, false};
+  bool table_ = false, one_hot_ = false;
+  Size chunk_rows_ = 0;
+  T *w_ih_ = nullptr, *w_hh_ = nullptr, *bias_ = nullptr, *b_hidden_ = nullptr;
+  T *zeros_ = nullptr, *c_running_ = nullptr, *z_ = nullptr;
+  const T** row_pointers_ = nullptr;
+  std::int64_t* tokens_ = nullptr;
+  ForwardRow<T>* rows_ = nullptr;
+};
+
+}  // namespace FASTRNN_NS
+}  // namespace fastrnn

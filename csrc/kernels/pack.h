@@ -1,0 +1,91 @@
+// Copies of matrices in the order in which a tile reads them, padded with zeros.
+#pragma once
+
+#include "rows.h"
+#include "simd.h"
+
+namespace fastrnn {
+namespace FASTRNN_NS {
+
+// to [units / lanes][K][G][lanes] = w [G·H, K] transposed, for the unit vectors
+// [begin, end). G = 1 packs any matrix whose rows are the outputs.
+template <int G, class T>
+void pack_gates(const T* w, Size H, Size K, Range unit_vectors, T* to) {
+  constexpr Size L = kLanes<T>;
+  for (Size u = unit_vectors.begin; u < unit_vectors.end; ++u) {
+    const Size units = at_most(L, H - u * L);
+    for (int g = 0; g < G; ++g) {
+      const T* from = w + (g * H + u * L) * K;
+      T* panel = to + (u * K * G + g) * L;
+      for (Size k = 0; k < K; k += L) {
+        const Size columns = at_most(L, K - k);
+        Vec<T> block[L];
+#pragma GCC unroll 16
+        for (Size i = 0; i < L; ++i) {
+          block[i] = i < units ? load_some(from + i * K + k, columns) : Vec<T>{};
+        }
+        transpose<T>(block);
+#pragma GCC unroll 16
+        for (Size i = 0; i < L; ++i) {
+          if (i < columns) store(panel + (k + i) * G * L, block[i]);
+        }
+      }
+    }
+  }
+}
+
+// to [units / lanes][G][lanes] = b_ih + b_hh, either of which may be null. Gates from
+// `only_ih` on take b_ih alone (GRU's candidate, whose b_hh is inside the reset).
+template <int G, class T>
+void pack_bias(const T* b_ih, const T* b_hh, Size H, int only_ih, T* to) {
+  constexpr Size L = kLanes<T>;
+  for (Size u = 0; u < divide_up(H, L); ++u) {
+    for (int g = 0; g < G; ++g) {
+      for (Size i = 0; i < L; ++i) {
+        const Size h = u * L + i;
+        const T a = b_ih && h < H ? b_ih[g * H + h] : T(0);
+        const T b = b_hh && h < H && g < only_ih ? b_hh[g * H + h] : T(0);
+        to[(u * G + g) * L + i] = a + b;
+      }
+    }
+  }
+}
+
+// to [columns / lanes][K][lanes] = the K given rows, for the column vectors
+// [begin, end).
+template <class T, class RowOf>
+FASTRNN_INLINE void pack_columns(RowOf row_of, Size K, Size columns,
+                                 Range column_vectors, T* to) {
+  constexpr Size L = kLanes<T>;
+  for (Size k = 0; k < K; ++k) {
+    const T* row = row_of(k);
+    for (Size v = column_vectors.begin; v < column_vectors.end; ++v) {
+      store(to + (v * K + k) * L, load_some(row + v * L, at_most(L, columns - v * L)));
+    }
+  }
+}
+
+// to [columns, rows] = from [rows, columns] transposed, for the given columns.
+template <class T>
+void transpose_matrix(const T* from, Size rows, Size columns, Range range, T* to) {
+  constexpr Size L = kLanes<T>;
+  for (Size c = range.begin; c < range.end; c += L) {
+    const Size width = at_most(L, range.end - c);
+    for (Size r = 0; r < rows; r += L) {
+      const Size height = at_most(L, rows - r);
+      Vec<T> block[L];
+#pragma GCC unroll 16
+      for (Size i = 0; i < L; ++i) {
+        block[i] = i < height ? load_some(from + (r + i) * columns + c, width) : Vec<T>{};
+      }
+      transpose<T>(block);
+#pragma GCC unroll 16
+      for (Size i = 0; i < L; ++i) {
+        if (i < width) store_some(to + (c + i) * rows + r, block[i], height);
+      }
+    }
+  }
+}
+
+}  // namespace FASTRNN_NS
+}  // namespace fastrnn

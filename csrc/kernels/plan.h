@@ -1,0 +1,45 @@
+// The cost model: how many threads a call is worth, and what they share out.
+#pragma once
+
+#include "rows.h"
+
+namespace fastrnn {
+namespace FASTRNN_NS {
+
+// Starting a team and its barriers cost some microseconds; below this much work (about
+// 20 µs on one core) a second thread does not pay.
+constexpr double kWorthATeam = 4e6;  // floating-point operations
+
+// A step whose product is smaller than this is over before a barrier is.
+constexpr double kWorthABarrier = 1e6;
+
+// Weights larger than this do not stay in a core's private cache. Then threads that
+// share the units read each weight once, where threads that share the rows would each
+// read them all.
+constexpr Size kPrivateCache = Size(1) << 20;
+
+struct Plan {
+  int threads;
+  bool share_units;
+};
+
+FASTRNN_INLINE Size valid_steps(const ScheduleView& v) {
+  Size valid = 0;
+  for (Size s = 0; s < v.steps; ++s) valid += v.active[s];
+  return valid;
+}
+
+// recurrent: the numbers in W_hh; vectors: the unit vectors to share.
+template <class T>
+Plan make_plan(int threads, const ScheduleView& v, double flops, Size recurrent,
+               Size vectors) {
+  if (threads <= 1 || flops < kWorthATeam) return {1, false};
+  const bool worth_barrier = 2.0 * double(v.N * recurrent) > kWorthABarrier;
+  const bool few_rows = v.N < 4 * Size(threads);
+  const bool large = recurrent * Size(sizeof(T)) > kPrivateCache && v.N <= 32 * threads;
+  if (worth_barrier && (few_rows || large) && vectors >= threads) return {threads, true};
+  return {int(at_most(threads, v.N)), false};
+}
+
+}  // namespace FASTRNN_NS
+}  // namespace fastrnn

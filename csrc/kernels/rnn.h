@@ -1,0 +1,57 @@
+// The simple (Elman) cell:  h_t = f(W_ih·x_t + b_ih + W_hh·h_{t−1} + b_hh)
+//
+// f is tanh, relu or elu (α = 1). All three derivatives are had from h itself:
+//   tanh' = 1 − h²     relu' = [h > 0]     elu' = h > 0 ? 1 : 1 + h
+// Source: Elman, "Finding structure in time", Cognitive Science 14 (1990).
+#pragma once
+
+#include "cell.h"
+#include "math.h"
+
+namespace fastrnn {
+namespace FASTRNN_NS {
+
+struct Rnn {
+  Activation activation;  // the same for all: its branch is always predicted
+
+  static constexpr int G = 1;      // gates
+  static constexpr int kGrads = 1;  // gradient blocks of H a row: dz
+  static constexpr Carry kCarry = Carry::kNothing;
+  static constexpr Size kInputGrads = 0, kHiddenGrads = 0;  // first block of each product
+  static constexpr int kOnlyInputBias = G;
+
+  static constexpr int input_block(int gate) { return gate; }
+
+  template <class T>
+  FASTRNN_INLINE void forward(const Vec<T>* z, const ForwardRow<T>& row,
+                                     const T*, Size j, Size lanes, Size) const {
+    Vec<T> h;
+    if (activation == Activation::kTanh) {
+      h = tanh<T>(z[0]);
+    } else if (activation == Activation::kRelu) {
+      h = maximum(Vec<T>{}, z[0]);
+    } else {
+      h = z[0] > Vec<T>{} ? z[0] : expm1<T>(z[0]);
+    }
+    store_some(row.h + j, h, lanes);
+  }
+
+  template <class T>
+  FASTRNN_INLINE void backward(Vec<T> dh, const BackwardRow<T>& row, Size j, Size lanes,
+                               Size) const {
+    const Vec<T> one = broadcast(T(1)), zero = {};
+    const Vec<T> h = load_some(row.h + j, lanes);
+    Vec<T> dz;
+    if (activation == Activation::kTanh) {
+      dz = dh * fma(-h, h, one);
+    } else if (activation == Activation::kRelu) {
+      dz = h > zero ? dh : zero;
+    } else {
+      dz = h > zero ? dh : dh * (one + h);
+    }
+    store_some(row.dz + j, dz, lanes);
+  }
+};
+
+}  // namespace FASTRNN_NS
+}  // namespace fastrnn

@@ -1,0 +1,64 @@
+// Where rows stand at a step, and how rows, units and columns are shared out.
+#pragma once
+
+#include "fastrnn/kernels.h"
+#include "simd.h"
+
+namespace fastrnn {
+namespace FASTRNN_NS {
+
+FASTRNN_INLINE Size divide_up(Size a, Size b) { return (a + b - 1) / b; }
+FASTRNN_INLINE Size at_most(Size a, Size b) { return a < b ? a : b; }
+
+// The position of step s of sorted row i, to be scaled by a width.
+FASTRNN_INLINE Size position(const ScheduleView& v, Size i, Size s) {
+  return v.first[i] + s * v.stride;
+}
+
+// Whether no state passes from step s − 1 (or the initial state) into step s of row i.
+// A reset at time t lies between t − 1 and t in either direction; in reverse the initial
+// state comes in at the other end, and no reset cuts it off.
+FASTRNN_INLINE bool is_cut(const ScheduleView& v, Size i, Size s) {
+  if (!v.resets) return false;
+  if (!v.reverse) return v.resets[position(v, i, s)] != 0;
+  return s > 0 && v.resets[position(v, i, s - 1)] != 0;
+}
+
+// [begin, end) of n things for one of `size` members, in runs of `grain`.
+struct Range {
+  Size begin, end;
+};
+FASTRNN_INLINE Range share_of(Size n, int rank, int size, Size grain = 1) {
+  const Size grains = divide_up(n, grain);
+  return {at_most(n, grains * rank / size * grain),
+          at_most(n, grains * (rank + 1) / size * grain)};
+}
+
+// n rows in tiles of at most `most` rows, as even as can be: a small last tile would
+// run at a third of the speed.
+struct Tiles {
+  Size count, small, larger;  // `larger` tiles have small + 1 rows and come first
+};
+FASTRNN_INLINE Tiles split_rows(Size n, Size most) {
+  const Size count = divide_up(n, most);
+  return {count, count ? n / count : 0, count ? n % count : 0};
+}
+
+// A team's way to share a step: the rows among `row_ways` threads, each thread's units
+// among `unit_ways`. Sorted rows are dealt out in turn, so that every thread gets long
+// and short ones alike: local row j is sorted row rank + j·ways.
+struct Slice {
+  int row_rank, row_ways, unit_rank, unit_ways;
+
+  FASTRNN_INLINE Size sorted(Size j) const { return row_rank + j * row_ways; }
+  FASTRNN_INLINE Size count(Size active) const {
+    return active > row_rank ? divide_up(active - row_rank, row_ways) : 0;
+  }
+};
+FASTRNN_INLINE Slice slice_of(Team team, bool share_units) {
+  if (share_units) return {0, 1, team.rank, team.size};
+  return {team.rank, team.size, 0, 1};
+}
+
+}  // namespace FASTRNN_NS
+}  // namespace fastrnn

@@ -1,0 +1,51 @@
+// The table of this instruction set, and its vector functions for the accuracy tests.
+#include "entry.h"
+#include "math.h"
+
+namespace fastrnn {
+namespace FASTRNN_NS {
+
+namespace {
+
+bool same(const char* a, const char* b) {
+  while (*a && *a == *b) ++a, ++b;
+  return *a == *b;
+}
+
+template <class T, class Function>
+bool apply(Function function, const T* x, T* y, Size count) {
+  for (Size i = 0; i < count; i += kLanes<T>) {
+    const Size lanes = count - i < kLanes<T> ? count - i : kLanes<T>;
+    store_some(y + i, function(load_some(x + i, lanes)), lanes);
+  }
+  return true;
+}
+
+template <class T>
+bool apply_math(const char* name, const T* x, T* y, Size count) {
+  using V = Vec<T>;
+  if (same(name, "exp")) return apply([](V v) { return exp<T>(v); }, x, y, count);
+  if (same(name, "sigmoid")) return apply([](V v) { return sigmoid<T>(v); }, x, y, count);
+  if (same(name, "tanh")) return apply([](V v) { return tanh<T>(v); }, x, y, count);
+  if (same(name, "expm1")) return apply([](V v) { return expm1<T>(v); }, x, y, count);
+  return false;
+}
+
+template <class T>
+constexpr Kernels<T> make_kernels() {
+  return {rnn_forward<T>,    rnn_backward<T>,    gru_forward<T>,
+          gru_backward<T>,   lstm_forward<T>,    lstm_backward<T>,
+          linear_forward<T>, linear_backward<T>, cross_entropy<T>,
+          optimizer_step<T>, sum_of_squares<T>,  scale<T>,
+          clip<T>,           apply_math<T>};
+}
+
+}  // namespace
+
+extern const Kernels<float> kernels_f32;
+extern const Kernels<double> kernels_f64;
+const Kernels<float> kernels_f32 = make_kernels<float>();
+const Kernels<double> kernels_f64 = make_kernels<double>();
+
+}  // namespace FASTRNN_NS
+}  // namespace fastrnn

@@ -1,0 +1,97 @@
+// The one file that knows OpenMP.
+#include <pthread.h>
+
+#include <atomic>
+#include <thread>
+
+#include "fastrnn/runtime.h"
+
+#if defined(_OPENMP)
+#include <omp.h>
+#endif
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace fastrnn {
+
+namespace {
+
+std::atomic<int> num_threads{1};
+
+// Denormals are flushed while this lives.
+class FlushDenormals {
+ public:
+#if defined(__x86_64__)
+  FlushDenormals() : saved_(_mm_getcsr()) { _mm_setcsr(saved_ | 0x8040); }
+  ~FlushDenormals() { _mm_setcsr(saved_); }
+
+ private:
+  unsigned saved_;
+#elif defined(__aarch64__)
+  FlushDenormals() {
+    asm volatile("mrs %0, fpcr" : "=r"(saved_));
+    asm volatile("msr fpcr, %0" : : "r"(saved_ | (1UL << 24)));
+  }
+  ~FlushDenormals() { asm volatile("msr fpcr, %0" : : "r"(saved_)); }
+
+ private:
+  unsigned long saved_;
+#endif
+};
+
+#if defined(_OPENMP)
+std::atomic<bool> pool_is_gone{false};
+
+// A forked child inherits OpenMP's record of the pool but not its threads, and would
+// wait for them for ever. The record belongs to the thread that called, so in a child
+// teams are started from a new thread.
+const int at_fork = pthread_atfork(nullptr, nullptr, [] { pool_is_gone = true; });
+
+void run_openmp(int threads, TeamBody body, void* context) {
+#pragma omp parallel num_threads(threads)
+  {
+    const FlushDenormals flush;
+    body(Team{omp_get_thread_num(), omp_get_num_threads()}, context);
+  }
+}
+#endif
+
+}  // namespace
+
+void Team::barrier() const {
+#if defined(_OPENMP)
+  if (size > 1) {
+#pragma omp barrier
+  }
+#endif
+}
+
+void run_team(int threads, TeamBody body, void* context) {
+#if defined(_OPENMP)
+  if (threads > 1) {
+    if (pool_is_gone) {
+      std::thread(run_openmp, threads, body, context).join();
+    } else {
+      run_openmp(threads, body, context);
+    }
+    return;
+  }
+#endif
+  (void)threads;
+  const FlushDenormals flush;
+  body(Team{0, 1}, context);
+}
+
+int get_num_threads() { return num_threads; }
+void set_num_threads(int threads) { num_threads = threads; }
+
+bool has_openmp() {
+#if defined(_OPENMP)
+  return true;
+#else
+  return false;
+#endif
+}
+
+}  // namespace fastrnn

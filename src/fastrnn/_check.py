@@ -1,0 +1,266 @@
+"""The gate: every argument of the sequence functions is checked here, once.
+
+Both the compiled functions and `fastrnn.reference` call it, so their messages are the
+same: ``TypeError`` for types and dtypes, ``ValueError`` for shapes and values, each
+naming the argument, what was expected and what came. Types and dtypes are looked at
+before sizes. NumPy only; the good case costs a few attribute tests an array (no pass
+over data except tokens, lengths and resets), since small models call it every step.
+"""
+
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+
+from fastrnn._arguments import (
+    FLOATS,
+    check_any_floating,
+    check_choice,
+    check_flag,
+    check_floating,
+    check_integers,
+    check_optional,
+    check_rank,
+    check_shape,
+    contiguous,
+    from_sequence,
+    plain,
+    require_positive,
+)
+from fastrnn._types import TAPES, BoolArray, FloatArray, IntArray, Sequence
+
+GATES = {"rnn": 1, "gru": 3, "lstm": 4}
+NONLINEARITIES = ("tanh", "relu", "elu")
+PADDINGS = ("right", "left")
+
+# The symbols of w_ih, w_hh and the biases, ready for messages.
+SYMBOLS = {
+    "rnn": ("(H, I)", "(H, H)", "(H,)"),
+    "gru": ("(3*H, I)", "(3*H, H)", "(3*H,)"),
+    "lstm": ("(4*H, I)", "(4*H, H)", "(4*H,)"),
+}
+
+
+class Upstream(NamedTuple):
+    """The gradients given to a backward function, checked and contiguous."""
+
+    dy: FloatArray | None  # [T, N, H]
+    dh_n: FloatArray | None  # [N, H]
+    dc_n: FloatArray | None  # [N, H]
+    return_dh: bool
+
+
+def check_forward(
+    cell: str,
+    x: Any,
+    w_ih: Any,
+    w_hh: Any,
+    b_ih: Any = None,
+    b_hh: Any = None,
+    *,
+    h0: Any = None,
+    c0: Any = None,
+    nonlinearity: Any = "tanh",
+    lengths: Any = None,
+    padding: Any = "right",
+    resets: Any = None,
+    reverse: Any = False,
+    embedding: Any = None,
+    training: Any = True,
+) -> Sequence:
+    """Check the arguments of ``<cell>_forward`` before any work.
+
+    ``cell`` is trusted, since it comes from our own code; all others are what the
+    public function of that cell was given.
+
+    Returns
+    -------
+    Sequence
+        Sizes, dtype and the arrays, C-contiguous and copied only where they were not;
+        tokens, lengths and resets are always private copies.
+
+    Raises
+    ------
+    TypeError
+        A type or dtype is wrong.
+    ValueError
+        A shape or value is wrong.
+    """
+    # Types and dtypes.
+    x, w_ih, like = check_input_dtypes(x, w_ih, embedding)
+    dtype = w_ih.dtype
+    w_hh = check_floating("w_hh", w_hh, dtype, like)
+    b_ih = check_optional("b_ih", b_ih, dtype, like)
+    b_hh = check_optional("b_hh", b_hh, dtype, like)
+    h0 = check_optional("h0", h0, dtype, like)
+    c0 = check_optional("c0", c0, dtype, like)
+    embedding = check_optional("embedding", embedding, dtype, like)
+    reverse = check_flag("reverse", reverse)
+    training = check_flag("training", training)
+    check_choice("nonlinearity", nonlinearity, NONLINEARITIES)
+    check_choice("padding", padding, PADDINGS)
+
+    # Shapes.
+    w_ih_symbols, w_hh_symbols, bias_symbols = SYMBOLS[cell]
+    T, N, I, V = check_input_sizes(x, w_ih, embedding, w_ih_symbols)  # noqa: E741
+    H = check_rank("w_hh", w_hh, w_hh_symbols, 2)[1]
+    require_positive("w_hh", w_hh_symbols, "H", H, w_hh)
+    G = GATES[cell]
+    GH = G * H
+    check_shape("w_ih", w_ih, w_ih_symbols, (GH, I))
+    check_shape("w_hh", w_hh, w_hh_symbols, (GH, H))
+    if b_ih is not None:
+        check_shape("b_ih", b_ih, bias_symbols, (GH,))
+    if b_hh is not None:
+        check_shape("b_hh", b_hh, bias_symbols, (GH,))
+    if h0 is not None:
+        check_shape("h0", h0, "(N, H)", (N, H))
+    if c0 is not None:
+        check_shape("c0", c0, "(N, H)", (N, H))
+
+    # Values.
+    if lengths is not None:
+        lengths = check_lengths(lengths, T, N)
+    if resets is not None:
+        resets = check_resets(resets, T, N)
+    tokens = None
+    if like == "w_ih":
+        tokens = check_tokens(x, V, lengths, padding)
+        x = None
+    return Sequence(
+        cell, T, N, I, H, G, V, dtype, x, tokens, w_ih, w_hh, b_ih, b_hh, h0, c0,
+        nonlinearity, lengths, padding, resets, reverse, embedding, training,
+    )  # fmt: skip
+
+
+def check_input_dtypes(x: Any, w_ih: Any, embedding: Any) -> tuple[Any, Any, str]:
+    """Return x and w_ih as arrays, and whose dtype all the others must have.
+
+    That is "x", or with integer x (tokens) "w_ih".
+    """
+    if type(x) is not np.ndarray:
+        x = plain_input(x)
+    dtype = x.dtype
+    if dtype.kind == "f":
+        if dtype not in FLOATS:
+            raise TypeError(f"x: expected dtype float32 or float64, got {dtype}")
+        if embedding is not None:
+            raise TypeError(
+                f"embedding: expected token ids (integer x) with it, got x of {dtype}"
+            )
+        return contiguous(x), check_floating("w_ih", w_ih, dtype, "x"), "x"
+    if dtype.kind in "iu":
+        return x, check_any_floating("w_ih", w_ih), "w_ih"
+    raise TypeError(
+        f"x: expected dtype float32 or float64, or integer token ids, got {dtype}"
+    )
+
+
+def check_input_sizes(
+    x: Any, w_ih: Any, embedding: Any, w_ih_symbols: str
+) -> tuple[int, int, int, int]:
+    """Return T, N, I, V; with tokens I is the width of the table that they index."""
+    if x.dtype.kind == "f":
+        T, N, I = check_rank("x", x, "(T, N, I)", 3)  # noqa: E741
+        require_positive("x", "(T, N, I)", "I", I, x)
+        return T, N, I, 0
+    T, N = check_rank("x", x, "(T, N)", 2)
+    if embedding is None:
+        _, I = check_rank("w_ih", w_ih, w_ih_symbols, 2)  # noqa: E741
+        require_positive("w_ih", w_ih_symbols, "I", I, w_ih)
+        return T, N, I, I
+    V, I = check_rank("embedding", embedding, "(V, I)", 2)  # noqa: E741
+    require_positive("embedding", "(V, I)", "I", I, embedding)
+    return T, N, I, V
+
+
+def check_backward(
+    cell: str,
+    tape: Any,
+    dy: Any = None,
+    dh_n: Any = None,
+    dc_n: Any = None,
+    *,
+    return_dh: Any = False,
+) -> Upstream:
+    """Check the arguments of ``<cell>_backward`` before any work.
+
+    Raises
+    ------
+    TypeError
+        The tape is of another cell or no tape, or a type or dtype is wrong.
+    ValueError
+        A shape is wrong.
+    """
+    if type(tape) is not TAPES[cell]:
+        refuse_tape(cell, tape)
+    s: Sequence = tape.sequence
+    dy = check_optional("dy", dy, s.dtype, "the tape")
+    dh_n = check_optional("dh_n", dh_n, s.dtype, "the tape")
+    dc_n = check_optional("dc_n", dc_n, s.dtype, "the tape")
+    return_dh = check_flag("return_dh", return_dh)
+    if dy is not None:
+        check_shape("dy", dy, "(T, N, H)", (s.T, s.N, s.H))
+    if dh_n is not None:
+        check_shape("dh_n", dh_n, "(N, H)", (s.N, s.H))
+    if dc_n is not None:
+        check_shape("dc_n", dc_n, "(N, H)", (s.N, s.H))
+    return Upstream(dy, dh_n, dc_n, return_dh)
+
+
+def refuse_tape(cell: str, tape: object) -> NoReturn:
+    expected, got = TAPES[cell].__name__, type(tape).__name__
+    hint = " (training=False keeps no tape)" if tape is None else ""
+    raise TypeError(f"tape: expected {expected} of {cell}_forward, got {got}{hint}")
+
+
+def valid_steps(T: int, N: int, lengths: IntArray | None, padding: str) -> BoolArray:
+    """Return bool [T, N]: which steps are a row's own, not padding."""
+    if lengths is None:
+        return np.ones((T, N), dtype=np.bool_)
+    t = np.arange(T)[:, None]
+    return t < lengths if padding == "right" else t >= T - lengths
+
+
+def check_lengths(lengths: Any, T: int, N: int) -> IntArray:
+    a = check_integers("lengths", lengths, "iu", "an integer")
+    check_shape("lengths", a, "(N,)", (N,))
+    bad = (a < 0) | (a > T)
+    if bad.any():
+        n = int(bad.argmax())
+        raise ValueError(
+            f"lengths: length {a[n]} at [n={n}] is out of range 0 <= length <= T = {T}"
+        )
+    return np.array(a, dtype=np.int64, order="C")
+
+
+def check_resets(resets: Any, T: int, N: int) -> BoolArray:
+    """Any integer other than 0 is a reset."""
+    a = check_integers("resets", resets, "biu", "a bool or integer")
+    check_shape("resets", a, "(T, N)", (T, N))
+    return np.array(a, dtype=np.bool_, order="C")
+
+
+def check_tokens(a: Any, V: int, lengths: IntArray | None, padding: str) -> IntArray:
+    """Token ids on padding are not looked at."""
+    ids = np.array(a, dtype=np.int64, order="C")
+    # Seen as unsigned, a negative id is a huge one: a single pass finds both.
+    if ids.size and ids.view(np.uint64).max() >= V:
+        T, N = a.shape
+        bad = ((a < 0) | (a >= V)) & valid_steps(T, N, lengths, padding)
+        if bad.any():
+            t, n = divmod(int(bad.argmax()), N)
+            raise ValueError(
+                f"x: token {a[t, n]} at [t={t}, n={n}] is out of range "
+                f"0 <= token < V = {V}"
+            )
+    return ids
+
+
+def plain_input(x: Any) -> Any:
+    """Return an x that is no plain array as one: a subclass, or a list of tokens."""
+    if isinstance(x, np.ndarray):
+        return plain("x", x)
+    a = from_sequence("x", x)
+    if a.ndim == 0 or a.dtype.kind not in "iu":
+        raise TypeError(f"x: expected a NumPy array, got {type(x).__name__}")
+    return a

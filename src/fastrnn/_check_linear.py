@@ -1,0 +1,164 @@
+"""The gate of the linear layer and of the loss on it; see `fastrnn._check`."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastrnn._arguments import (
+    check_any_floating,
+    check_choice,
+    check_flag,
+    check_floating,
+    check_integers,
+    check_optional,
+    check_rank,
+    check_shape,
+    require_positive,
+)
+from fastrnn._types import DType, FloatArray, IntArray
+
+REDUCTIONS = ("mean", "sum", "none")
+
+
+class Linear(NamedTuple):
+    """The arguments of a linear function, checked and contiguous."""
+
+    rows: int  # product of the leading sizes
+    I: int  # noqa: E741 - the contract's symbol
+    O: int  # noqa: E741
+    lead: tuple[int, ...]  # the leading sizes of x: [..., I]
+    dtype: DType
+    x: FloatArray  # [..., I]
+    w: FloatArray  # [O, I]
+    b: FloatArray | None  # [O]
+    dy: FloatArray | None  # [..., O], backward only
+    bias: bool  # backward: whether db is wanted
+
+
+class CrossEntropy(NamedTuple):
+    """The arguments of ``linear_cross_entropy``, checked and contiguous.
+
+    ``targets`` is a private copy: no caller can change an index after its check.
+    """
+
+    rows: int  # product of the leading sizes
+    H: int
+    V: int
+    lead: tuple[int, ...]  # the leading sizes of y: [..., H]
+    dtype: DType
+    y: FloatArray  # [..., H]
+    w: FloatArray  # [V, H]
+    b: FloatArray | None  # [V]
+    targets: IntArray  # [...]
+    ignore_index: int
+    reduction: str  # "mean", "sum" or "none"
+    training: bool
+
+
+def check_linear(
+    x: Any,
+    w: Any,
+    b: Any = None,
+    *,
+    dy: Any = None,
+    bias: Any = True,
+    backward: bool = False,
+) -> Linear:
+    """Check ``linear_forward(x, w, b)`` or ``linear_backward(x, w, dy, bias=bias)``.
+
+    Raises
+    ------
+    TypeError
+        A type or dtype is wrong.
+    ValueError
+        A shape is wrong.
+    """
+    x = check_any_floating("x", x)
+    dtype = x.dtype
+    w = check_floating("w", w, dtype, "x")
+    b = check_optional("b", b, dtype, "x")
+    if backward:
+        dy = check_floating("dy", dy, dtype, "x")
+        bias = check_flag("bias", bias)
+    lead, I = check_last("x", x, "I")  # noqa: E741
+    O = check_rank("w", w, "(O, I)", 2)[0]  # noqa: E741
+    require_positive("w", "(O, I)", "O", O, w)
+    check_shape("w", w, "(O, I)", (O, I))
+    if b is not None:
+        check_shape("b", b, "(O,)", (O,))
+    if backward:
+        check_shape("dy", dy, "(..., O)", (*lead, O))
+    return Linear(x.size // I, I, O, lead, dtype, x, w, b, dy, bias)
+
+
+def check_cross_entropy(
+    y: Any,
+    w: Any,
+    b: Any,
+    targets: Any,
+    *,
+    ignore_index: Any = -100,
+    reduction: Any = "mean",
+    training: Any = True,
+) -> CrossEntropy:
+    """Check the arguments of ``linear_cross_entropy`` before any work.
+
+    Raises
+    ------
+    TypeError
+        A type or dtype is wrong.
+    ValueError
+        A shape or value is wrong.
+    """
+    y = check_any_floating("y", y)
+    dtype = y.dtype
+    w = check_floating("w", w, dtype, "y")
+    b = check_optional("b", b, dtype, "y")
+    targets = check_integers("targets", targets, "iu", "an integer")
+    if isinstance(ignore_index, bool) or not isinstance(
+        ignore_index, (int, np.integer)
+    ):
+        raise TypeError(
+            f"ignore_index: expected an int, got {type(ignore_index).__name__}"
+        )
+    check_choice("reduction", reduction, REDUCTIONS)
+    training = check_flag("training", training)
+    lead, H = check_last("y", y, "H")
+    V = check_rank("w", w, "(V, H)", 2)[0]
+    require_positive("w", "(V, H)", "V", V, w)
+    check_shape("w", w, "(V, H)", (V, H))
+    if b is not None:
+        check_shape("b", b, "(V,)", (V,))
+    check_shape("targets", targets, "(...) of y (..., H)", lead)
+    ignore_index = int(ignore_index)
+    if not -(2**63) <= ignore_index < 2**63:
+        raise ValueError(f"ignore_index: expected 64 bits, got {ignore_index}")
+    targets = check_targets(targets, V, ignore_index)
+    return CrossEntropy(
+        y.size // H, H, V, lead, dtype, y, w, b, targets,
+        ignore_index, reduction, training,
+    )  # fmt: skip
+
+
+def check_last(name: str, a: Any, symbol: str) -> tuple[tuple[int, ...], int]:
+    """Return the leading sizes and the last one, which must not be 0."""
+    symbols = f"(..., {symbol})"
+    if a.ndim < 1:
+        raise ValueError(f"{name}: expected shape {symbols}, got {a.shape}")
+    require_positive(name, symbols, symbol, a.shape[-1], a)
+    return a.shape[:-1], a.shape[-1]
+
+
+def check_targets(a: Any, V: int, ignore_index: int) -> IntArray:
+    """Every target that is not ``ignore_index`` must be a class."""
+    ids = np.array(a, dtype=np.int64, order="C")
+    # Seen as unsigned, a negative id is a huge one: a single pass finds both.
+    if ids.size and ids.view(np.uint64).max() >= V:
+        bad = ((a < 0) | (a >= V)) & (a != ignore_index)
+        if bad.any():
+            at = np.unravel_index(int(bad.argmax()), a.shape)
+            place = f" at {[int(i) for i in at]}" if at else ""
+            raise ValueError(
+                f"targets: target {a[at]}{place} is out of range 0 <= target < V = {V}"
+            )
+    return ids

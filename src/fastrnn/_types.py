@@ -1,0 +1,288 @@
+"""Types shared by the compiled functions and the reference. No compiled module here.
+
+Symbols: ``T`` time steps, ``N`` batch rows, ``I`` inputs, ``H`` hidden units,
+``G`` gates (1 RNN, 3 GRU, 4 LSTM), ``V`` vocabulary, ``O`` outputs of a linear layer.
+"""
+
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray: TypeAlias = NDArray[np.floating[Any]]
+IntArray: TypeAlias = NDArray[np.int64]
+BoolArray: TypeAlias = NDArray[np.bool_]
+DType: TypeAlias = "np.dtype[np.floating[Any]]"
+
+
+class Sequence(NamedTuple):
+    """The arguments of a forward function after the gate: checked and normalised.
+
+    Every array is aligned and C-contiguous. ``tokens``, ``lengths`` and ``resets``
+    are private copies, so that no caller can change an index after its check;
+    the floating arrays are the caller's own wherever no copy was needed.
+    """
+
+    cell: str  # "rnn", "gru" or "lstm"
+    T: int
+    N: int
+    I: int  # noqa: E741 - the contract's symbol
+    H: int
+    G: int
+    V: int  # rows of the table that tokens index; 0 with a floating x
+    dtype: DType
+    x: FloatArray | None  # [T, N, I]; None with tokens
+    tokens: IntArray | None  # [T, N]; None with a floating x
+    w_ih: FloatArray  # [G*H, I]
+    w_hh: FloatArray  # [G*H, H]
+    b_ih: FloatArray | None  # [G*H]
+    b_hh: FloatArray | None  # [G*H]
+    h0: FloatArray | None  # [N, H]
+    c0: FloatArray | None  # [N, H]
+    nonlinearity: str  # "tanh", "relu" or "elu"
+    lengths: IntArray | None  # [N], each 0..T
+    padding: str  # "right" or "left"
+    resets: BoolArray | None  # [T, N]
+    reverse: bool
+    embedding: FloatArray | None  # [V, I]
+    training: bool
+
+
+class RNNGrads(NamedTuple):
+    """Gradients of ``rnn_backward``; each has the dtype of the forward call.
+
+    Attributes
+    ----------
+    dx : [T, N, I] or None
+        None for token input.
+    dw_ih : [H, I]
+    dw_hh : [H, H]
+    db_ih, db_hh : [H] or None
+        None for a bias that was not given.
+    dh0 : [N, H]
+        Also when the initial state was left out.
+    dembedding : [V, I] or None
+        None without ``embedding``.
+    dh : [T, N, H] or None
+        The total gradient that reaches ``h_t``; None without ``return_dh=True``.
+    """
+
+    dx: FloatArray | None
+    dw_ih: FloatArray
+    dw_hh: FloatArray
+    db_ih: FloatArray | None
+    db_hh: FloatArray | None
+    dh0: FloatArray
+    dembedding: FloatArray | None
+    dh: FloatArray | None
+
+
+class GRUGrads(NamedTuple):
+    """Gradients of ``gru_backward``: as `RNNGrads`, weights with ``3*H`` rows."""
+
+    dx: FloatArray | None
+    dw_ih: FloatArray
+    dw_hh: FloatArray
+    db_ih: FloatArray | None
+    db_hh: FloatArray | None
+    dh0: FloatArray
+    dembedding: FloatArray | None
+    dh: FloatArray | None
+
+
+class LSTMGrads(NamedTuple):
+    """Gradients of ``lstm_backward``: as `RNNGrads`, weights with ``4*H`` rows.
+
+    Attributes
+    ----------
+    dc0 : [N, H]
+        Gradient of the initial cell state.
+    """
+
+    dx: FloatArray | None
+    dw_ih: FloatArray
+    dw_hh: FloatArray
+    db_ih: FloatArray | None
+    db_hh: FloatArray | None
+    dh0: FloatArray
+    dc0: FloatArray
+    dembedding: FloatArray | None
+    dh: FloatArray | None
+
+
+class LinearGrads(NamedTuple):
+    """Gradients of ``linear_backward``.
+
+    Attributes
+    ----------
+    dx : [..., I]
+    dw : [O, I]
+    db : [O] or None
+        None without a bias.
+    """
+
+    dx: FloatArray
+    dw: FloatArray
+    db: FloatArray | None
+
+
+class CrossEntropyGrads(NamedTuple):
+    """Gradients of ``linear_cross_entropy``.
+
+    Attributes
+    ----------
+    dy : [..., H]
+    dw : [V, H]
+    db : [V] or None
+        None without a bias.
+    """
+
+    dy: FloatArray
+    dw: FloatArray
+    db: FloatArray | None
+
+
+class RNNTape:
+    """What ``rnn_backward`` needs of its forward call. Backward does not change it.
+
+    Parameters
+    ----------
+    sequence : Sequence
+        The checked arguments.
+    y : [T, N, H]
+        The output itself, not a copy.
+    kept : object, optional
+        What one implementation keeps for its own backward; others ignore it.
+
+    Attributes
+    ----------
+    y, gates : [T, N, H]
+        Read-only views; the one gate of an RNN is its output.
+    """
+
+    __slots__ = ("_y", "kept", "sequence")
+
+    def __init__(self, sequence: Sequence, y: FloatArray, kept: object = None) -> None:
+        self.sequence = sequence
+        self._y = y
+        self.kept = kept
+
+    @property
+    def y(self) -> FloatArray:
+        return read_only(self._y)
+
+    @property
+    def gates(self) -> FloatArray:
+        return read_only(self._y)
+
+    def __repr__(self) -> str:
+        return describe(self)
+
+
+class GRUTape:
+    """What ``gru_backward`` needs of its forward call. Backward does not change it.
+
+    Parameters
+    ----------
+    sequence, y, kept
+        As in `RNNTape`.
+    gates : [T, N, 3*H]
+        Activated, in the order r, z, n; 0 on padding.
+
+    Attributes
+    ----------
+    y, gates
+        Read-only views.
+    """
+
+    __slots__ = ("_gates", "_y", "kept", "sequence")
+
+    def __init__(
+        self,
+        sequence: Sequence,
+        y: FloatArray,
+        gates: FloatArray,
+        kept: object = None,
+    ) -> None:
+        self.sequence = sequence
+        self._y = y
+        self._gates = gates
+        self.kept = kept
+
+    @property
+    def y(self) -> FloatArray:
+        return read_only(self._y)
+
+    @property
+    def gates(self) -> FloatArray:
+        return read_only(self._gates)
+
+    def __repr__(self) -> str:
+        return describe(self)
+
+
+class LSTMTape:
+    """What ``lstm_backward`` needs of its forward call. Backward does not change it.
+
+    Parameters
+    ----------
+    sequence, y, kept
+        As in `RNNTape`.
+    gates : [T, N, 4*H]
+        Activated, in the order i, f, g, o; 0 on padding.
+    c : [T, N, H]
+        The cell state at every step; 0 on padding.
+
+    Attributes
+    ----------
+    y, gates, c
+        Read-only views.
+    """
+
+    __slots__ = ("_c", "_gates", "_y", "kept", "sequence")
+
+    def __init__(
+        self,
+        sequence: Sequence,
+        y: FloatArray,
+        gates: FloatArray,
+        c: FloatArray,
+        kept: object = None,
+    ) -> None:
+        self.sequence = sequence
+        self._y = y
+        self._gates = gates
+        self._c = c
+        self.kept = kept
+
+    @property
+    def y(self) -> FloatArray:
+        return read_only(self._y)
+
+    @property
+    def gates(self) -> FloatArray:
+        return read_only(self._gates)
+
+    @property
+    def c(self) -> FloatArray:
+        return read_only(self._c)
+
+    def __repr__(self) -> str:
+        return describe(self)
+
+
+Tape: TypeAlias = RNNTape | GRUTape | LSTMTape
+TAPES: dict[str, type[Tape]] = {"rnn": RNNTape, "gru": GRUTape, "lstm": LSTMTape}
+
+
+def read_only(a: FloatArray) -> FloatArray:
+    """Return a view of ``a`` that cannot be written through."""
+    view: FloatArray = a.view()
+    view.flags.writeable = False
+    return view
+
+
+def describe(tape: Tape) -> str:
+    """Return a tape's class, sizes and dtype in one line."""
+    s = tape.sequence
+    return f"{type(tape).__name__}(T={s.T}, N={s.N}, I={s.I}, H={s.H}, {s.dtype})"

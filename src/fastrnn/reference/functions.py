@@ -1,0 +1,228 @@
+"""The six public functions: gate, walk, named results."""
+
+from numpy.typing import ArrayLike
+
+from fastrnn._check import check_backward, check_forward
+from fastrnn._types import (
+    FloatArray,
+    GRUGrads,
+    GRUTape,
+    LSTMGrads,
+    LSTMTape,
+    RNNGrads,
+    RNNTape,
+)
+from fastrnn.reference.cells import GRU, LSTM, make_rnn
+from fastrnn.reference.sequence import run_backward, run_forward, weight_grads
+
+
+def rnn_forward(
+    x: ArrayLike,
+    w_ih: FloatArray,
+    w_hh: FloatArray,
+    b_ih: FloatArray | None = None,
+    b_hh: FloatArray | None = None,
+    *,
+    h0: FloatArray | None = None,
+    nonlinearity: str = "tanh",
+    lengths: ArrayLike | None = None,
+    padding: str = "right",
+    resets: ArrayLike | None = None,
+    reverse: bool = False,
+    embedding: FloatArray | None = None,
+    training: bool = True,
+) -> tuple[FloatArray, FloatArray, RNNTape | None]:
+    """Run a simple recurrent layer over whole sequences.
+
+    ``h_t = act(w_ih x_t + b_ih + w_hh h_{t-1} + b_hh)`` for ``T`` steps, ``N`` rows,
+    ``I`` inputs and ``H`` units. All floating arrays share one dtype, float32 or
+    float64, and so does everything returned.
+
+    Parameters
+    ----------
+    x : [T, N, I] floating, or [T, N] integer
+        Integers are token ids: rows of ``embedding``, or one-hot inputs without it.
+    w_ih : [H, I]
+        The course's ``W_ax``.
+    w_hh : [H, H]
+        The course's ``W_aa``.
+    b_ih, b_hh : [H], optional
+        Their sum is the course's ``b_a``. None is zero.
+    h0 : [N, H], optional
+        The initial state, zeros when left out.
+    nonlinearity : {"tanh", "relu", "elu"}
+        ``elu`` has alpha 1.
+    lengths : [N] integer, optional
+        Valid steps of each row, ``0 .. T`` in any order; the others are not read.
+    padding : {"right", "left"}
+        Where the steps are that are not valid.
+    resets : [T, N] bool or integer, optional
+        Step ``t`` starts a new sequence: nothing crosses between ``t-1`` and ``t``.
+    reverse : bool
+        Process time backwards, each row within its own valid steps.
+    embedding : [V, I], optional
+        With integer ``x``, the input is ``embedding[x]``.
+    training : bool
+        Keep a tape for backward.
+
+    Returns
+    -------
+    y : [T, N, H]
+        The state at every step, 0 on padding.
+    h_n : [N, H]
+        The state after each row's last step; the initial state of an empty row.
+    tape : RNNTape or None
+        None with ``training=False``.
+
+    Raises
+    ------
+    TypeError
+        A type or dtype is wrong.
+    ValueError
+        A shape or value is wrong.
+    """
+    s = check_forward(
+        "rnn", x, w_ih, w_hh, b_ih, b_hh, h0=h0, nonlinearity=nonlinearity,
+        lengths=lengths, padding=padding, resets=resets, reverse=reverse,
+        embedding=embedding, training=training,
+    )  # fmt: skip
+    (y,), (h_n,), _ = run_forward(make_rnn(s.nonlinearity), s)
+    return y, h_n, RNNTape(s, y) if s.training else None
+
+
+def gru_forward(
+    x: ArrayLike,
+    w_ih: FloatArray,
+    w_hh: FloatArray,
+    b_ih: FloatArray | None = None,
+    b_hh: FloatArray | None = None,
+    *,
+    h0: FloatArray | None = None,
+    lengths: ArrayLike | None = None,
+    padding: str = "right",
+    resets: ArrayLike | None = None,
+    reverse: bool = False,
+    embedding: FloatArray | None = None,
+    training: bool = True,
+) -> tuple[FloatArray, FloatArray, GRUTape | None]:
+    """Run a GRU over whole sequences, reset after the matrix product.
+
+    Parameters and returns are those of `rnn_forward`, with ``w_ih [3*H, I]``,
+    ``w_hh [3*H, H]`` and biases ``[3*H]`` in the gate order r, z, n. For the equations
+    see `fastrnn.reference.cells.gru_forward`.
+    """
+    s = check_forward(
+        "gru", x, w_ih, w_hh, b_ih, b_hh, h0=h0, lengths=lengths, padding=padding,
+        resets=resets, reverse=reverse, embedding=embedding, training=training,
+    )  # fmt: skip
+    (y,), (h_n,), gates = run_forward(GRU, s)
+    return y, h_n, GRUTape(s, y, gates) if s.training else None
+
+
+def lstm_forward(
+    x: ArrayLike,
+    w_ih: FloatArray,
+    w_hh: FloatArray,
+    b_ih: FloatArray | None = None,
+    b_hh: FloatArray | None = None,
+    *,
+    h0: FloatArray | None = None,
+    c0: FloatArray | None = None,
+    lengths: ArrayLike | None = None,
+    padding: str = "right",
+    resets: ArrayLike | None = None,
+    reverse: bool = False,
+    embedding: FloatArray | None = None,
+    training: bool = True,
+) -> tuple[FloatArray, tuple[FloatArray, FloatArray], LSTMTape | None]:
+    """Run an LSTM over whole sequences.
+
+    Parameters and returns are those of `rnn_forward`, with ``w_ih [4*H, I]``,
+    ``w_hh [4*H, H]`` and biases ``[4*H]`` in the gate order i, f, g, o, an initial cell
+    state ``c0 [N, H]``, and ``(h_n, c_n)`` for the final state. For the equations see
+    `fastrnn.reference.cells.lstm_forward`.
+    """
+    s = check_forward(
+        "lstm", x, w_ih, w_hh, b_ih, b_hh, h0=h0, c0=c0, lengths=lengths,
+        padding=padding, resets=resets, reverse=reverse, embedding=embedding,
+        training=training,
+    )  # fmt: skip
+    (y, c), (h_n, c_n), gates = run_forward(LSTM, s)
+    return y, (h_n, c_n), LSTMTape(s, y, gates, c) if s.training else None
+
+
+def rnn_backward(
+    tape: RNNTape,
+    dy: FloatArray | None = None,
+    dh_n: FloatArray | None = None,
+    *,
+    return_dh: bool = False,
+) -> RNNGrads:
+    """Carry gradients back through `rnn_forward`.
+
+    Parameters
+    ----------
+    tape : RNNTape
+        Of the forward call; it can be used again.
+    dy : [T, N, H], optional
+        Gradient of ``y``; what it holds on padding is not read.
+    dh_n : [N, H], optional
+        Gradient of ``h_n``.
+    return_dh : bool
+        Return the total gradient that reaches each ``h_t`` too.
+
+    Returns
+    -------
+    RNNGrads
+        Gradients left out above count as zero.
+
+    Raises
+    ------
+    TypeError
+        A type or dtype is wrong, or the tape is of another cell.
+    ValueError
+        A shape is wrong.
+    """
+    up = check_backward("rnn", tape, dy, dh_n, return_dh=return_dh)
+    s = tape.sequence
+    a = run_backward(make_rnn(s.nonlinearity), s, (tape.y,), tape.gates, up)
+    return RNNGrads(
+        **weight_grads(s, a), dh0=a.dinitial[0], dh=a.dh if up.return_dh else None
+    )
+
+
+def gru_backward(
+    tape: GRUTape,
+    dy: FloatArray | None = None,
+    dh_n: FloatArray | None = None,
+    *,
+    return_dh: bool = False,
+) -> GRUGrads:
+    """Carry gradients back through `gru_forward`; parameters as `rnn_backward`."""
+    up = check_backward("gru", tape, dy, dh_n, return_dh=return_dh)
+    s = tape.sequence
+    a = run_backward(GRU, s, (tape.y,), tape.gates, up)
+    return GRUGrads(
+        **weight_grads(s, a), dh0=a.dinitial[0], dh=a.dh if up.return_dh else None
+    )
+
+
+def lstm_backward(
+    tape: LSTMTape,
+    dy: FloatArray | None = None,
+    dh_n: FloatArray | None = None,
+    dc_n: FloatArray | None = None,
+    *,
+    return_dh: bool = False,
+) -> LSTMGrads:
+    """Carry gradients back through `lstm_forward`; parameters as `rnn_backward`.
+
+    ``dc_n [N, H]`` is the gradient of ``c_n``; ``dc0`` is returned beside ``dh0``.
+    """
+    up = check_backward("lstm", tape, dy, dh_n, dc_n, return_dh=return_dh)
+    s = tape.sequence
+    a = run_backward(LSTM, s, (tape.y, tape.c), tape.gates, up)
+    dh0, dc0 = a.dinitial
+    return LSTMGrads(
+        **weight_grads(s, a), dh0=dh0, dc0=dc0, dh=a.dh if up.return_dh else None
+    )

@@ -1,0 +1,205 @@
+"""The walk over time, forward and backward, written once for all cells.
+
+Padding is never read: each step takes its valid rows out, and puts results back.
+"""
+
+from typing import NamedTuple, TypedDict
+
+import numpy as np
+
+from fastrnn._check import Upstream, valid_steps
+from fastrnn._types import BoolArray, FloatArray, Sequence
+from fastrnn.reference.cells import Cell, State
+
+
+class Walk(NamedTuple):
+    """Which steps are walked, in which order, and where the state is cut.
+
+    Each row walks its own valid steps only. ``entering`` gives the state a step starts
+    with: that of the step walked before, or the initial state at a row's first one.
+    """
+
+    order: range  # of t
+    valid: BoolArray  # [T, N]
+    cut: BoolArray  # [T, N]: step t is entered with zeros, and passes no gradient on
+
+    def entering(self, states: FloatArray, initial: FloatArray, t: int) -> FloatArray:
+        """Return [n, H] for the ``n`` rows that are valid at ``t``."""
+        rows = self.valid[t]
+        before = t - self.order.step
+        entered: FloatArray = initial[rows]
+        if 0 <= before < len(self.order):
+            going = self.valid[before, rows]
+            entered[going] = states[before, rows][going]
+        entered[self.cut[t, rows]] = 0
+        return entered
+
+
+def make_walk(s: Sequence) -> Walk:
+    """A reset at ``t`` cuts between ``t - 1`` and ``t``, whichever way time runs.
+
+    Forwards that is the entry to step ``t``; in reverse, step ``t - 1`` is entered
+    from ``t``, so that the cut moves up by one.
+    """
+    valid = valid_steps(s.T, s.N, s.lengths, s.padding)
+    cut = np.zeros_like(valid)
+    if s.resets is not None:
+        starts = s.resets & valid
+        if s.reverse:
+            cut[:-1] = starts[1:]
+        else:
+            cut = starts
+    order = range(s.T - 1, -1, -1) if s.reverse else range(s.T)
+    return Walk(order, valid, cut)
+
+
+def affine(x: FloatArray, w: FloatArray, b: FloatArray | None) -> FloatArray:
+    """Return ``x w' + b``: [n, K] by [M, K] is [n, M]."""
+    z: FloatArray = x @ w.T
+    return z if b is None else z + b
+
+
+def input_rows(s: Sequence, valid: BoolArray) -> FloatArray | None:
+    """Return the valid inputs, [n, I] in C order of (t, n); None for one-hot."""
+    if s.x is not None:
+        return s.x[valid]
+    assert s.tokens is not None
+    return None if s.embedding is None else s.embedding[s.tokens[valid]]
+
+
+def input_product(s: Sequence, valid: BoolArray) -> FloatArray:
+    """Return ``p`` of every valid step; a one-hot row picks a column of ``w_ih``."""
+    x = input_rows(s, valid)
+    if x is not None:
+        return affine(x, s.w_ih, s.b_ih)
+    assert s.tokens is not None
+    p: FloatArray = s.w_ih.T[s.tokens[valid]]
+    return p if s.b_ih is None else p + s.b_ih
+
+
+def initial_state(s: Sequence) -> State:
+    zeros = np.zeros((s.N, s.H), s.dtype)
+    h0 = zeros if s.h0 is None else s.h0
+    c0 = zeros if s.c0 is None else s.c0
+    return (h0, c0) if s.cell == "lstm" else (h0,)
+
+
+# NaN and Inf in the data pass through as IEEE arithmetic has them, without a warning.
+@np.errstate(all="ignore")
+def run_forward(cell: Cell, s: Sequence) -> tuple[State, State, FloatArray]:
+    """Walk forward.
+
+    Returns
+    -------
+    states : tuple of [T, N, H]
+        ``(y,)`` or ``(y, c)``; 0 on padding.
+    finals : tuple of [N, H]
+        The state after each row's last step.
+    gates : [T, N, G*H]
+        0 on padding.
+    """
+    walk = make_walk(s)
+    initial = initial_state(s)
+    states = tuple(np.zeros((s.T, s.N, s.H), s.dtype) for _ in initial)
+    finals = tuple(a.copy() for a in initial)
+    gates = np.zeros((s.T, s.N, s.G * s.H), s.dtype)
+    p = np.zeros_like(gates)
+    p[walk.valid] = input_product(s, walk.valid)
+    for t in walk.order:
+        rows = walk.valid[t]
+        state_prev = tuple(
+            walk.entering(a, a0, t) for a, a0 in zip(states, initial, strict=True)
+        )
+        q = affine(state_prev[0], s.w_hh, s.b_hh)
+        state, gates[t, rows] = cell.forward(p[t, rows], q, state_prev)
+        for a, a_n, a_t in zip(states, finals, state, strict=True):
+            a[t, rows] = a_t
+            a_n[rows] = a_t
+    return states, finals, gates
+
+
+class Adjoint(NamedTuple):
+    """The gradients of a whole sequence; arrays over time are 0 on padding."""
+
+    dp: FloatArray  # [T, N, G*H]
+    dq: FloatArray  # [T, N, G*H]
+    h_prev: FloatArray  # [T, N, H], the state that entered each step
+    dh: FloatArray  # [T, N, H], the total gradient that reaches h_t
+    dinitial: State  # each [N, H]
+
+
+@np.errstate(all="ignore")
+def run_backward(
+    cell: Cell, s: Sequence, states: State, gates: FloatArray, upstream: Upstream
+) -> Adjoint:
+    """Walk backward, the steps of forward in the opposite order."""
+    walk = make_walk(s)
+    initial = initial_state(s)
+    dp, dq = np.zeros_like(gates), np.zeros_like(gates)
+    h_prev, dh = np.zeros_like(states[0]), np.zeros_like(states[0])
+    # The gradient of the state on its way back; at first, of the final state.
+    carried = tuple(
+        np.zeros((s.N, s.H), s.dtype) if a is None else a.copy()
+        for a in (upstream.dh_n, upstream.dc_n)[: len(initial)]
+    )
+    for t in reversed(walk.order):
+        rows = walk.valid[t]
+        dstate = tuple(a[rows] for a in carried)
+        if upstream.dy is not None:
+            dstate = (dstate[0] + upstream.dy[t, rows], *dstate[1:])
+        dh[t, rows] = dstate[0]
+        state = tuple(a[t, rows] for a in states)
+        state_prev = tuple(
+            walk.entering(a, a0, t) for a, a0 in zip(states, initial, strict=True)
+        )
+        h_prev[t, rows] = state_prev[0]
+        q = affine(state_prev[0], s.w_hh, s.b_hh)
+        dp_t, dq_t, direct = cell.backward(dstate, state, state_prev, gates[t, rows], q)
+        dp[t, rows], dq[t, rows] = dp_t, dq_t
+        for a, a_t in zip(
+            carried, (direct[0] + dq_t @ s.w_hh, *direct[1:]), strict=True
+        ):
+            a_t[walk.cut[t, rows]] = 0
+            a[rows] = a_t
+    return Adjoint(dp, dq, h_prev, dh, carried)
+
+
+class WeightGrads(TypedDict):
+    """The fields that the gradients of all cells have in common; see `RNNGrads`."""
+
+    dx: FloatArray | None
+    dw_ih: FloatArray
+    dw_hh: FloatArray
+    db_ih: FloatArray | None
+    db_hh: FloatArray | None
+    dembedding: FloatArray | None
+
+
+@np.errstate(all="ignore")
+def weight_grads(s: Sequence, adjoint: Adjoint) -> WeightGrads:
+    """Return the gradients of input, weights and biases from those of p and q."""
+    valid = valid_steps(s.T, s.N, s.lengths, s.padding)
+    dp, dq, h_prev = adjoint.dp[valid], adjoint.dq[valid], adjoint.h_prev[valid]
+    dx, dembedding = None, None
+    x = input_rows(s, valid)
+    if x is not None:
+        dw_ih = dp.T @ x
+        dx_rows = dp @ s.w_ih
+        if s.tokens is None:
+            dx = np.zeros((s.T, s.N, s.I), s.dtype)
+            dx[valid] = dx_rows
+        else:
+            dembedding = np.zeros((s.V, s.I), s.dtype)
+            np.add.at(dembedding, s.tokens[valid], dx_rows)
+    else:
+        assert s.tokens is not None
+        dw_ih = np.zeros_like(s.w_ih)
+        np.add.at(dw_ih.T, s.tokens[valid], dp)
+    return {
+        "dx": dx,
+        "dw_ih": dw_ih,
+        "dw_hh": dq.T @ h_prev,
+        "db_ih": None if s.b_ih is None else dp.sum(axis=0),
+        "db_hh": None if s.b_hh is None else dq.sum(axis=0),
+        "dembedding": dembedding,
+    }
