@@ -1,0 +1,1 @@
+"""Benchmarks of fastrnn against its peers; see README.md beside this file."""

@@ -1,0 +1,172 @@
+"""What was to be reached and what was: ``python -m benchmarks.targets REPORT.json …``.
+
+Reads the JSON that `compare`, `linear_cross_entropy`, `training_step` and `import_cost`
+wrote. A line without its report says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from statistics import geometric_mean
+from typing import Any
+
+from .report import Row, layout
+
+RNN_PEERS = ("torch", "jax", "jax-vjp")
+Measured = list[tuple[float, str]]  # value, of what
+
+
+class Reports:
+    """The reports that were given, and the rows and values in them."""
+
+    def __init__(self, reports: Iterable[dict[str, Any]]) -> None:
+        self.reports = list(reports)
+
+    def rows(self, kind: str, mode: str | None = None) -> list[Row]:
+        found = [row for r in self.reports if r["kind"] == kind for row in r["rows"]]
+        return [row for row in found if mode in (None, row["mode"])]
+
+    def sequences(
+        self, cell: str, dtype: str = "float32", keep: Callable[..., bool] | None = None
+    ) -> list[Row]:
+        """Training rows whose workload satisfies `keep`."""
+        wanted = {"cell": cell, "dtype": dtype}
+        return [
+            row
+            for row in self.rows("sequences", "training")
+            if wanted.items() <= row["workload"].items()
+            and (keep is None or keep(row["workload"]))
+        ]
+
+    def _costs(self) -> list[dict[str, Any]]:
+        found = [r["libraries"] for r in self.reports if r["kind"] == "import_cost"]
+        return [libraries["fastrnn"] for libraries in found if "fastrnn" in libraries]
+
+    def import_milliseconds(self) -> list[float]:
+        return [1e3 * cost["import_seconds"]["median"] for cost in self._costs()]
+
+    def installed_megabytes(self) -> list[float]:
+        return [1e-6 * cost["bytes"] for cost in self._costs()]
+
+
+def ratios(rows: Iterable[Row], peers: Iterable[str] = ("torch",)) -> Measured:
+    """Fastrnn ÷ the best of `peers` on one thread, a value a row."""
+    found = []
+    for row in rows:
+        of_peers = row["threads"].get("1", {}).get("ratio", {})
+        medians = [(of_peers[p]["median"], p) for p in peers if p in of_peers]
+        if medians:
+            value, peer = min(medians)
+            found.append((value, f"{row['name']} ÷ {peer}"))
+    return found
+
+
+def scalings(rows: Iterable[Row]) -> Measured:
+    found = [(row["scaling"].get("fastrnn"), row["name"]) for row in rows]
+    return [(scaling["median"], name) for scaling, name in found if scaling]
+
+
+def memory_ratios(rows: Iterable[Row]) -> Measured:
+    found = [(row.get("memory", {}), row["name"]) for row in rows]
+    return [
+        (memory["torch"] / memory["fastrnn"], name)
+        for memory, name in found
+        if {"torch", "fastrnn"} <= memory.keys()
+    ]
+
+
+def times_line(what: str, target: float, measured: Measured) -> list[str]:
+    """A line for a least ratio, which every value has to reach."""
+    if not measured:
+        return [what, f"≥ {target:g}×", "not measured", ""]
+    value, name = min(measured)
+    return [what, f"≥ {target:g}×", f"{value:.2f}× ({name})", verdict(value >= target)]
+
+
+def cost_line(what: str, most: float, unit: str, values: list[float]) -> list[str]:
+    if not values:
+        return [what, f"≤ {most:g} {unit}", "not measured", ""]
+    reached = verdict(values[-1] <= most)
+    return [what, f"≤ {most:g} {unit}", f"{values[-1]:.1f} {unit}", reached]
+
+
+def share_line(what: str, least: float, values: list[float]) -> list[str]:
+    if not values:
+        return [what, f"≥ {100 * least:.0f} %", "not measured", ""]
+    reached = verdict(values[-1] >= least)
+    return [what, f"≥ {100 * least:.0f} %", f"{100 * values[-1]:.0f} %", reached]
+
+
+def verdict(reached: bool) -> str:
+    return "yes" if reached else "**no**"
+
+
+def target_lines(reports: Reports) -> list[list[str]]:
+    """One line a target: what, target, measured, reached."""
+    r = reports
+
+    def size(H: int, N: int) -> Callable[..., bool]:
+        return lambda w: (w["H"], w["N"]) == (H, N)
+
+    many_rows = ratios(r.sequences("lstm", keep=lambda w: w["N"] >= 16))
+    means = [(geometric_mean(v for v, _ in many_rows), "÷ torch")] if many_rows else []
+    wide = [
+        row
+        for cell in ("lstm", "rnn")
+        for row in r.sequences(cell, keep=lambda w: w["N"] >= 16 and w["H"] >= 128)
+    ]
+    heads, steps = r.rows("linear_cross_entropy"), r.rows("training_step")
+    shares = [
+        row["threads"]["1"]["share"]["median"]
+        for row in r.sequences("lstm", keep=size(256, 32))
+        if "share" in row["threads"].get("1", {})
+    ]
+    lines = [
+        times_line("LSTM, N ≥ 16, the least", 1.15, many_rows),
+        times_line("LSTM, N ≥ 16, geometric mean", 1.25, means),
+        times_line(
+            "LSTM 1536, N = 8", 1.2, ratios(r.sequences("lstm", keep=size(1536, 8)))
+        ),
+        times_line("LSTM 32, N = 1", 3, ratios(r.sequences("lstm", keep=size(32, 1)))),
+        times_line(
+            "LSTM 256, N = 1", 1.2, ratios(r.sequences("lstm", keep=size(256, 1)))
+        ),
+    ]
+    lines.append(share_line("LSTM 256, N = 32, share of peak", 0.85, shares))
+    lines += [
+        times_line(f"{row['name']}, best peer", 1.4, ratios([row], RNN_PEERS))
+        for row in r.sequences("rnn")
+    ]
+    lines += [
+        times_line(
+            "LSTM float64, the least", 2, ratios(r.sequences("lstm", "float64"))
+        ),
+        times_line("linear + cross-entropy, time", 2, ratios(heads)),
+        times_line("linear + cross-entropy, memory", 5, memory_ratios(heads)),
+        times_line("most threads ÷ 1, N ≥ 16, H ≥ 128", 1.8, scalings(wide)),
+    ]
+    for name, target in (("characters", 1.6), ("words", 2)):
+        chosen = ratios(row for row in steps if row["name"] == name)
+        lines.append(times_line(f"training step, {name}", target, chosen))
+    lines.append(cost_line("import beyond NumPy's", 15, "ms", r.import_milliseconds()))
+    lines.append(cost_line("installed size", 5, "MB", r.installed_megabytes()))
+    return lines
+
+
+def main(argv: list[str] | None = None) -> None:
+    p = argparse.ArgumentParser(prog="python -m benchmarks.targets")
+    p.description, p.formatter_class = __doc__, argparse.RawDescriptionHelpFormatter
+    p.add_argument("reports", nargs="+", type=Path, metavar="REPORT.json")
+    p.add_argument("--markdown", action="store_true")
+    options = p.parse_args(argv)
+    reports = Reports(json.loads(path.read_text()) for path in options.reports)
+    what = "forward + backward, 1 thread, ÷ PyTorch"
+    header = [what, "target", "measured", "reached"]
+    print(layout((header, target_lines(reports)), markdown=options.markdown))
+
+
+if __name__ == "__main__":
+    main()

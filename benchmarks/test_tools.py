@@ -1,0 +1,64 @@
+"""The benchmarks' own tools: a check that never fails would be no check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from benchmarks.oracle import check_results, check_sequence, compute_expected
+from benchmarks.timing import Spread, alternate, summarise
+from benchmarks.workloads import Workload
+
+SMALL = Workload("lstm", 5, 6, 3, 4)
+
+
+@pytest.mark.parametrize("name", sorted(compute_expected(SMALL, "training")))
+def test_check_finds_a_wrong_array(name: str) -> None:
+    right = {n: a.astype("f4") for n, a in compute_expected(SMALL, "training").items()}
+    check_sequence(right, SMALL, "training", "right")
+    wrong = right | {name: np.roll(right[name], 1, axis=0)}
+    with pytest.raises(AssertionError, match=f"wrong .*: {name}: relative error"):
+        check_sequence(wrong, SMALL, "training", "wrong")
+
+
+def test_check_finds_a_missing_array_a_shape_and_a_nan() -> None:
+    right = {"y": np.ones((2, 3)), "h_n": np.ones(3)}
+    with pytest.raises(AssertionError, match=r"missing or unknown: \['h_n'\]"):
+        check_results({"y": right["y"]}, right, 1e-9, "float64", "who")
+    with pytest.raises(AssertionError, match=r"who: y: expected .*got \(\(3, 2\)"):
+        check_results(right | {"y": np.ones((3, 2))}, right, 1e-9, "float64", "who")
+    nan = {"h_n": np.full(3, np.nan)}
+    with pytest.raises(AssertionError, match="who: h_n: relative error nan"):
+        check_results(right | nan, right, 1e-9, "float64", "who")
+
+
+def test_rounds_alternate_and_turn_round() -> None:
+    seen: list[str] = []
+
+    def turn(name: str) -> Callable[[], float]:
+        def sample() -> float:
+            seen.append(name)
+            return float(len(seen))
+
+        return sample
+
+    samples = alternate({name: turn(name) for name in "abc"}, 2)
+    assert samples == {"a": [1, 6], "b": [2, 5], "c": [3, 4]}
+    assert "".join(seen) == "abccba"
+
+
+def test_summary_takes_ratios_within_rounds() -> None:
+    samples = {
+        ("fastrnn", 1): [1.0, 2.0, 4.0],  # seconds
+        ("torch", 1): [2.0, 4.0, 8.0],
+        ("fastrnn", 2): [0.5, 1.0, 2.0],
+        ("peak", 1): [20.0, 10.0, 5.0],  # speed
+    }
+    summary = summarise(samples, work=10)
+    one = summary["threads"]["1"]
+    assert Spread(**one["ratio"]["torch"]) == Spread(2, 2, 2)
+    assert Spread(**one["share"]) == Spread(0.5, 0.5, 0.5)
+    assert one["speed"]["fastrnn"]["median"] == 5
+    assert summary["scaling"] == {"fastrnn": {"median": 2, "low": 2, "high": 2}}
