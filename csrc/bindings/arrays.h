@@ -38,9 +38,14 @@ T* mutable_data(py::handle array) {
   return const_cast<T*>(data<T>(array));
 }
 
+// A fresh array whose memory is aligned as the kernels like it.
 template <class T>
 py::array_t<T> empty(std::initializer_list<Size> shape) {
-  return py::array_t<T>(std::vector<py::ssize_t>(shape));
+  std::size_t bytes = sizeof(T);
+  for (const Size n : shape) bytes *= std::size_t(n);
+  void* memory = allocate(bytes);
+  const py::capsule owner(memory, release);
+  return py::array_t<T>(std::vector<py::ssize_t>(shape), static_cast<T*>(memory), owner);
 }
 
 // An output that may be absent: None and null.

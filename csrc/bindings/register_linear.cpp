@@ -1,3 +1,86 @@
+// The linear layer and the loss on it.
 #include "arrays.h"
 #include "register.h"
-namespace fastrnn { void register_linear(py::module_&) {} }
+
+namespace fastrnn {
+
+namespace {
+
+// Matrices come flattened to two dimensions; the callers put the leading sizes back.
+py::array linear_forward(Size rows, Size I, Size O, const py::object& x,
+                         const py::object& w, const py::object& b) {
+  return by_dtype(w, [&](auto type) -> py::array {
+    using T = decltype(type);
+    auto y = empty<T>({rows, O});
+    const LinearArgs<T> args{rows,       I, O, data<T>(x), data<T>(w), data<T>(b),
+                             y.mutable_data(), get_num_threads()};
+    {
+      const py::gil_scoped_release unlocked;
+      Scratch scratch;
+      kernels<T>().linear_forward(args, scratch);
+    }
+    return std::move(y);
+  });
+}
+
+py::tuple linear_backward(Size rows, Size I, Size O, const py::object& x,
+                          const py::object& w, const py::object& dy, bool bias) {
+  return by_dtype(w, [&](auto type) {
+    using T = decltype(type);
+    const Output<T> dx(true, {rows, I});
+    const Output<T> dw(true, {O, I});
+    const Output<T> db(bias, {O});
+    const LinearBackwardArgs<T> args{rows,    I,       O,       data<T>(x), data<T>(w),
+                                     data<T>(dy), dx.data, dw.data, db.data,
+                                     get_num_threads()};
+    {
+      const py::gil_scoped_release unlocked;
+      Scratch scratch;
+      kernels<T>().linear_backward(args, scratch);
+    }
+    return py::make_tuple(dx.array, dw.array, db.array);
+  });
+}
+
+// targets: int64, negative where a row takes no part.
+py::tuple linear_cross_entropy(Size rows, Size H, Size V, const py::object& y,
+                               const py::object& w, const py::object& b,
+                               const py::object& targets, double scale, bool training) {
+  return by_dtype(w, [&](auto type) {
+    using T = decltype(type);
+    const Output<T> loss(true, {rows});
+    const Output<T> dy(training, {rows, H});
+    const Output<T> dw(training, {V, H});
+    const Output<T> db(training && !b.is_none(), {V});
+    CrossEntropyArgs<T> args{};
+    args.rows = rows;
+    args.H = H;
+    args.V = V;
+    args.y = data<T>(y);
+    args.w = data<T>(w);
+    args.b = data<T>(b);
+    args.targets = data<std::int64_t>(targets);
+    args.scale = T(scale);
+    args.loss = loss.data;
+    args.dy = dy.data;
+    args.dw = dw.data;
+    args.db = db.data;
+    args.threads = get_num_threads();
+    {
+      const py::gil_scoped_release unlocked;
+      Scratch scratch;
+      kernels<T>().cross_entropy(args, scratch);
+    }
+    return py::make_tuple(loss.array, dy.array, dw.array, db.array);
+  });
+}
+
+}  // namespace
+
+void register_linear(py::module_& m) {
+  m.def("linear_forward", linear_forward);
+  m.def("linear_backward", linear_backward);
+  m.def("linear_cross_entropy", linear_cross_entropy);
+}
+
+}  // namespace fastrnn

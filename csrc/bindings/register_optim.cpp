@@ -1,3 +1,108 @@
+// Optimizer steps and gradient clipping, in place.
+#include <cmath>
+#include <stdexcept>
+#include <string>
+
 #include "arrays.h"
 #include "register.h"
-namespace fastrnn { void register_optim(py::module_&) {} }
+
+namespace fastrnn {
+
+namespace {
+
+OptimizerRule rule_named(const std::string& name) {
+  if (name == "sgd") return OptimizerRule::kSgd;
+  if (name == "rmsprop") return OptimizerRule::kRmsprop;
+  if (name == "adagrad") return OptimizerRule::kAdagrad;
+  if (name == "adam") return OptimizerRule::kAdam;
+  throw std::invalid_argument("rule: expected sgd, rmsprop, adagrad or adam, got " +
+                              name);
+}
+
+// State that a rule does not have is None. `step` counts from 1.
+void optimizer_step(const std::string& rule, const py::array& params,
+                    const py::array& grads, const py::object& u, const py::object& m,
+                    const py::object& v, Size step, double lr, double momentum,
+                    double beta1, double beta2, double eps, double weight_decay,
+                    bool decoupled, bool nesterov) {
+  by_dtype(params, [&](auto type) {
+    using T = decltype(type);
+    OptimizerArgs<T> args{};
+    args.rule = rule_named(rule);
+    args.count = params.size();
+    args.params = mutable_data<T>(params);
+    args.grads = data<T>(grads);
+    args.velocity = mutable_data<T>(u);
+    args.mean = mutable_data<T>(m);
+    args.squares = mutable_data<T>(v);
+    args.lr = lr;
+    args.momentum = momentum;
+    args.beta1 = beta1;
+    args.beta2 = beta2;
+    args.eps = eps;
+    args.weight_decay = weight_decay;
+    args.correction1 = 1 - std::pow(beta1, double(step));
+    args.correction2 = 1 - std::pow(beta2, double(step));
+    args.decoupled = decoupled;
+    args.nesterov = nesterov;
+    args.threads = get_num_threads();
+    {
+      const py::gil_scoped_release unlocked;
+      kernels<T>().optimizer_step(args);
+    }
+  });
+}
+
+double sum_of_squares(const py::array& values) {
+  return by_dtype(values, [&](auto type) {
+    using T = decltype(type);
+    const T* first = data<T>(values);
+    const Size count = values.size();
+    {
+      const py::gil_scoped_release unlocked;
+      Scratch scratch;
+      return kernels<T>().sum_of_squares(first, count, get_num_threads(), scratch);
+    }
+  });
+}
+
+void scale(const py::array& values, double factor) {
+  by_dtype(values, [&](auto type) {
+    using T = decltype(type);
+    T* first = mutable_data<T>(values);
+    const Size count = values.size();
+    {
+      const py::gil_scoped_release unlocked;
+      kernels<T>().scale(first, count, T(factor), get_num_threads());
+    }
+  });
+}
+
+void clip(const py::array& values, double bound) {
+  by_dtype(values, [&](auto type) {
+    using T = decltype(type);
+    T* first = mutable_data<T>(values);
+    const Size count = values.size();
+    {
+      const py::gil_scoped_release unlocked;
+      kernels<T>().clip(first, count, T(bound), get_num_threads());
+    }
+  });
+}
+
+}  // namespace
+
+void register_optim(py::module_& m) {
+  const py::object none = py::none();
+  m.def("optimizer_step", optimizer_step, py::arg("rule"), py::kw_only(),
+        py::arg("params"), py::arg("grads"), py::arg("u") = none, py::arg("m") = none,
+        py::arg("v") = none, py::arg("step"), py::arg("lr"), py::arg("momentum") = 0.0,
+        py::arg("beta1") = 0.0, py::arg("beta2") = 0.0, py::arg("eps") = 0.0,
+        py::arg("weight_decay") = 0.0, py::arg("decoupled") = false,
+        py::arg("nesterov") = false);
+  m.def("sum_of_squares", sum_of_squares);
+  m.def("scale", scale);
+  m.def("clip", clip);
+}
+
+}  // namespace fastrnn

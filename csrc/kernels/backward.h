@@ -23,7 +23,7 @@ namespace FASTRNN_NS {
 
 // Rows of a chunk: the more, the less often dW is read and written; the fewer, the
 // nearer the cache that holds dz.
-constexpr Size kBackwardChunkRows = 256;
+constexpr Size kBackwardChunkRows = 128;
 
 // The rows of dW that one pass over the packed h and x serves.
 constexpr Size kGradientRows = 96;
@@ -36,6 +36,18 @@ struct BackwardStep {
   Size H, K;   // K = G·H, or 0 where nothing comes back from a next step
 };
 
+// dh = what came back from the next step, and all else that reaches h here.
+template <class Cell, class T>
+FASTRNN_INLINE void backward_cell(Cell cell, Vec<T> dh, const BackwardRow<T>& row, Size j,
+                                  Size lanes, Size H) {
+  if (Cell::kCarry == Carry::kHidden) dh += load_some(row.carry + j, lanes);
+  if (row.cut) dh = Vec<T>{};
+  if (row.dy) dh += load_some(row.dy + j, lanes);
+  if (row.dh_n) dh += load_some(row.dh_n + j, lanes);
+  if (row.dh_out) store_some(row.dh_out + j, dh, lanes);
+  if (row.dz) cell.template backward<T>(dh, row, j, lanes, H);
+}
+
 template <class Cell, int R, int P, class T>
 __attribute__((noinline)) void backward_tile(const BackwardStep<Cell, T>& x, Size row,
                                              Size u, const T* ahead) {
@@ -45,21 +57,34 @@ __attribute__((noinline)) void backward_tile(const BackwardStep<Cell, T>& x, Siz
   const T* dz_next[R];
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) dz_next[r] = rows[r].dz_next;
+  // What the cell reads is in far memory; it comes while the product runs, a row's worth
+  // at a time, lest it hold up the weights.
   const Size panel = Size(Cell::G) * x.H * L;
-  multiply_add<R, P, 1, T>(acc, dz_next, 1, x.w + u * panel, panel, x.K, ahead);
-#pragma GCC unroll 8
+  const T* w_hh = x.w + u * panel;
   for (int r = 0; r < R; ++r) {
-    const BackwardRow<T>& w = rows[r];
-#pragma GCC unroll 4
-    for (int p = 0; p < P; ++p) {
-      const Size j = (u + p) * L, lanes = at_most(L, x.H - j);
-      Vec<T> dh = acc[r][p];
-      if (Cell::kCarry == Carry::kHidden) dh += load_some(w.carry + j, lanes);
-      if (w.cut) dh = Vec<T>{};
-      if (w.dy) dh += load_some(w.dy + j, lanes);
-      if (w.dh_n) dh += load_some(w.dh_n + j, lanes);
-      if (w.dh_out) store_some(w.dh_out + j, dh, lanes);
-      if (w.dz) x.cell.template backward<T>(dh, w, j, lanes, x.H);
+    for (int g = 0; g < Cell::kTape; ++g) prefetch<P>(rows[r].gates + g * x.H + u * L);
+    prefetch<P>(rows[r].c + u * L);
+    prefetch<P>(rows[r].c_prev + u * L);
+    prefetch<P>(rows[r].dy + u * L);
+    const Size k = x.K * r / R, end = x.K * (r + 1) / R;
+    multiply_add<R, P, 1, T>(acc, dz_next, 1, w_hh, panel, k, end, ahead);
+  }
+  // As forward: through the nearest cache, the cell in one place.
+  Vec<T> sums[R * P];
+#pragma GCC unroll 24
+  for (int i = 0; i < R * P; ++i) sums[i] = acc[i / P][i % P];
+  for (int p = 0; p < P; ++p) {
+    const Size j = (u + p) * L;
+    if (j + L <= x.H) {
+#pragma GCC unroll 2
+      for (int r = 0; r < R; ++r) {
+        backward_cell<Cell, T>(x.cell, sums[r * P + p], rows[r], j, L, x.H);
+      }
+    } else {
+#pragma GCC unroll 1
+      for (int r = 0; r < R; ++r) {
+        backward_cell<Cell, T>(x.cell, sums[r * P + p], rows[r], j, x.H - j, x.H);
+      }
     }
   }
 }
@@ -104,7 +129,8 @@ class Backward {
     chunk_rows_ = at_most(valid, kBackwardChunkRows + s_.N);
 
     w_hh_ = scratch_.take<T>(vectors_ * G * H_ * L);
-    dz_ = scratch_.take<T>((chunk_rows_ + s_.N) * dz_width_);
+    dz_ = scratch_.take<T>((chunk_rows_ + s_.N) * dz_width_ + kGradientRows);
+    parts_ = scratch_.take<T>(plan_.threads * chunk_rows_ * kGradientRows);
     zeros_ = scratch_.take<T>(H_);
     h_packed_ = scratch_.take<T>(vectors_ * chunk_rows_ * L);
     if (kHasCarry) carry_ = scratch_.take<T>(s_.N * H_);
@@ -310,11 +336,13 @@ class Backward {
     const Range share = share_of(G * H_, team.rank, team.size, kTileRows<1>);
     for (Size m = share.begin; m < share.end; m += kGradientRows) {
       const Range part{m, at_most(share.end, m + kGradientRows)};
-      weight_gradient(team, part, rows, h_packed_, H_, Cell::kHiddenGrads, a_.dw_hh, first);
-      if (dense_input_) {
-        weight_gradient(team, part, rows, x_packed_, I_, Cell::kInputGrads, a_.dw_ih,
-                        first);
+      copy_part(team, part, rows, Cell::kHiddenGrads);
+      weight_gradient(team, part, rows, h_packed_, H_, a_.dw_hh, first, false);
+      if (!dense_input_) continue;
+      if (Cell::kInputGrads != Cell::kHiddenGrads) {
+        copy_part(team, part, rows, Cell::kInputGrads);
       }
+      weight_gradient(team, part, rows, x_packed_, I_, a_.dw_ih, first, true);
     }
     bias_gradient(share_of(G * H_, team.rank, team.size, L), rows);
     if (table_) {
@@ -326,18 +354,30 @@ class Backward {
     }
   }
 
+  T* part_of(Team team) const {
+    return parts_ + team.rank * chunk_rows_ * kGradientRows;
+  }
+
+  // Some columns of dz side by side: read in place, each k would be on another page.
+  void copy_part(Team team, Range part, Size rows, Size first_block) {
+    const T* from = dz_ + first_block * H_ + part.begin;
+    T* to = part_of(team);
+    for (Size k = 0; k < rows; ++k, from += dz_width_, to += kGradientRows) {
+      for (Size m = 0; m < kGradientRows; m += L) store(to + m, load(from + m));
+    }
+  }
+
   // dw[m] (+)= Σ_k dz[k][m]·right[k] for the rows m of a part.
   void weight_gradient(Team team, Range part, Size rows, const T* right, Size columns,
-                       Size first_block, T* dw, bool first) {
+                       T* dw, bool first, bool input) {
     const T** dz_columns = a_rows_ + team.rank * most_rows_;
     T** dw_rows = c_rows_ + team.rank * most_rows_;
-    const bool input = dw == a_.dw_ih;
     for (Size m = part.begin; m < part.end; ++m) {
-      dz_columns[m - part.begin] = dz_ + first_block * H_ + m;
+      dz_columns[m - part.begin] = part_of(team) + m - part.begin;
       dw_rows[m - part.begin] = dw + (input ? weight_row(m) : m) * columns;
     }
-    const Product<T> x{dz_columns, dz_width_, right, dw_rows, part.end - part.begin,
-                       rows,       columns,   !first};
+    const Product<T> x{dz_columns, kGradientRows, right, dw_rows, part.end - part.begin,
+                       rows,       columns,       !first};
     multiply(x, {0, divide_up(columns, L)});
   }
 
@@ -423,7 +463,7 @@ class Backward {
   Size dz_width_ = 0, chunk_rows_ = 0, most_rows_ = 0;
   T *w_hh_ = nullptr, *w_ih_ = nullptr, *dz_ = nullptr, *zeros_ = nullptr;
   T *h_packed_ = nullptr, *x_packed_ = nullptr, *carry_ = nullptr;
-  T *dx_rows_ = nullptr, *table_sum_ = nullptr;
+  T *dx_rows_ = nullptr, *table_sum_ = nullptr, *parts_ = nullptr;
   BackwardRow<T>* rows_ = nullptr;
   ChunkRow* chunk_ = nullptr;
   const T** a_rows_ = nullptr;

@@ -2,6 +2,7 @@
 //
 //   G                  gates
 //   kGrads             blocks of H numbers that backward writes a row and step
+//   kTape              blocks of H numbers that the tape's gates hold
 //   kCarry             what passes between steps beside h: nothing (RNN); the cell state
 //                      c, and backward its gradient dc (LSTM); nothing forward, and
 //                      backward the part of dh that does not go through W_hh (GRU)

@@ -1,10 +1,256 @@
+// A linear layer with the cross-entropy loss, forward and backward at once:
+//
+//   logits = y·wᵀ + b      loss_r = log Σ_v exp(logits_rv) − logits_r,target
+//   dlogits_rv = scale·(softmax_rv − [v = target_r])
+//   dy = dlogits·w         dw = dlogitsᵀ·y         db_v = Σ_r dlogits_rv
+//
+// Logits exist for a block of rows at a time, vocabulary by rows: [V][block], so that a
+// vector holds one word's logits for some rows. Maximum and sum over the vocabulary then
+// run down the lanes, w is read as it lies, and memory does not grow with the rows.
+//
+// The vocabulary is cut into parts of fixed size. exp is taken against the maximum of the
+// part, while it is still in the private cache; the parts' sums are joined in order. So
+// the bits depend on neither the threads nor the vector width. loss, dy =; dw, db = for
+// the first block and += after. Rows whose target is negative are zeros throughout.
 #include "entry.h"
+#include "math.h"
 #include "product.h"
+
 namespace fastrnn {
 namespace FASTRNN_NS {
+
+namespace {
+
+// Rows of a block: at 128, w and dw are read often enough from far memory (some 5 GB/s),
+// and a block over 10 000 words takes 5 MB.
+constexpr Size kBlockRows = 128;
+
+// Words of a part: its logits take 128 KiB in float32.
+constexpr Size kPartWords = 256;
+
 template <class T>
-void cross_entropy(const CrossEntropyArgs<T>&, Scratch&) {}
+struct CrossEntropy {
+  const CrossEntropyArgs<T>& a;
+  Size parts = 0, width = 0;   // width: a block's rows, in whole vectors
+  T* logits = nullptr;           // [V][width], then their exp, then dlogits
+  T* y_rows = nullptr;           // [kBlockRows][H]: y, zeros where the target is ignored
+  T* y_by_word = nullptr;        // y transposed, packed [width / lanes][H][lanes]
+  T* y_by_row = nullptr;         // y packed [H / lanes][kBlockRows][lanes]
+  T* w_packed = nullptr;         // [H / lanes][kPartWords][lanes]
+  T* maximum_of = nullptr;       // [parts][width]
+  T* sum_of = nullptr;           // [parts][width]
+  T* factor_of = nullptr;        // [parts][width]: exp(part's maximum − maximum)·scale / sum
+  T* target_logit = nullptr;     // [width]
+  const T** w_row = nullptr;     // [V]
+  T** logit_row = nullptr;       // [V]
+  T** dw_row = nullptr;          // [V]
+
+  static constexpr Size L = kLanes<T>;
+
+  Range words(Size part) const {
+    return {part * kPartWords, at_most(a.V, (part + 1) * kPartWords)};
+  }
+
+  void work(Team team) {
+    const Range mine = share_of(parts, team.rank, team.size);
+    for (Size p = mine.begin; p < mine.end; ++p) {
+      for (Size v = words(p).begin; v < words(p).end; ++v) {
+        w_row[v] = a.w + v * a.H;
+        logit_row[v] = logits + v * width;
+        if (a.dw) dw_row[v] = a.dw + v * a.H;
+      }
+    }
+    for (Size first = 0; first < a.rows; first += kBlockRows) {
+      block(team, mine, first, at_most(kBlockRows, a.rows - first));
+    }
+    if (a.rows == 0 && a.dy && team.rank == 0) {
+      for (Size i = 0; i < a.V * a.H; ++i) a.dw[i] = T(0);
+      for (Size v = 0; a.db && v < a.V; ++v) a.db[v] = T(0);
+    }
+  }
+
+  void block(Team team, Range mine, Size first, Size rows) {
+    const Range columns = share_of(divide_up(a.H, L), team.rank, team.size);
+    if (team.rank == 0) gather_rows(first, rows);
+    team.barrier();
+    const Size vectors = divide_up(rows, L);
+    pack_gates<1>(y_rows, rows, a.H, share_of(vectors, team.rank, team.size), y_by_word);
+    if (a.dy) {
+      pack_columns([&](Size r) { return y_rows + r * a.H; }, rows, a.H, columns,
+                   y_by_row);
+    }
+    team.barrier();
+    for (Size p = mine.begin; p < mine.end; ++p) part_forward(p, first, vectors);
+    team.barrier();
+    join_parts(team, first, rows, vectors);
+    team.barrier();
+    if (!a.dy) return;
+    for (Size p = mine.begin; p < mine.end; ++p) part_backward(p, first, rows, vectors);
+    team.barrier();
+    row_gradient(columns, first, rows);
+    team.barrier();
+  }
+
+  void gather_rows(Size first, Size rows) {
+    for (Size r = 0; r < rows; ++r) {
+      const bool ignored = a.targets[first + r] < 0;
+      const T* y = a.y + (first + r) * a.H;
+      for (Size h = 0; h < a.H; ++h) y_rows[r * a.H + h] = ignored ? T(0) : y[h];
+    }
+  }
+
+  // Logits of a part; their maximum; exp against it and the sum.
+  void part_forward(Size p, Size first, Size vectors) {
+    const Range v = words(p);
+    for (Size word = v.begin; word < v.end; ++word) {
+      const Vec<T> b = broadcast(a.b ? a.b[word] : T(0));
+      for (Size i = 0; i < vectors; ++i) store(logit_row[word] + i * L, b);
+    }
+    multiply(Product<T>{w_row + v.begin, 1, y_by_word, logit_row + v.begin,
+                        v.end - v.begin, a.H, vectors * L, true},
+             {0, vectors});
+    for (Size r = 0; r < at_most(kBlockRows, a.rows - first); ++r) {
+      const Size target = a.targets[first + r];
+      if (target >= v.begin && target < v.end) target_logit[r] = logit_row[target][r];
+    }
+    for (Size i = 0; i < vectors; ++i) {
+      T* column = logits + i * L;
+      Vec<T> most = load(column + v.begin * width);
+      for (Size word = v.begin; word < v.end; ++word) {
+        most = maximum(most, load(column + word * width));
+      }
+      Vec<T> sum = {};
+      for (Size word = v.begin; word < v.end; ++word) {
+        const Vec<T> e = exp<T>(load(column + word * width) - most);
+        store(column + word * width, e);
+        sum += e;
+      }
+      store(maximum_of + p * width + i * L, most);
+      store(sum_of + p * width + i * L, sum);
+    }
+  }
+
+  // The loss of each row, and what turns a part's exp into scale·softmax.
+  void join_parts(Team team, Size first, Size rows, Size vectors) {
+    const Range mine = share_of(vectors, team.rank, team.size);
+    for (Size i = mine.begin * L; i < mine.end * L; i += L) {
+      Vec<T> most = load(maximum_of + i), sum = {};
+      for (Size p = 1; p < parts; ++p) most = maximum(most, load(maximum_of + p * width + i));
+      for (Size p = 0; p < parts; ++p) {
+        const Vec<T> to_most = exp<T>(load(maximum_of + p * width + i) - most);
+        store(factor_of + p * width + i, to_most);
+        sum = fma(load(sum_of + p * width + i), to_most, sum);
+      }
+      const Vec<T> share = broadcast(a.scale) / sum;
+      for (Size p = 0; p < parts; ++p) {
+        T* factor = factor_of + p * width + i;
+        store(factor, load(factor) * share);
+      }
+      for (Size l = 0; l < L && i + l < rows; ++l) {
+        const bool ignored = a.targets[first + i + l] < 0;
+        const double log_sum = __builtin_log(double(sum[l]));
+        const double loss = (double(most[l]) - double(target_logit[i + l])) + log_sum;
+        a.loss[first + i + l] = ignored ? T(0) : T(loss);
+      }
+    }
+  }
+
+  // dlogits of a part, and with them its rows of dw and db.
+  void part_backward(Size p, Size first, Size rows, Size vectors) {
+    const Range v = words(p);
+    for (Size i = 0; i < vectors * L; i += L) {
+      const Vec<T> factor = load(factor_of + p * width + i);
+      for (Size word = v.begin; word < v.end; ++word) {
+        T* at = logit_row[word] + i;
+        store(at, load(at) * factor);
+      }
+    }
+    for (Size r = 0; r < vectors * L; ++r) {
+      const Size target = r < rows ? a.targets[first + r] : -1;
+      if (target < 0) {
+        for (Size word = v.begin; word < v.end; ++word) logit_row[word][r] = T(0);
+      } else if (target >= v.begin && target < v.end) {
+        logit_row[target][r] -= a.scale;
+      }
+    }
+    multiply(Product<T>{const_cast<const T* const*>(logit_row) + v.begin, 1, y_by_row,
+                        dw_row + v.begin, v.end - v.begin, rows, a.H, first > 0},
+             {0, divide_up(a.H, L)});
+    if (!a.db) return;
+    for (Size word = v.begin; word < v.end; ++word) {
+      const T sum = sum_of_row(logit_row[word], rows);
+      a.db[word] = first > 0 ? a.db[word] + sum : sum;
+    }
+  }
+
+  // The sum of some numbers in sixteen lanes, joined in order, whatever the vector width.
+  static T sum_of_row(const T* x, Size count) {
+    constexpr Size kSums = 16 / L > 0 ? 16 / L : 1;
+    T lanes[kSums * L];
+    Vec<T> sums[kSums] = {};
+    for (Size i = 0; i < count; i += kSums * L) {
+#pragma GCC unroll 8
+      for (Size s = 0; s < kSums; ++s) {
+        const Size left = count - i - s * L;
+        if (left > 0) sums[s] += load_some(x + i + s * L, at_most(L, left));
+      }
+    }
+    for (Size s = 0; s < kSums; ++s) store(lanes + s * L, sums[s]);
+    T sum = T(0);
+    for (Size i = 0; i < kSums * L; ++i) sum += lanes[i];
+    return sum;
+  }
+
+  // Some column vectors of dy, over the vocabulary part by part.
+  void row_gradient(Range columns, Size first, Size rows) {
+    if (columns.begin == columns.end) return;
+    for (Size p = 0; p < parts; ++p) {
+      const Range v = words(p);
+      pack_columns([&](Size k) { return w_row[v.begin + k]; }, v.end - v.begin, a.H,
+                   columns, w_packed);  // each thread its own, side by side
+      const T* column[kBlockRows];
+      T* dy[kBlockRows];
+      for (Size r = 0; r < rows; ++r) {
+        column[r] = logit_row[v.begin] + r;
+        dy[r] = a.dy + (first + r) * a.H;
+      }
+      multiply(Product<T>{column, width, w_packed, dy, rows, v.end - v.begin, a.H,
+                          p > 0},
+               columns);
+    }
+  }
+};
+
+}  // namespace
+
+template <class T>
+void cross_entropy(const CrossEntropyArgs<T>& args, Scratch& scratch) {
+  constexpr Size L = kLanes<T>;
+  CrossEntropy<T> job{args};
+  const Size vectors = divide_up(args.H, L);
+  job.parts = divide_up(args.V, kPartWords);
+  job.width = divide_up(at_most(kBlockRows, args.rows), L) * L;
+  job.logits = scratch.take<T>(args.V * job.width);
+  job.y_rows = scratch.take<T>(kBlockRows * args.H);
+  job.y_by_word = scratch.take<T>(job.width * args.H);
+  job.y_by_row = scratch.take<T>(vectors * kBlockRows * L);
+  job.w_packed = scratch.take<T>(vectors * kPartWords * L);
+  job.maximum_of = scratch.take<T>(job.parts * job.width);
+  job.sum_of = scratch.take<T>(job.parts * job.width);
+  job.factor_of = scratch.take<T>(job.parts * job.width);
+  job.target_logit = scratch.take<T>(job.width);
+  job.w_row = scratch.take<const T*>(args.V);
+  job.logit_row = scratch.take<T*>(args.V);
+  job.dw_row = scratch.take<T*>(args.V);
+  const double flops = 6.0 * double(args.rows) * double(args.V * args.H);
+  run_team(
+      flops < 4e6 ? 1 : args.threads,
+      [](Team team, void* self) { static_cast<CrossEntropy<T>*>(self)->work(team); },
+      &job);
+}
+
 template void cross_entropy(const CrossEntropyArgs<float>&, Scratch&);
 template void cross_entropy(const CrossEntropyArgs<double>&, Scratch&);
-}
-}
+
+}  // namespace FASTRNN_NS
+}  // namespace fastrnn

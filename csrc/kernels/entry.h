@@ -27,11 +27,11 @@ void cross_entropy(const CrossEntropyArgs<T>& args, Scratch& scratch);
 template <class T>
 void optimizer_step(const OptimizerArgs<T>& args);
 template <class T>
-double sum_of_squares(const T* values, Size count);
+double sum_of_squares(const T* values, Size count, int threads, Scratch& scratch);
 template <class T>
-void scale(T* values, Size count, T factor);
+void scale(T* values, Size count, T factor, int threads);
 template <class T>
-void clip(T* values, Size count, T bound);
+void clip(T* values, Size count, T bound, int threads);
 
 }  // namespace FASTRNN_NS
 }  // namespace fastrnn

@@ -40,7 +40,7 @@ __attribute__((noinline)) void input_tile(const InputProduct<T>& x, Size row, Si
     for (int c = 0; c < P * G; ++c) acc[r][c] = load(x.bias + (u * G + c) * L);
   }
   const Size panel = x.I * G * L;
-  multiply_add<R, P, G, T>(acc, x.x + row, 1, x.w + u * panel, panel, x.I, ahead);
+  multiply_add<R, P, G, T>(acc, x.x + row, 1, x.w + u * panel, panel, 0, x.I, ahead);
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 4
@@ -93,14 +93,25 @@ __attribute__((noinline)) void forward_tile(const ForwardStep<Cell, T>& x, Size 
     }
   }
   const Size panel = x.H * G * L;
-  multiply_add<R, P, G, T>(acc, h_prev, 1, x.w + u * panel, panel, x.H, ahead);
-#pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 4
-    for (int p = 0; p < P; ++p) {
-      const Size j = (u + p) * L;
-      x.cell.template forward<T>(acc[r] + p * G, rows[r], rows[r].z + (u + p) * x.z_step,
-                                j, at_most(L, x.H - j), x.H);
+  multiply_add<R, P, G, T>(acc, h_prev, 1, x.w + u * panel, panel, 0, x.H, ahead);
+  // Through memory in the nearest cache, so that the cell stands here once, with its
+  // constants in registers, and not unrolled among the accumulators.
+  Vec<T> z[R * P][G];
+#pragma GCC unroll 24
+  for (int i = 0; i < R * P * G; ++i) z[i / G][i % G] = acc[i / (P * G)][i % (P * G)];
+  for (int p = 0; p < P; ++p) {
+    const Size j = (u + p) * L, z_step = (u + p) * x.z_step;
+    if (j + L <= x.H) {
+#pragma GCC unroll 2
+      for (int r = 0; r < R; ++r) {
+        x.cell.template forward<T>(z[r * P + p], rows[r], rows[r].z + z_step, j, L, x.H);
+      }
+    } else {
+#pragma GCC unroll 1
+      for (int r = 0; r < R; ++r) {
+        x.cell.template forward<T>(z[r * P + p], rows[r], rows[r].z + z_step, j, x.H - j,
+                                   x.H);
+      }
     }
   }
 }

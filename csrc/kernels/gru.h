@@ -23,6 +23,7 @@ namespace FASTRNN_NS {
 struct Gru {
   static constexpr int G = 3;
   static constexpr int kGrads = 4;
+  static constexpr int kTape = 3;  // blocks of H numbers in the tape's gates
   static constexpr Carry kCarry = Carry::kHidden;
   static constexpr Size kInputGrads = 0, kHiddenGrads = 1;
   static constexpr int kOnlyInputBias = 2;  // b_hn is inside the reset

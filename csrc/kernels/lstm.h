@@ -23,6 +23,7 @@ namespace FASTRNN_NS {
 struct Lstm {
   static constexpr int G = 4;
   static constexpr int kGrads = 4;  // dz_i, dz_f, dz_g, dz_o
+  static constexpr int kTape = 4;  // blocks of H numbers in the tape's gates
   static constexpr Carry kCarry = Carry::kCellState;
   static constexpr Size kInputGrads = 0, kHiddenGrads = 0;
   static constexpr int kOnlyInputBias = G;

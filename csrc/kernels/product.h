@@ -30,7 +30,14 @@ __attribute__((noinline)) void product_tile(const Product<T>& x, Size m, Size v,
       acc[r][p] = x.accumulate ? load_some(c, p < P - 1 ? L : last) : Vec<T>{};
     }
   }
-  multiply_add<R, P, 1, T>(acc, x.a + m, x.a_step, x.b + v * x.K * L, x.K * L, x.K,
+  // The rows of c that the next tile adds to come from far memory: they set out now.
+  if (x.accumulate) {
+    const bool more = m + R < x.M;
+    const Size next = more ? m + R : 0, column = (more ? v : v + P) * L;
+    const Size rows = at_most(R, x.M - next);
+    for (Size r = 0; r < rows; ++r) prefetch<P>(x.c[next + r] + column);
+  }
+  multiply_add<R, P, 1, T>(acc, x.a + m, x.a_step, x.b + v * x.K * L, x.K * L, 0, x.K,
                            ahead);
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {

@@ -16,6 +16,7 @@ struct Rnn {
 
   static constexpr int G = 1;      // gates
   static constexpr int kGrads = 1;  // gradient blocks of H a row: dz
+  static constexpr int kTape = 0;  // blocks of H numbers in the tape's gates
   static constexpr Carry kCarry = Carry::kNothing;
   static constexpr Size kInputGrads = 0, kHiddenGrads = 0;  // first block of each product
   static constexpr int kOnlyInputBias = G;

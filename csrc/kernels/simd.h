@@ -5,8 +5,8 @@
 // for a narrower machine. No standard-library templates here, for the same reason.
 //
 // Arithmetic is the compilers' vector extension; only what has no operator there
-// (fused multiply-add, min, max) is an intrinsic. All operations are lane-wise IEEE, so
-// a lane's result does not depend on the vector width.
+// (fused multiply-add, min, max, sqrt) is an intrinsic. All operations are lane-wise
+// IEEE, so a lane's result does not depend on the vector width.
 #pragma once
 
 #include <cstddef>
@@ -93,13 +93,20 @@ FASTRNN_INLINE void store_some(T* p, Vec<T> v, Size lanes) {
   for (Size i = 0; i < lanes; ++i) p[i] = v[i];
 }
 
+// Asks for n vectors from p on; p need not be readable.
+template <int n, class T>
+FASTRNN_INLINE void prefetch(const T* p) {
+  const char* line = reinterpret_cast<const char*>(p);
+  for (int i = 0; i < n * kVectorBytes; i += 64) __builtin_prefetch(line + i);
+}
+
 // x − 0 keeps the bits of every x, −0 included; 0 + x would not.
 FASTRNN_INLINE Vec<float> broadcast(float x) { return x - Vec<float>{}; }
 FASTRNN_INLINE Vec<double> broadcast(double x) { return x - Vec<double>{}; }
 
 // a·b + c with one rounding (with two on a machine that has no fused multiply-add).
 // minimum and maximum return x if x is NaN. (GCC 12 warns of an uninitialised value in
-// its own unmasked 512-bit min and max.)
+// its own unmasked 512-bit min, max and sqrt.)
 #if defined(FASTRNN_ISA_AVX512)
 FASTRNN_INLINE Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
   return (Vec<float>)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
@@ -118,6 +125,12 @@ FASTRNN_INLINE Vec<float> maximum(Vec<float> bound, Vec<float> x) {
 }
 FASTRNN_INLINE Vec<double> maximum(Vec<double> bound, Vec<double> x) {
   return (Vec<double>)_mm512_maskz_max_pd(-1, (__m512d)bound, (__m512d)x);
+}
+FASTRNN_INLINE Vec<float> sqrt(Vec<float> x) {
+  return (Vec<float>)_mm512_maskz_sqrt_ps(-1, (__m512)x);
+}
+FASTRNN_INLINE Vec<double> sqrt(Vec<double> x) {
+  return (Vec<double>)_mm512_maskz_sqrt_pd(-1, (__m512d)x);
 }
 #elif defined(FASTRNN_ISA_AVX2)
 FASTRNN_INLINE Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
@@ -138,6 +151,12 @@ FASTRNN_INLINE Vec<float> maximum(Vec<float> bound, Vec<float> x) {
 FASTRNN_INLINE Vec<double> maximum(Vec<double> bound, Vec<double> x) {
   return (Vec<double>)_mm256_max_pd((__m256d)bound, (__m256d)x);
 }
+FASTRNN_INLINE Vec<float> sqrt(Vec<float> x) {
+  return (Vec<float>)_mm256_sqrt_ps((__m256)x);
+}
+FASTRNN_INLINE Vec<double> sqrt(Vec<double> x) {
+  return (Vec<double>)_mm256_sqrt_pd((__m256d)x);
+}
 #elif defined(FASTRNN_ISA_NEON)
 FASTRNN_INLINE Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
   return (Vec<float>)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
@@ -157,6 +176,12 @@ FASTRNN_INLINE Vec<float> maximum(Vec<float> bound, Vec<float> x) {
 FASTRNN_INLINE Vec<double> maximum(Vec<double> bound, Vec<double> x) {
   return x < bound ? bound : x;
 }
+FASTRNN_INLINE Vec<float> sqrt(Vec<float> x) {
+  return (Vec<float>)vsqrtq_f32((float32x4_t)x);
+}
+FASTRNN_INLINE Vec<double> sqrt(Vec<double> x) {
+  return (Vec<double>)vsqrtq_f64((float64x2_t)x);
+}
 #else
 template <class V>
 FASTRNN_INLINE V fma(V a, V b, V c) {
@@ -170,6 +195,23 @@ template <class V>
 FASTRNN_INLINE V maximum(V bound, V x) {
   return x < bound ? bound : x;
 }
+#if defined(__x86_64__)
+FASTRNN_INLINE Vec<float> sqrt(Vec<float> x) {
+  return (Vec<float>)_mm_sqrt_ps((__m128)x);
+}
+FASTRNN_INLINE Vec<double> sqrt(Vec<double> x) {
+  return (Vec<double>)_mm_sqrt_pd((__m128d)x);
+}
+#else
+FASTRNN_INLINE Vec<float> sqrt(Vec<float> x) {
+  for (Size i = 0; i < kLanes<float>; ++i) x[i] = __builtin_sqrtf(x[i]);
+  return x;
+}
+FASTRNN_INLINE Vec<double> sqrt(Vec<double> x) {
+  for (Size i = 0; i < kLanes<double>; ++i) x[i] = __builtin_sqrt(x[i]);
+  return x;
+}
+#endif
 #endif
 
 // --- Transposition of a square block held in registers -------------------------------

@@ -34,13 +34,13 @@ constexpr int most_panels(int rows, int gates) {
 // ahead: what will be read next; K cache lines from there on are asked for.
 template <int R, int P, int G, class T>
 FASTRNN_INLINE void multiply_add(Vec<T> (&acc)[R][P * G], const T* const* a,
-                                 Size a_step, const T* b, Size b_step, Size K,
-                                 const T* ahead) {
+                                 Size a_step, const T* b, Size b_step, Size begin,
+                                 Size end, const T* ahead) {
   constexpr Size L = kLanes<T>;
   constexpr Size line = 64 / Size(sizeof(T));
   const T* row[R];
   for (int r = 0; r < R; ++r) row[r] = a[r];
-  for (Size k = 0; k < K; ++k) {
+  for (Size k = begin; k < end; ++k) {
     __builtin_prefetch(ahead + k * line, 0, 2);
     Vec<T> w[P * G];
 #pragma GCC unroll 4

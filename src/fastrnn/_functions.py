@@ -31,6 +31,55 @@ def rnn_forward(
     embedding: FloatArray | None = None,
     training: bool = True,
 ) -> tuple[FloatArray, FloatArray, RNNTape | None]:
+    """Run a simple recurrent layer over whole sequences.
+
+    ``h_t = act(w_ih x_t + b_ih + w_hh h_{t-1} + b_hh)`` for ``T`` steps, ``N`` rows,
+    ``I`` inputs and ``H`` units. All floating arrays share one dtype, float32 or
+    float64, and so does everything returned.
+
+    Parameters
+    ----------
+    x : [T, N, I] floating, or [T, N] integer
+        Integers are token ids: rows of ``embedding``, or one-hot inputs without it.
+    w_ih : [H, I]
+        The course's ``W_ax``.
+    w_hh : [H, H]
+        The course's ``W_aa``.
+    b_ih, b_hh : [H], optional
+        Their sum is the course's ``b_a``. None is zero.
+    h0 : [N, H], optional
+        The initial state, zeros when left out.
+    nonlinearity : {"tanh", "relu", "elu"}
+        ``elu`` has alpha 1.
+    lengths : [N] integer, optional
+        Valid steps of each row, ``0 .. T`` in any order; the others are not read.
+    padding : {"right", "left"}
+        Where the steps are that are not valid.
+    resets : [T, N] bool or integer, optional
+        Step ``t`` starts a new sequence: nothing crosses between ``t-1`` and ``t``.
+    reverse : bool
+        Process time backwards, each row within its own valid steps.
+    embedding : [V, I], optional
+        With integer ``x``, the input is ``embedding[x]``.
+    training : bool
+        Keep a tape for backward.
+
+    Returns
+    -------
+    y : [T, N, H]
+        The state at every step, 0 on padding.
+    h_n : [N, H]
+        The state after each row's last step; the initial state of an empty row.
+    tape : RNNTape or None
+        None with ``training=False``.
+
+    Raises
+    ------
+    TypeError
+        A type or dtype is wrong.
+    ValueError
+        A shape or value is wrong.
+    """
     s = check_forward(
         "rnn",
         x,
@@ -66,6 +115,12 @@ def gru_forward(
     embedding: FloatArray | None = None,
     training: bool = True,
 ) -> tuple[FloatArray, FloatArray, GRUTape | None]:
+    """Run a GRU over whole sequences, reset after the matrix product.
+
+    Parameters and returns are those of `rnn_forward`, with ``w_ih [3*H, I]``,
+    ``w_hh [3*H, H]`` and biases ``[3*H]`` in the gate order r, z, n. For the equations
+    see `fastrnn.reference.cells.gru_forward`.
+    """
     s = check_forward(
         "gru",
         x,
@@ -101,6 +156,13 @@ def lstm_forward(
     embedding: FloatArray | None = None,
     training: bool = True,
 ) -> tuple[FloatArray, tuple[FloatArray, FloatArray], LSTMTape | None]:
+    """Run an LSTM over whole sequences.
+
+    Parameters and returns are those of `rnn_forward`, with ``w_ih [4*H, I]``,
+    ``w_hh [4*H, H]`` and biases ``[4*H]`` in the gate order i, f, g, o, an initial cell
+    state ``c0 [N, H]``, and ``(h_n, c_n)`` for the final state. For the equations see
+    `fastrnn.reference.cells.lstm_forward`.
+    """
     s = check_forward(
         "lstm",
         x,
@@ -128,6 +190,31 @@ def rnn_backward(
     *,
     return_dh: bool = False,
 ) -> RNNGrads:
+    """Carry gradients back through `rnn_forward`.
+
+    Parameters
+    ----------
+    tape : RNNTape
+        Of the forward call; it can be used again.
+    dy : [T, N, H], optional
+        Gradient of ``y``; what it holds on padding is not read.
+    dh_n : [N, H], optional
+        Gradient of ``h_n``.
+    return_dh : bool
+        Return the total gradient that reaches each ``h_t`` too.
+
+    Returns
+    -------
+    RNNGrads
+        Gradients left out above count as zero.
+
+    Raises
+    ------
+    TypeError
+        A type or dtype is wrong, or the tape is of another cell.
+    ValueError
+        A shape is wrong.
+    """
     up = check_backward("rnn", tape, dy, dh_n, return_dh=return_dh)
     g = _core.rnn_backward(
         tape.sequence, tape._y, None, None, up.dy, up.dh_n, None, up.return_dh
@@ -143,6 +230,7 @@ def gru_backward(
     *,
     return_dh: bool = False,
 ) -> GRUGrads:
+    """Carry gradients back through `gru_forward`; parameters as `rnn_backward`."""
     up = check_backward("gru", tape, dy, dh_n, return_dh=return_dh)
     g = _core.gru_backward(
         tape.sequence,
@@ -166,6 +254,10 @@ def lstm_backward(
     *,
     return_dh: bool = False,
 ) -> LSTMGrads:
+    """Carry gradients back through `lstm_forward`; parameters as `rnn_backward`.
+
+    ``dc_n [N, H]`` is the gradient of ``c_n``; ``dc0`` is returned beside ``dh0``.
+    """
     up = check_backward("lstm", tape, dy, dh_n, dc_n, return_dh=return_dh)
     g = _core.lstm_backward(
         tape.sequence,

@@ -115,16 +115,24 @@ struct CrossEntropyArgs {
   int threads;
 };
 
-// One pass over a flat array: reads the gradient, updates state and parameters.
+enum class OptimizerRule { kSgd, kRmsprop, kAdagrad, kAdam };
+
+// One step of an optimizer over a flat array; the equations are in optim.cpp. An array
+// of state that a rule does not have is null.
 template <class T>
 struct OptimizerArgs {
-  enum class Rule { kSgd, kRmsprop, kAdagrad, kAdam } rule;
+  OptimizerRule rule;
   Size count;
   T* params;       // += [count]
   const T* grads;  // [count]
-  T* first;        // += [count] or null: velocity (SGD, RMSprop), m (Adam)
-  T* second;       // += [count] or null: mean or sum of squares
-  double lr, momentum, beta1, beta2, eps, weight_decay;
+  T* velocity;     // = [count]: u (SGD and RMSprop, with momentum)
+  T* mean;         // = [count]: m (Adam)
+  T* squares;      // = [count]: v (RMSprop, Adagrad, Adam)
+  double lr;
+  double momentum;                  // μ
+  double beta1, beta2;              // Adam; β2 is also RMSprop's α
+  double eps;                       // ε
+  double weight_decay;              // λ
   double correction1, correction2;  // Adam: 1 − β1ᵗ, 1 − β2ᵗ
   bool decoupled;                   // weight decay as in AdamW
   bool nesterov;
@@ -143,9 +151,9 @@ struct Kernels {
   void (*linear_backward)(const LinearBackwardArgs<T>&, Scratch&);
   void (*cross_entropy)(const CrossEntropyArgs<T>&, Scratch&);
   void (*optimizer_step)(const OptimizerArgs<T>&);
-  double (*sum_of_squares)(const T* values, Size count);
-  void (*scale)(T* values, Size count, T factor);
-  void (*clip)(T* values, Size count, T bound);
+  double (*sum_of_squares)(const T* values, Size count, int threads, Scratch&);
+  void (*scale)(T* values, Size count, T factor, int threads);
+  void (*clip)(T* values, Size count, T bound, int threads);
   // name: "exp", "sigmoid", "tanh" or "expm1"; for the accuracy tests.
   bool (*apply_math)(const char* name, const T* x, T* y, Size count);
 };

@@ -26,6 +26,11 @@ bool has_openmp();
 
 // --- Scratch memory ------------------------------------------------------------------
 
+// Memory aligned to a cache line, so that no vector is split between two; large blocks
+// ask for huge pages. Throws std::bad_alloc.
+void* allocate(std::size_t bytes);
+void release(void* memory);
+
 // Memory of one call, aligned to a cache line, freed with the object. Kernels take all
 // they need before they start a team: an allocation that fails throws std::bad_alloc.
 class Scratch {

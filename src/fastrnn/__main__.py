@@ -1,0 +1,25 @@
+"""Print the build, the instruction set and the threads in use."""
+
+import sys
+
+import numpy as np
+
+import fastrnn
+
+
+def main() -> None:
+    facts = {
+        **fastrnn.build_info(),
+        "isa": fastrnn.isa(),
+        "available_isas": ", ".join(fastrnn.available_isas()),
+        "num_threads": fastrnn.get_num_threads(),
+        "numpy": np.__version__,
+        "python": sys.version.split()[0],
+        "location": fastrnn.__path__[0],
+    }
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        print(f"{name:{width}}  {value}")
+
+
+main()

@@ -1,0 +1,117 @@
+"""The gate of the layers; see `fastrnn._check`. The functions below check the rest."""
+
+import contextlib
+import operator
+from typing import Any
+
+import numpy as np
+
+from fastrnn._arguments import (
+    FLOATS,
+    check_floating,
+    check_integers,
+    check_optional,
+    check_rank,
+    check_shape,
+)
+from fastrnn._check import plain_input
+from fastrnn._types import DType, FloatArray
+
+
+def check_size(name: str, value: Any) -> int:
+    try:
+        size = operator.index(value)
+    except TypeError:
+        raise TypeError(
+            f"{name}: expected an int, got {type(value).__name__}"
+        ) from None
+    if isinstance(value, bool):
+        raise TypeError(f"{name}: expected an int, got bool")
+    if size < 1:
+        raise ValueError(f"{name}: expected {name} >= 1, got {size}")
+    return size
+
+
+def check_layer_dtype(dtype: Any) -> DType:
+    found: Any = dtype
+    with contextlib.suppress(TypeError):
+        found = np.dtype(dtype)
+    if found not in FLOATS:
+        raise TypeError(f"dtype: expected float32 or float64, got {found}")
+    checked: DType = found
+    return checked
+
+
+def make_generator(seed: Any) -> np.random.Generator:
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"seed: expected None, an int >= 0 or a NumPy generator, got {seed!r}"
+        ) from None
+
+
+def check_input(x: Any, input_size: int, dtype: DType, batch_first: bool) -> Any:
+    """Return ``x`` time-major: ``[T, N, I]``, or ``[T, N]`` tokens. Not a copy."""
+    if type(x) is not np.ndarray:
+        x = plain_input(x)
+    lead = "N, T" if batch_first else "T, N"
+    if x.dtype.kind in "iu":
+        check_rank("x", x, f"({lead}) of token ids", 2)
+    elif x.dtype != dtype:
+        raise TypeError(
+            f"x: expected dtype {dtype} (that of the layer) or integer token ids, "
+            f"got {x.dtype}"
+        )
+    elif x.ndim != 3 or x.shape[2] != input_size:
+        raise ValueError(
+            f"x: expected shape ({lead}, I) with I = {input_size}, got {x.shape}"
+        )
+    return x.swapaxes(0, 1) if batch_first else x
+
+
+def check_states(
+    name: str, value: Any, count: int, shape: tuple[int, ...], dtype: DType
+) -> list[FloatArray | None]:
+    """Return h, or h and c, each ``[L*D, N, H]`` or None."""
+    if value is None:
+        return [None] * count
+    if count == 1:
+        names, values = [name], [value]
+    else:
+        if not isinstance(value, (tuple, list)):
+            kind = type(value).__name__
+            raise TypeError(f"{name}: expected a pair (h, c), got {kind}")
+        if len(value) != count:
+            raise ValueError(f"{name}: expected a pair (h, c), got {len(value)} arrays")
+        names, values = [f"{name}[{i}]" for i in range(count)], list(value)
+    arrays = [
+        check_optional(n, a, dtype, "the layer")
+        for n, a in zip(names, values, strict=True)
+    ]
+    for n, a in zip(names, arrays, strict=True):
+        if a is not None:
+            check_shape(n, a, "(L*D, N, H)", shape)
+    return arrays
+
+
+def check_resets_by_row(resets: Any, N: int, T: int) -> Any:
+    """Return ``resets [N, T]`` as [T, N]."""
+    a = check_integers("resets", resets, "biu", "a bool or integer")
+    check_shape("resets", a, "(N, T)", (N, T))
+    return a.swapaxes(0, 1)
+
+
+def check_output_gradient(
+    dy: Any, shape: tuple[int, int, int], dtype: DType, batch_first: bool
+) -> Any:
+    """Return ``dy`` time-major, for a ``shape`` that is ``(T, N, D*H)``."""
+    if dy is None:
+        return None
+    dy = check_floating("dy", dy, dtype, "the layer")
+    if not batch_first:
+        check_shape("dy", dy, "(T, N, D*H)", shape)
+        return dy
+    T, N, width = shape
+    check_shape("dy", dy, "(N, T, D*H)", (N, T, width))
+    return dy.swapaxes(0, 1)

@@ -1,0 +1,149 @@
+"""The gate of clipping, optimizers and state dicts; see `fastrnn._check`."""
+
+import math
+import numbers
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastrnn._arguments import FLOATS, check_floating, plain
+from fastrnn._types import DType, FloatArray
+
+
+class Arrays(NamedTuple):
+    """One array or a sequence of them, each with its name for messages."""
+
+    names: list[str]  # "grads", or "grads[0]", "grads[1]" and so on
+    arrays: list[FloatArray]
+    single: bool  # given as one array
+
+
+def check_arrays(name: str, value: Any) -> Arrays:
+    """Check arrays that are worked on in place: floating, of one dtype, contiguous.
+
+    Raises
+    ------
+    TypeError
+        No array, another dtype than float32 or float64, or two dtypes.
+    ValueError
+        An array that is read-only or not C-contiguous.
+    """
+    names, values, single = split(name, value)
+    arrays = [plain(n, a) for n, a in zip(names, values, strict=True)]
+    for n, a in zip(names, arrays, strict=True):
+        if a.dtype not in FLOATS:
+            raise TypeError(f"{n}: expected dtype float32 or float64, got {a.dtype}")
+        if a.dtype != arrays[0].dtype:
+            raise TypeError(
+                f"{n}: expected dtype {arrays[0].dtype} (that of {names[0]}), "
+                f"got {a.dtype}"
+            )
+    for n, a in zip(names, arrays, strict=True):
+        if not a.flags.writeable:
+            raise ValueError(f"{n}: expected a writeable array, got a read-only one")
+        if not a.flags.carray:
+            kind = "strided" if a.flags.aligned else "misaligned"
+            raise ValueError(f"{n}: expected a C-contiguous array, got a {kind} one")
+    return Arrays(names, arrays, single)
+
+
+def split(name: str, value: Any) -> tuple[list[str], list[Any], bool]:
+    if isinstance(value, np.ndarray):
+        return [name], [value], True
+    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
+        raise TypeError(
+            f"{name}: expected a NumPy array or a sequence of them, "
+            f"got {type(value).__name__}"
+        )
+    values = list(value)
+    return [f"{name}[{i}]" for i in range(len(values))], values, False
+
+
+def check_like(name: str, value: Any, like: Arrays) -> list[FloatArray]:
+    """Check arrays that are only read, against those they belong to.
+
+    Raises
+    ------
+    TypeError
+        One array in place of a sequence or the reverse, or another dtype.
+    ValueError
+        Another number of arrays, or another shape.
+    """
+    names, values, single = split(name, value)
+    if single != like.single:
+        words = {True: "one array", False: "a sequence of arrays"}
+        raise TypeError(f"{name}: expected {words[like.single]}, got {words[single]}")
+    if len(values) != len(like.arrays):
+        raise ValueError(
+            f"{name}: expected {len(like.arrays)} arrays, got {len(values)}"
+        )
+    arrays = []
+    for n, a, other_name, other in zip(
+        names, values, like.names, like.arrays, strict=True
+    ):
+        a = check_floating(n, a, other.dtype, other_name)
+        if a.shape != other.shape:
+            raise ValueError(
+                f"{n}: expected shape {other.shape} (that of {other_name}), "
+                f"got {a.shape}"
+            )
+        arrays.append(a)
+    return arrays
+
+
+def check_number(
+    name: str, value: Any, *, below: float = math.inf, infinite: bool = False
+) -> float:
+    """Check ``0 <= value < below``; with ``infinite``, infinity is allowed too."""
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
+    number = float(value)
+    if not (0 <= number < below or (infinite and number == math.inf)):
+        if below < math.inf:
+            expected = f"0 <= {name} < {below:g}"
+        else:
+            expected = "a number >= 0" if infinite else "a finite number >= 0"
+        raise ValueError(f"{name}: expected {expected}, got {value}")
+    return number
+
+
+def check_state_dict(d: Any, expected: Mapping[str, Any]) -> dict[str, Any]:
+    """Check that ``d`` holds arrays of the names, dtypes and shapes of ``expected``.
+
+    What is no NumPy array but offers itself as one (a CPU tensor of PyTorch) is taken.
+
+    Raises
+    ------
+    KeyError
+        A name is missing or unknown.
+    TypeError
+        Another dtype, or no array.
+    ValueError
+        Another shape.
+    """
+    if not isinstance(d, Mapping):
+        raise TypeError(f"d: expected a dict of arrays, got {type(d).__name__}")
+    wrong = [f"{name!r} missing" for name in expected if name not in d]
+    wrong += [f"{name!r} unknown" for name in d if name not in expected]
+    if wrong:
+        raise KeyError(f"d: expected the names of the state, got {', '.join(wrong)}")
+    found = {name: as_array(f"d[{name!r}]", d[name]) for name in expected}
+    for name, like in expected.items():
+        check_dtype(f"d[{name!r}]", found[name], like.dtype)
+    for name, like in expected.items():
+        if found[name].shape != like.shape:
+            raise ValueError(
+                f"d[{name!r}]: expected shape {like.shape}, got {found[name].shape}"
+            )
+    return found
+
+
+def as_array(name: str, value: Any) -> Any:
+    offers = hasattr(value, "__array__") and not isinstance(value, np.ndarray)
+    return plain(name, np.asarray(value) if offers else value)
+
+
+def check_dtype(name: str, a: Any, dtype: DType) -> None:
+    if a.dtype != dtype:
+        raise TypeError(f"{name}: expected dtype {dtype}, got {a.dtype}")

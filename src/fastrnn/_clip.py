@@ -1,0 +1,93 @@
+"""Gradient clipping, in place."""
+
+import math
+from collections.abc import Iterable
+from typing import TypeAlias
+
+from fastrnn import _core
+from fastrnn._check_training import check_arrays, check_number
+from fastrnn._types import FloatArray
+
+Arrays: TypeAlias = FloatArray | Iterable[FloatArray]
+
+
+def clip_grad_norm(
+    grads: Arrays, max_norm: float, *, error_if_nonfinite: bool = True
+) -> float:
+    """Scale gradients so that their norm is at most ``max_norm``.
+
+    The norm is that of all arrays together, as if they were one vector:
+    ``sqrt(sum of squares)``. Where ``max_norm / (norm + 1e-6)`` is below 1, every
+    gradient is multiplied by it.
+
+    Parameters
+    ----------
+    grads : array or sequence of arrays
+        float32 or float64, one dtype, C-contiguous, of any shape; changed in place.
+    max_norm : float
+        At least 0; infinity only measures.
+    error_if_nonfinite : bool
+        Raise if the norm is NaN or infinite. Without it the gradients are scaled as
+        IEEE arithmetic would have it: by NaN, or by 0 (infinity times 0 is NaN).
+
+    Returns
+    -------
+    float
+        The norm before clipping.
+
+    Raises
+    ------
+    TypeError
+        A type or dtype is wrong.
+    ValueError
+        The norm is not finite, an array is read-only or strided, or ``max_norm`` is
+        negative. Then nothing is changed.
+
+    Notes
+    -----
+    Squares are summed in float64, in an order that depends on the sizes alone: the same
+    bits for every instruction set and number of threads. The norm of float64 gradients
+    beyond 1e154 overflows.
+
+    References
+    ----------
+    R. Pascanu, T. Mikolov, Y. Bengio, "On the difficulty of training recurrent neural
+    networks", 2013; the 1e-6 is that of ``torch.nn.utils.clip_grad_norm_``.
+    """
+    names, arrays, _ = check_arrays("grads", grads)
+    max_norm = check_number("max_norm", max_norm, infinite=True)
+    total = 0.0
+    for name, a in zip(names, arrays, strict=True):
+        squares = _core.sum_of_squares(a)
+        total += squares
+        if error_if_nonfinite and not math.isfinite(total):
+            raise ValueError(f"{name}: expected a finite norm, got {squares**0.5}")
+    norm = math.sqrt(total)
+    factor = max_norm / (norm + 1e-6)
+    if not factor >= 1:
+        for a in arrays:
+            _core.scale(a, factor)
+    return norm
+
+
+def clip_grad_value(grads: Arrays, clip_value: float) -> None:
+    """Limit every gradient to ``-clip_value .. clip_value``; NaN stays NaN.
+
+    Parameters
+    ----------
+    grads : array or sequence of arrays
+        float32 or float64, one dtype, C-contiguous, of any shape; changed in place.
+    clip_value : float
+        At least 0.
+
+    Raises
+    ------
+    TypeError
+        A type or dtype is wrong.
+    ValueError
+        An array is read-only or strided, or ``clip_value`` is negative.
+    """
+    _, arrays, _ = check_arrays("grads", grads)
+    bound = check_number("clip_value", clip_value, infinite=True)
+    for a in arrays:
+        _core.clip(a, bound)

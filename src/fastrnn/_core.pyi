@@ -1,0 +1,84 @@
+"""The compiled part. Arguments are checked by the callers, not here."""
+
+from typing import Any
+
+from fastrnn._types import FloatArray, IntArray, Sequence
+
+def isa() -> str: ...
+def available_isas() -> list[str]: ...
+def select_isa(name: str) -> None: ...
+def get_num_threads() -> int: ...
+def set_num_threads(n: int) -> None: ...
+def build_info() -> dict[str, Any]: ...
+def apply_math(name: str, x: FloatArray) -> FloatArray: ...
+
+# y, h_n, c_n, gates, and c (LSTM) or w_hn h + b_hn (GRU); None where there is none.
+def rnn_forward(sequence: Sequence) -> tuple[Any, Any, Any, Any, Any]: ...
+def gru_forward(sequence: Sequence) -> tuple[Any, Any, Any, Any, Any]: ...
+def lstm_forward(sequence: Sequence) -> tuple[Any, Any, Any, Any, Any]: ...
+
+# dx, dw_ih, dw_hh, db_ih, db_hh, dh0, dc0, dembedding, dh; None where there is none.
+def rnn_backward(
+    sequence: Sequence,
+    y: FloatArray,
+    gates: None,
+    c: None,
+    dy: FloatArray | None,
+    dh_n: FloatArray | None,
+    dc_n: None,
+    return_dh: bool,
+) -> tuple[Any, Any, Any, Any, Any, Any, Any, Any, Any]: ...
+def gru_backward(
+    sequence: Sequence,
+    y: FloatArray,
+    gates: FloatArray,
+    c: FloatArray,
+    dy: FloatArray | None,
+    dh_n: FloatArray | None,
+    dc_n: None,
+    return_dh: bool,
+) -> tuple[Any, Any, Any, Any, Any, Any, Any, Any, Any]: ...
+def lstm_backward(
+    sequence: Sequence,
+    y: FloatArray,
+    gates: FloatArray,
+    c: FloatArray,
+    dy: FloatArray | None,
+    dh_n: FloatArray | None,
+    dc_n: FloatArray | None,
+    return_dh: bool,
+) -> tuple[Any, Any, Any, Any, Any, Any, Any, Any, Any]: ...
+def linear_forward(
+    rows: int,
+    I: int,
+    O: int,
+    x: FloatArray,
+    w: FloatArray,
+    b: FloatArray | None,
+) -> FloatArray: ...
+def linear_backward(
+    rows: int,
+    I: int,
+    O: int,
+    x: FloatArray,
+    w: FloatArray,
+    dy: FloatArray | None,
+    bias: bool,
+) -> tuple[FloatArray, FloatArray, FloatArray | None]: ...
+def linear_cross_entropy(
+    rows: int,
+    H: int,
+    V: int,
+    y: FloatArray,
+    w: FloatArray,
+    b: FloatArray | None,
+    targets: IntArray,
+    scale: float,
+    training: bool,
+) -> tuple[FloatArray, Any, Any, Any]: ...
+
+# u, m, v and the rule's constants by name, as in register_optim.cpp.
+def optimizer_step(rule: str, **arguments: Any) -> None: ...
+def sum_of_squares(a: FloatArray) -> float: ...
+def scale(a: FloatArray, factor: float) -> None: ...
+def clip(a: FloatArray, bound: float) -> None: ...

@@ -1,0 +1,118 @@
+"""The recurrent layers `RNN`, `GRU` and `LSTM`."""
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from fastrnn._arguments import check_choice
+from fastrnn._check import NONLINEARITIES
+from fastrnn._functions import (
+    gru_backward,
+    gru_forward,
+    lstm_backward,
+    lstm_forward,
+    rnn_backward,
+    rnn_forward,
+)
+from fastrnn._recurrent import RecurrentLayer, States
+from fastrnn._types import FloatArray
+
+Pair: TypeAlias = tuple[FloatArray, FloatArray]
+
+
+class RNN(RecurrentLayer[FloatArray]):
+    """Simple recurrent layers, ``h_t = act(w_ih x_t + b_ih + w_hh h_{t-1} + b_hh)``.
+
+    ``nonlinearity`` is ``act``: ``"tanh"``, ``"relu"`` or ``"elu"`` (of alpha 1).
+    ``G = 1``; a state is one array.
+    """
+
+    _cell = "rnn"
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        *,
+        nonlinearity: str = "tanh",
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        init: str = "uniform",
+        dtype: DTypeLike = np.float32,
+        seed: int | np.random.Generator | None = None,
+    ) -> None:
+        """Make a layer in training mode; parameters as `LSTM`, and nonlinearity."""
+        check_choice("nonlinearity", nonlinearity, NONLINEARITIES)
+        self.nonlinearity = nonlinearity
+        super().__init__(
+            input_size,
+            hidden_size,
+            num_layers,
+            bias=bias,
+            batch_first=batch_first,
+            dropout=dropout,
+            bidirectional=bidirectional,
+            init=init,
+            dtype=dtype,
+            seed=seed,
+        )
+
+    def _forward(
+        self, x: Any, weights: list[FloatArray], initial: States, **options: Any
+    ) -> tuple[FloatArray, tuple[FloatArray, ...], Any]:
+        y, h_n, tape = rnn_forward(
+            x, *weights, h0=initial[0], nonlinearity=self.nonlinearity, **options
+        )
+        return y, (h_n,), tape
+
+    def _backward(
+        self, tape: Any, dy: FloatArray | None, upstream: States
+    ) -> tuple[Any, tuple[FloatArray, ...]]:
+        g = rnn_backward(tape, dy, *upstream)
+        return g, (g.dh0,)
+
+
+class GRU(RecurrentLayer[FloatArray]):
+    """GRU layers; for the equations see `fastrnn.reference.cells.gru_forward`.
+
+    ``G = 3``, the gates in the order r, z, n; a state is one array.
+    """
+
+    _cell = "gru"
+
+    def _forward(
+        self, x: Any, weights: list[FloatArray], initial: States, **options: Any
+    ) -> tuple[FloatArray, tuple[FloatArray, ...], Any]:
+        y, h_n, tape = gru_forward(x, *weights, h0=initial[0], **options)
+        return y, (h_n,), tape
+
+    def _backward(
+        self, tape: Any, dy: FloatArray | None, upstream: States
+    ) -> tuple[Any, tuple[FloatArray, ...]]:
+        g = gru_backward(tape, dy, *upstream)
+        return g, (g.dh0,)
+
+
+class LSTM(RecurrentLayer[Pair]):
+    """LSTM layers; for the equations see `fastrnn.reference.cells.lstm_forward`.
+
+    ``G = 4``, the gates in the order i, f, g, o; a state is a pair (h, c).
+    """
+
+    _cell = "lstm"
+    _states = 2
+
+    def _forward(
+        self, x: Any, weights: list[FloatArray], initial: States, **options: Any
+    ) -> tuple[FloatArray, tuple[FloatArray, ...], Any]:
+        return lstm_forward(x, *weights, h0=initial[0], c0=initial[1], **options)
+
+    def _backward(
+        self, tape: Any, dy: FloatArray | None, upstream: States
+    ) -> tuple[Any, tuple[FloatArray, ...]]:
+        g = lstm_backward(tape, dy, *upstream)
+        return g, (g.dh0, g.dc0)

@@ -1,0 +1,197 @@
+"""The optimizers: one pass over memory a step, in place."""
+
+from fastrnn._arguments import check_flag
+from fastrnn._check_training import check_number
+from fastrnn._optimizer import Arrays, Optimizer
+
+
+class SGD(Optimizer):
+    """Gradient descent: ``p -= lr * g``.
+
+    With momentum ``u = momentum * u + g`` takes the place of ``g``, or with
+    ``nesterov`` ``g + momentum * u`` does.
+
+    Parameters
+    ----------
+    params, lr
+        As in `Optimizer`.
+    momentum : float
+        At least 0.
+    nesterov : bool
+        Needs momentum.
+    weight_decay : float
+        At least 0.
+    """
+
+    def __init__(
+        self,
+        params: Arrays,
+        lr: float,
+        *,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+    ) -> None:
+        momentum = check_number("momentum", momentum)
+        if check_flag("nesterov", nesterov) and momentum == 0:
+            raise ValueError("momentum: expected momentum > 0 with nesterov, got 0")
+        super().__init__(
+            params,
+            lr,
+            "sgd",
+            ("u",) if momentum else (),
+            momentum=momentum,
+            nesterov=nesterov,
+            weight_decay=check_number("weight_decay", weight_decay),
+        )
+
+
+class RMSprop(Optimizer):
+    """Steps in proportion to the gradient's recent size.
+
+    ``v = alpha * v + (1 - alpha) * g**2``, ``p -= lr * g / (sqrt(v) + eps)``; with
+    momentum ``u = momentum * u + g / (sqrt(v) + eps)``, ``p -= lr * u``.
+
+    Parameters
+    ----------
+    params, lr
+        As in `Optimizer`.
+    alpha : float
+        ``0 <= alpha < 1``.
+    eps, momentum, weight_decay : float
+        At least 0.
+
+    References
+    ----------
+    T. Tieleman, G. Hinton, "Lecture 6.5 - RMSprop", Coursera, 2012.
+    """
+
+    def __init__(
+        self,
+        params: Arrays,
+        lr: float = 1e-2,
+        *,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        momentum: float = 0.0,
+        weight_decay: float = 0.0,
+    ) -> None:
+        momentum = check_number("momentum", momentum)
+        super().__init__(
+            params,
+            lr,
+            "rmsprop",
+            ("u", "v") if momentum else ("v",),
+            beta2=check_number("alpha", alpha, below=1),
+            eps=check_number("eps", eps),
+            momentum=momentum,
+            weight_decay=check_number("weight_decay", weight_decay),
+        )
+
+
+class Adagrad(Optimizer):
+    """Steps that shrink with all gradients so far.
+
+    ``v += g**2``, ``p -= lr * g / (sqrt(v) + eps)``.
+
+    Parameters
+    ----------
+    params, lr
+        As in `Optimizer`.
+    eps, weight_decay : float
+        At least 0.
+
+    References
+    ----------
+    J. Duchi, E. Hazan, Y. Singer, "Adaptive subgradient methods for online learning and
+    stochastic optimization", 2011.
+    """
+
+    def __init__(
+        self,
+        params: Arrays,
+        lr: float = 1e-2,
+        *,
+        eps: float = 1e-10,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(
+            params,
+            lr,
+            "adagrad",
+            ("v",),
+            eps=check_number("eps", eps),
+            weight_decay=check_number("weight_decay", weight_decay),
+        )
+
+
+class Adam(Optimizer):
+    """Steps from running means of the gradient and of its square.
+
+    At step ``t``, counted from 1: ``m = beta1 * m + (1 - beta1) * g``,
+    ``v = beta2 * v + (1 - beta2) * g**2``, and
+    ``p -= lr * (m / (1 - beta1**t)) / (sqrt(v / (1 - beta2**t)) + eps)``.
+
+    Parameters
+    ----------
+    params, lr
+        As in `Optimizer`.
+    betas : pair of float
+        ``beta1`` and ``beta2``, each at least 0 and below 1.
+    eps, weight_decay : float
+        At least 0.
+
+    References
+    ----------
+    D. Kingma, J. Ba, "Adam: a method for stochastic optimization", 2015.
+    """
+
+    def __init__(
+        self,
+        params: Arrays,
+        lr: float = 1e-3,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        if not isinstance(betas, (tuple, list)):
+            raise TypeError(f"betas: expected a pair, got {type(betas).__name__}")
+        if len(betas) != 2:
+            raise ValueError(f"betas: expected a pair, got {len(betas)} numbers")
+        super().__init__(
+            params,
+            lr,
+            "adam",
+            ("m", "v"),
+            beta1=check_number("betas[0]", betas[0], below=1),
+            beta2=check_number("betas[1]", betas[1], below=1),
+            eps=check_number("eps", eps),
+            weight_decay=check_number("weight_decay", weight_decay),
+        )
+
+
+class AdamW(Adam):
+    """`Adam` with the weight decay apart: first ``p *= 1 - lr * weight_decay``.
+
+    Parameters
+    ----------
+    params, lr, betas, eps, weight_decay
+        As in `Adam`.
+
+    References
+    ----------
+    I. Loshchilov, F. Hutter, "Decoupled weight decay regularization", 2019.
+    """
+
+    def __init__(
+        self,
+        params: Arrays,
+        lr: float = 1e-3,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+    ) -> None:
+        super().__init__(params, lr, betas=betas, eps=eps, weight_decay=weight_decay)
+        self._constants["decoupled"] = True

@@ -1,0 +1,335 @@
+"""What the recurrent layers share: the walk over layers and directions, and back.
+
+Symbols: ``T`` time steps, ``N`` batch rows, ``I`` inputs, ``H`` hidden units, ``G``
+gates, ``D`` directions (1 or 2), ``L`` layers.
+"""
+
+from typing import Any, ClassVar, Generic, NamedTuple, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from fastrnn._arguments import check_choice, check_flag
+from fastrnn._check import GATES
+from fastrnn._check_layers import (
+    check_input,
+    check_layer_dtype,
+    check_output_gradient,
+    check_resets_by_row,
+    check_size,
+    check_states,
+    make_generator,
+)
+from fastrnn._check_training import check_number
+from fastrnn._initialise import INITS, initialise
+from fastrnn._parameters import Parameters, recurrent_shapes
+from fastrnn._types import FloatArray
+
+StateT = TypeVar("StateT")
+LayerT = TypeVar("LayerT", bound="RecurrentLayer[Any]")
+States: TypeAlias = list[FloatArray | None]  # h [N, H], for LSTM h and c
+
+
+class Call(NamedTuple):
+    """What backward needs of the last call."""
+
+    tapes: list[Any]  # [L*D]
+    masks: list[FloatArray]  # [L-1] of [T, N, D*H], or empty: what dropout multiplied
+    shape: tuple[int, int, int]  # T, N, D*H
+
+
+class RecurrentLayer(Parameters, Generic[StateT]):
+    """What the layers `RNN`, `LSTM` and `GRU` share.
+
+    Attributes
+    ----------
+    params, grads : dict of str to array
+        Views into the flat arrays under PyTorch's names, in PyTorch's order:
+        ``weight_ih_l0 [G*H, I]``, ``weight_hh_l0 [G*H, H]``, ``bias_ih_l0 [G*H]``,
+        ``bias_hh_l0 [G*H]``, the same with ``_reverse``, then ``l1``. Write into them.
+    rng : numpy.random.Generator
+        What dropout draws from; its ``bit_generator.state`` is all there is to save
+        for an exact continuation.
+    training : bool
+        See `train` and `eval`.
+
+    Notes
+    -----
+    A layer keeps the tape of its last call (inputs, outputs and gates of every layer)
+    until the next call. Deep copies and pickles are layers of their own, without it.
+    """
+
+    _cell: ClassVar[str]
+    _states: ClassVar[int] = 1  # arrays in a state
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        *,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        init: str = "uniform",
+        dtype: DTypeLike = np.float32,
+        seed: int | np.random.Generator | None = None,
+    ) -> None:
+        """Make a layer in training mode.
+
+        Parameters
+        ----------
+        input_size : int
+            ``I``.
+        hidden_size : int
+            ``H``.
+        num_layers : int
+            ``L``; each layer but the first reads the outputs of the one before.
+        bias : bool
+            False: no ``bias_ih``, ``bias_hh``.
+        batch_first : bool
+            ``x``, ``resets``, ``y`` and gradients are ``[N, T, ...]``; states are not.
+        dropout : float
+            ``0 <= dropout < 1``. In training mode each output between two layers is
+            zeroed with this probability, drawn anew for every step, row and unit, and
+            what is kept is divided by ``1 - dropout``.
+        bidirectional : bool
+            ``D = 2``: a second direction reads time backwards, and the outputs of both
+            lie side by side, ``y [T, N, 2*H]``.
+        init : {"uniform", "keras", "identity"}
+            First values; see `fastrnn._initialise.initialise`.
+        dtype : float32 or float64
+            Of parameters, inputs and outputs.
+        seed : int, optional
+            All randomness comes from it: first the initial values, then dropout in the
+            order of the calls. None takes fresh entropy; a ``numpy.random.Generator``
+            is used as it is.
+
+        Raises
+        ------
+        TypeError
+            A type or dtype is wrong.
+        ValueError
+            A value is out of its range.
+        """
+        self.input_size = check_size("input_size", input_size)
+        self.hidden_size = check_size("hidden_size", hidden_size)
+        self.num_layers = check_size("num_layers", num_layers)
+        self.bias = check_flag("bias", bias)
+        self.batch_first = check_flag("batch_first", batch_first)
+        self.dropout = check_number("dropout", dropout, below=1)
+        self.bidirectional = check_flag("bidirectional", bidirectional)
+        check_choice("init", init, INITS)
+        self.dtype = check_layer_dtype(dtype)
+        self.rng = make_generator(seed)
+        self.training = True
+        self._directions = 2 if self.bidirectional else 1
+        G, H = GATES[self._cell], self.hidden_size
+        super().__init__(
+            recurrent_shapes(
+                G, self.input_size, H, self.num_layers, self._directions, self.bias
+            ),
+            self.dtype,
+        )
+        initialise(self.params, init, H, self.rng)
+
+    def _make_views(self) -> None:
+        super()._make_views()
+        params, grads = list(self.params.values()), list(self.grads.values())
+        count = 4 if self.bias else 2
+        # [L*D] of w_ih, w_hh and, where there are biases, b_ih, b_hh.
+        self._weights = [params[i : i + count] for i in range(0, len(params), count)]
+        self._dweights = [grads[i : i + count] for i in range(0, len(grads), count)]
+        self._last: Call | None = None
+        self._no_tape = "expected a call of the layer before it, got none"
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        for derived in ("_weights", "_dweights", "_last", "_no_tape"):
+            del state[derived]
+        return state
+
+    def train(self: LayerT) -> LayerT:
+        """Keep a tape at each call, and drop out; the mode of a new layer."""
+        self.training = True
+        return self
+
+    def eval(self: LayerT) -> LayerT:
+        """Keep no tape, and drop nothing out."""
+        self.training = False
+        return self
+
+    def __call__(
+        self,
+        x: ArrayLike,
+        state: StateT | None = None,
+        *,
+        lengths: ArrayLike | None = None,
+        padding: str = "right",
+        resets: ArrayLike | None = None,
+    ) -> tuple[FloatArray, StateT]:
+        """Run all layers over whole sequences.
+
+        Parameters
+        ----------
+        x : [T, N, I] floating, or [T, N] integer
+            Integers are token ids: one-hot rows with ``I`` the size of the vocabulary.
+        state : [L*D, N, H], or for LSTM a pair (h, c) of such, optional
+            The initial states, layer by layer, each layer's reverse direction after its
+            forward one; zeros when left out.
+        lengths : [N] integer, optional
+            Valid steps of each row, ``0 .. T`` in any order; the others are not read.
+        padding : {"right", "left"}
+            Where the steps are that are not valid.
+        resets : [T, N] bool or integer, optional
+            Step ``t`` starts a new sequence: nothing crosses between ``t-1`` and ``t``.
+
+        Returns
+        -------
+        y : [T, N, D*H]
+            The last layer's outputs, 0 on padding.
+        state : [L*D, N, H], or for LSTM a pair (h, c) of such
+            The final states, laid out as the initial ones.
+
+        Raises
+        ------
+        TypeError
+            A type or dtype is wrong.
+        ValueError
+            A shape or value is wrong.
+        """
+        y = check_input(x, self.input_size, self.dtype, self.batch_first)
+        T, N = y.shape[:2]
+        count = self.num_layers * self._directions
+        initial = check_states(
+            "state", state, self._states, (count, N, self.hidden_size), self.dtype
+        )
+        if self.batch_first and resets is not None:
+            resets = check_resets_by_row(resets, N, T)
+        # The tape before is of no more use; its memory can serve this call.
+        self._last = None
+        self._no_tape = "expected the last call to succeed, got one that raised"
+        options: dict[str, Any] = {
+            "lengths": lengths,
+            "padding": padding,
+            "resets": resets,
+            "training": self.training,
+        }
+        finals, tapes, masks = [], [], []
+        for k in range(self.num_layers):
+            if k > 0 and self.training and self.dropout > 0:
+                masks.append(self._draw_mask(y.shape))
+                y = multiply(y, masks[-1])
+            outputs = []
+            for d in range(self._directions):
+                i = k * self._directions + d
+                output, final, tape = self._forward(
+                    y, self._weights[i], at(initial, i), reverse=d == 1, **options
+                )
+                outputs.append(output)
+                finals.append(final)
+                tapes.append(tape)
+            y = outputs[0] if len(outputs) == 1 else np.concatenate(outputs, axis=2)
+        if self.training:
+            self._last = Call(tapes, masks, y.shape)
+        else:
+            self._no_tape = "expected the last call in training mode, got eval mode"
+        if self.batch_first:
+            y = y.swapaxes(0, 1).copy()
+        return y, self._join(finals)
+
+    # NaN and Inf in the data pass through as IEEE arithmetic has them: no warning.
+    @np.errstate(all="ignore")
+    def backward(
+        self, dy: FloatArray | None, dstate: StateT | None = None
+    ) -> tuple[FloatArray | None, StateT]:
+        """Carry gradients back through the last call, and add to `grads`.
+
+        Parameters
+        ----------
+        dy : [T, N, D*H] or None
+            Gradient of ``y``; what it holds on padding is not read. None is zero.
+        dstate : [L*D, N, H], or for LSTM a pair (h, c) of such, optional
+            Gradient of the final state.
+
+        Returns
+        -------
+        dx : [T, N, I] or None
+            Gradient of ``x``; None for token input.
+        dstate : [L*D, N, H], or for LSTM a pair (h, c) of such
+            Gradient of the initial state.
+
+        Raises
+        ------
+        RuntimeError
+            There was no call yet, or the last one was in eval mode.
+        TypeError
+            A type or dtype is wrong.
+        ValueError
+            A shape is wrong.
+        """
+        last = self._last
+        if last is None:
+            raise RuntimeError(f"backward: {self._no_tape}")
+        H, D = self.hidden_size, self._directions
+        dy = check_output_gradient(dy, last.shape, self.dtype, self.batch_first)
+        upstream = check_states(
+            "dstate", dstate, self._states, (len(last.tapes), last.shape[1], H),
+            self.dtype,
+        )  # fmt: skip
+        dinitials: list[tuple[FloatArray, ...]] = [()] * len(last.tapes)
+        for k in reversed(range(self.num_layers)):
+            dx: Any = None
+            for d in range(D):
+                i = k * D + d
+                dy_d = dy if D == 1 or dy is None else dy[:, :, d * H : (d + 1) * H]
+                g, dinitials[i] = self._backward(last.tapes[i], dy_d, at(upstream, i))
+                found = (g.dw_ih, g.dw_hh, g.db_ih, g.db_hh)
+                for total, a in zip(self._dweights[i], found, strict=False):
+                    total += a
+                dx = g.dx if dx is None else np.add(dx, g.dx, out=dx)
+            if k > 0 and last.masks:
+                dx *= last.masks[k - 1]
+            dy = dx
+        if self.batch_first and dy is not None:
+            dy = dy.swapaxes(0, 1).copy()
+        return dy, self._join(dinitials)
+
+    def _draw_mask(self, shape: tuple[int, ...]) -> FloatArray:
+        """Return 0 or ``1 / (1 - dropout)`` for every element, to multiply by."""
+        keep = 1 - self.dropout
+        kept = self.rng.random(shape, np.float32) < keep
+        mask: FloatArray = np.multiply(kept, self.dtype.type(1 / keep))
+        return mask
+
+    def _join(self, states: list[tuple[FloatArray, ...]]) -> StateT:
+        """Return the states [N, H] of all layers and directions as the caller's."""
+        joined: Any = tuple(
+            a[0][np.newaxis] if len(a) == 1 else np.stack(a)
+            for a in zip(*states, strict=True)
+        )
+        found: StateT = joined if len(joined) > 1 else joined[0]
+        return found
+
+    def _forward(
+        self, x: Any, weights: list[FloatArray], initial: States, **options: Any
+    ) -> tuple[FloatArray, tuple[FloatArray, ...], Any]:
+        """Run one direction of one layer: y, the final states, and the tape."""
+        raise NotImplementedError
+
+    def _backward(
+        self, tape: Any, dy: FloatArray | None, upstream: States
+    ) -> tuple[Any, tuple[FloatArray, ...]]:
+        """Return the gradients, and among them those of the initial states."""
+        raise NotImplementedError
+
+
+@np.errstate(all="ignore")
+def multiply(a: FloatArray, b: FloatArray) -> FloatArray:
+    return a * b
+
+
+def at(states: States, i: int) -> States:
+    """Return the states of one layer and direction."""
+    return [None if a is None else a[i] for a in states]

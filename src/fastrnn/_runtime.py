@@ -1,0 +1,111 @@
+"""Threads and instruction set: what the environment asks for, and what is in use."""
+
+import operator
+import os
+from typing import Any, SupportsIndex
+
+from fastrnn import _core
+
+MAX_THREADS = 1024
+
+
+def isa() -> str:
+    """Return the instruction set in use: baseline, avx2, avx512 or neon.
+
+    It is the widest that this machine and this build have, or the one named by
+    ``FASTRNN_ISA`` when fastrnn was imported.
+    """
+    return _core.isa()
+
+
+def available_isas() -> list[str]:
+    """Return the instruction sets that can be used here, the widest first."""
+    return _core.available_isas()
+
+
+def get_num_threads() -> int:
+    """Return how many threads a call may use.
+
+    At import it is ``FASTRNN_NUM_THREADS``, else ``OMP_NUM_THREADS``, else the number
+    of cores that this process may use. Small calls use fewer. Results are the same,
+    bit for bit, for every number of threads.
+    """
+    return _core.get_num_threads()
+
+
+def set_num_threads(n: SupportsIndex) -> None:
+    """Set how many threads a call may use, for all threads of the process.
+
+    Parameters
+    ----------
+    n : int
+        1 to 1024. Without OpenMP (see `build_info`) calls use one thread all the same.
+
+    Raises
+    ------
+    TypeError
+        ``n`` is not an integer.
+    ValueError
+        ``n`` is out of range.
+    """
+    try:
+        threads = operator.index(n)
+    except TypeError:
+        raise TypeError(f"n: expected an int, got {type(n).__name__}") from None
+    if isinstance(n, bool):
+        raise TypeError("n: expected an int, got bool")
+    if not 1 <= threads <= MAX_THREADS:
+        raise ValueError(f"n: expected 1 <= n <= {MAX_THREADS}, got {threads}")
+    _core.set_num_threads(threads)
+
+
+def build_info() -> dict[str, Any]:
+    """Return how fastrnn was built.
+
+    Returns
+    -------
+    dict
+        ``version``, ``compiler``, ``build_type``, ``openmp`` (bool) and ``threads``
+        (what runs them, or why there is one only).
+    """
+    return _core.build_info()
+
+
+def usable_cores() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on this system
+        return os.cpu_count() or 1
+
+
+def threads_of_environment() -> int:
+    for name in ("FASTRNN_NUM_THREADS", "OMP_NUM_THREADS"):
+        value = os.environ.get(name, "").strip()
+        if not value:
+            continue
+        if name == "OMP_NUM_THREADS":
+            value = value.split(",")[0]  # one number a nesting level
+        if value.isascii() and value.isdigit() and 1 <= int(value) <= MAX_THREADS:
+            return int(value)
+        raise ImportError(
+            f"{name}: expected a number from 1 to {MAX_THREADS}, "
+            f"got {os.environ[name]!r}"
+        )
+    return min(usable_cores(), MAX_THREADS)
+
+
+def apply_environment() -> None:
+    """Obey ``FASTRNN_ISA`` and the variables of threads, or stop the import."""
+    name = os.environ.get("FASTRNN_ISA", "").strip()
+    if name:
+        usable = available_isas()
+        if name not in usable:
+            raise ImportError(
+                f"FASTRNN_ISA: expected one of {', '.join(usable)} on this machine, "
+                f"got {name!r}"
+            )
+        _core.select_isa(name)
+    _core.set_num_threads(threads_of_environment())
+
+
+apply_environment()

@@ -1,0 +1,102 @@
+"""Layers and data for tests, and the same run by PyTorch."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastrnn
+
+CELLS = ("RNN", "GRU", "LSTM")
+T, N, I, H = 5, 3, 4, 6  # noqa: E741
+
+
+def make_layer(
+    cell: str, *, seed: int = 0, dtype: Any = np.float64, **options: Any
+) -> Any:
+    return getattr(fastrnn, cell)(I, H, dtype=dtype, seed=seed, **options)
+
+
+def as_tuple(state: Any) -> tuple[Any, ...]:
+    return state if isinstance(state, tuple) else (state,)
+
+
+class Data:
+    """Random input, state and gradients from upstream for a layer."""
+
+    def __init__(self, layer: Any, T: int = T, N: int = N, seed: int = 0) -> None:
+        rng = np.random.default_rng(seed)
+
+        def draw(*shape: int) -> Any:
+            return rng.standard_normal(shape).astype(layer.dtype)
+
+        lead = (N, T) if layer.batch_first else (T, N)
+        D = 2 if layer.bidirectional else 1
+        kinds = 2 if type(layer).__name__ == "LSTM" else 1
+        self.pair = kinds == 2
+        self.x = draw(*lead, I)
+        self.dy = draw(*lead, D * H)
+        self.states = [draw(layer.num_layers * D, N, H) for _ in range(kinds)]
+        self.dstates = [draw(layer.num_layers * D, N, H) for _ in range(kinds)]
+
+    def join(self, states: list[Any]) -> Any:
+        return tuple(states) if self.pair else states[0]
+
+    def run(self, layer: Any, **options: Any) -> tuple[list[Any], list[Any]]:
+        """Return outputs and gradients, forward and backward."""
+        y, state = layer(self.x, self.join(self.states), **options)
+        dx, dstate = layer.backward(self.dy, self.join(self.dstates))
+        return [y, *as_tuple(state)], [dx, *as_tuple(dstate)]
+
+
+def make_torch(layer: Any) -> tuple[Any, Any]:
+    """Return the torch module and PyTorch's layer with the same parameters."""
+    torch = pytest.importorskip("torch")
+    kind = type(layer).__name__
+    options = {"nonlinearity": layer.nonlinearity} if kind == "RNN" else {}
+    other = getattr(torch.nn, kind)(
+        I,
+        H,
+        layer.num_layers,
+        bias=layer.bias,
+        batch_first=layer.batch_first,
+        bidirectional=layer.bidirectional,
+        dtype=torch.float64 if layer.dtype == np.float64 else torch.float32,
+        **options,
+    )
+    tensors = {name: torch.tensor(a) for name, a in layer.state_dict().items()}
+    other.load_state_dict(tensors)
+    return torch, other
+
+
+def run_torch(
+    layer: Any, data: Data, lengths: Any = None
+) -> tuple[list[Any], list[Any]]:
+    """As `Data.run`, and adds the gradients of all parameters to the second list."""
+    torch, other = make_torch(layer)
+    x, *states = (torch.tensor(a, requires_grad=True) for a in [data.x, *data.states])
+    fed = x
+    if lengths is not None:
+        utils = torch.nn.utils.rnn
+        fed = utils.pack_padded_sequence(
+            x, torch.tensor(lengths), layer.batch_first, enforce_sorted=False
+        )
+    y, state = other(fed, data.join(states))
+    if lengths is not None:
+        y, _ = utils.pad_packed_sequence(y, layer.batch_first)
+    results = [y, *as_tuple(state)]
+    upstream = [data.dy, *data.dstates]
+    loss = sum(
+        (a * torch.tensor(da)).sum() for a, da in zip(results, upstream, strict=True)
+    )
+    loss.backward()
+    grads = [x, *states, *other.parameters()]
+    return [a.detach().numpy() for a in results], [a.grad.numpy() for a in grads]
+
+
+def assert_close(got: list[Any], expected: list[Any], tolerance: float) -> None:
+    for a, b in zip(got, expected, strict=True):
+        assert a.flags.c_contiguous
+        assert a.dtype == b.dtype
+        atol = tolerance * (1 + np.abs(b).max())
+        np.testing.assert_allclose(a, b, rtol=0, atol=atol)

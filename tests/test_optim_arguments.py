@@ -1,0 +1,165 @@
+"""Optimizers: every bad argument has its message, and changes nothing."""
+
+from typing import Any
+
+import numpy as np
+
+import fastrnn
+from tests.errors import bad_values, raises
+
+ONE = np.ones(3, np.float32)
+READ_ONLY = np.ones(3, np.float32)
+READ_ONLY.flags.writeable = False
+MISALIGNED = np.zeros(13, np.uint8)[1:].view(np.float32)
+SEQUENCE = "expected a NumPy array or a sequence of them"
+FLOATS = "expected dtype float32 or float64"
+CONTIGUOUS = "expected a C-contiguous array"
+
+
+@bad_values(
+    TypeError={
+        f"params: {SEQUENCE}, got NoneType": None,
+        f"params: {SEQUENCE}, got dict": {"w": ONE},
+        f"params: {SEQUENCE}, got str": "weights",
+        "params[1]: expected a NumPy array, got list": [ONE, [1.0]],
+        "params[0]: expected a NumPy array, got float": [1.0],
+        f"params: {FLOATS}, got int64": np.ones(3, np.int64),
+        f"params[1]: {FLOATS}, got >f4": [ONE, ONE.astype(">f4")],
+        "params[1]: expected dtype float32 (that of params[0]), got float64": [
+            ONE,
+            np.ones(3),
+        ],
+    },
+    ValueError={
+        "params: expected at least one array, got none": [],
+        "params[1]: expected a writeable array, got a read-only one": [ONE, READ_ONLY],
+        f"params: {CONTIGUOUS}, got a strided one": ONE[::2],
+        f"params[0]: {CONTIGUOUS}, got a strided one": [np.ones((2, 3)).T],
+        f"params: {CONTIGUOUS}, got a misaligned one": MISALIGNED,
+    },
+)
+def test_bad_params(bad: Any, error: type[Exception], message: str) -> None:
+    for name in ("SGD", "RMSprop", "Adagrad", "Adam", "AdamW"):
+        with raises(error, message):
+            getattr(fastrnn, name)(bad, 0.1)
+
+
+@bad_values(
+    TypeError={
+        "grads: expected one array, got a sequence of arrays": (ONE, [ONE]),
+        "grads: expected a sequence of arrays, got one array": ([ONE], ONE),
+        f"grads: {SEQUENCE}, got NoneType": ([ONE], None),
+        "grads[1]: expected a NumPy array, got NoneType": ([ONE, ONE], [ONE, None]),
+        "grads[1]: expected dtype float32 (that of params[1]), got float64": (
+            [ONE, ONE],
+            [ONE, np.ones(3)],
+        ),
+        "grads: expected dtype float32 (that of params), got float64": (
+            ONE,
+            np.ones(3),
+        ),
+    },
+    ValueError={
+        "grads: expected 2 arrays, got 1": ([ONE, ONE], [ONE]),
+        "grads[1]: expected shape (3,) (that of params[1]), got (2,)": (
+            [ONE, ONE],
+            [ONE, ONE[:2]],
+        ),
+        "grads: expected shape (3,) (that of params), got (3, 1)": (ONE, ONE[:, None]),
+    },
+)
+def test_bad_grads(bad: Any, error: type[Exception], message: str) -> None:
+    params, grads = bad
+    optimizer = fastrnn.Adam(params)
+    with raises(error, message):
+        optimizer.step(grads)
+    np.testing.assert_array_equal(ONE, 1)
+    assert optimizer.state_dict()["step"] == 0
+
+
+NUMBER = "expected a finite number >= 0"
+
+
+@bad_values(
+    TypeError={
+        "lr: expected a number, got str": ("Adam", {"lr": "1"}),
+        "lr: expected a number, got bool": ("SGD", {"lr": True}),
+        "nesterov: expected a bool, got int": ("SGD", {"nesterov": 1}),
+        "momentum: expected a number, got NoneType": ("RMSprop", {"momentum": None}),
+        "betas: expected a pair, got float": ("Adam", {"betas": 0.9}),
+    },
+    ValueError={
+        f"lr: {NUMBER}, got -0.1": ("SGD", {"lr": -0.1}),
+        f"lr: {NUMBER}, got nan": ("Adagrad", {"lr": np.nan}),
+        f"lr: {NUMBER}, got inf": ("AdamW", {"lr": np.inf}),
+        f"momentum: {NUMBER}, got -1": ("SGD", {"momentum": -1}),
+        f"momentum: {NUMBER}, got -2": ("RMSprop", {"momentum": -2}),
+        "momentum: expected momentum > 0 with nesterov, got 0": (
+            "SGD",
+            {"nesterov": True},
+        ),
+        f"weight_decay: {NUMBER}, got -1": ("SGD", {"weight_decay": -1}),
+        f"weight_decay: {NUMBER}, got -2": ("RMSprop", {"weight_decay": -2}),
+        f"weight_decay: {NUMBER}, got -3": ("Adagrad", {"weight_decay": -3}),
+        f"weight_decay: {NUMBER}, got -4": ("Adam", {"weight_decay": -4}),
+        f"weight_decay: {NUMBER}, got inf": ("AdamW", {"weight_decay": np.inf}),
+        f"eps: {NUMBER}, got -1": ("RMSprop", {"eps": -1}),
+        f"eps: {NUMBER}, got nan": ("Adagrad", {"eps": np.nan}),
+        f"eps: {NUMBER}, got -2": ("Adam", {"eps": -2}),
+        "alpha: expected 0 <= alpha < 1, got 1": ("RMSprop", {"alpha": 1}),
+        "betas: expected a pair, got 1 numbers": ("Adam", {"betas": (0.9,)}),
+        "betas[0]: expected 0 <= betas[0] < 1, got 1.0": (
+            "Adam",
+            {"betas": (1.0, 0.9)},
+        ),
+        "betas[1]: expected 0 <= betas[1] < 1, got -0.1": (
+            "AdamW",
+            {"betas": (0.9, -0.1)},
+        ),
+    },
+)
+def test_bad_numbers(bad: Any, error: type[Exception], message: str) -> None:
+    name, options = bad
+    with raises(error, message):
+        getattr(fastrnn, name)(ONE.copy(), **{"lr": 0.1, **options})
+
+
+def good_state() -> dict[str, Any]:
+    state = {f"{s}.{i}": np.ones(n) for s in "mv" for i, n in enumerate((2, 3))}
+    return {"step": np.array(4), **state}
+
+
+NAMES = "d: expected the names of the state"
+
+
+@bad_values(
+    KeyError={
+        f"{NAMES}, got 'm.1' missing": {"m.1": None},
+        f"{NAMES}, got 'step' missing, 'u.0' unknown": {"step": None, "u.0": ONE},
+    },
+    TypeError={
+        "d['v.1']: expected a NumPy array, got list": {"v.1": [1.0, 1.0, 1.0]},
+        "d['v.1']: expected dtype float64, got float32": {"v.1": ONE},
+        "d['step']: expected dtype int64, got float64": {"step": np.array(4.0)},
+    },
+    ValueError={
+        "d['v.1']: expected shape (3,), got (2,)": {"v.1": np.ones(2)},
+        "d['step']: expected shape (), got (1,)": {"step": np.array([4])},
+        "d['step']: expected step >= 0, got -1": {"step": np.array(-1)},
+    },
+)
+def test_bad_state(bad: Any, error: type[Exception], message: str) -> None:
+    adam = fastrnn.Adam([np.ones(2), np.ones(3)])
+    state = {k: v for k, v in {**good_state(), **bad}.items() if v is not None}
+    with raises(error, message):
+        adam.load_state_dict(state)
+    for name, a in adam.state_dict().items():
+        assert not a.any(), name
+    adam.load_state_dict(good_state())
+    for name, a in adam.state_dict().items():
+        np.testing.assert_array_equal(a, good_state()[name])
+
+
+def test_state_must_be_a_dict() -> None:
+    with raises(TypeError, "d: expected a dict of arrays, got list"):
+        fastrnn.Adam(np.ones(2)).load_state_dict([])
