@@ -1,6 +1,5 @@
 """Recurrent networks on a CPU: fused kernels, forward and backward.
 
-
 Functions take NumPy arrays and keep no state: `rnn_forward`, `gru_forward`,
 `lstm_forward` and their ``_backward``, `linear_forward`, `linear_backward`,
 `linear_cross_entropy`. Layers keep parameters and gradients: `RNN`, `GRU`, `LSTM`.

@@ -1,5 +1,6 @@
 """The six sequence functions: gate, kernel, named results."""
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from fastrnn import _core
@@ -232,6 +233,10 @@ def gru_backward(
 ) -> GRUGrads:
     """Carry gradients back through `gru_forward`; parameters as `rnn_backward`."""
     up = check_backward("gru", tape, dy, dh_n, return_dh=return_dh)
+    if not isinstance(tape.kept, np.ndarray):
+        raise TypeError(
+            "tape: expected one of fastrnn.gru_forward, got one of fastrnn.reference"
+        )
     g = _core.gru_backward(
         tape.sequence,
         tape._y,
