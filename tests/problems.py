@@ -7,6 +7,8 @@ import numpy as np
 
 CELLS = ("rnn", "gru", "lstm")
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
+VARIANTS = ("rnn-tanh", "rnn-relu", "rnn-elu", "gru", "lstm")
+KINDS = ("floating", "onehot", "embedding")
 WEIGHTS = ("w_ih", "w_hh", "b_ih", "b_hh")
 
 
@@ -27,6 +29,49 @@ class Problem(NamedTuple):
     def backward(self, module: Any, tape: Any, **changed: Any) -> Any:
         function = getattr(module, f"{self.cell}_backward")
         return function(tape, **{**self.upstream, **changed})
+
+    def run(self, module: Any, **changed: Any) -> dict[str, Any]:
+        """Return by name all that comes back, forward and backward, but for None."""
+        upstream = {k: changed.pop(k) for k in self.upstream if k in changed}
+        outputs, tape = self.outputs(module, **changed)
+        grads = self.backward(module, tape, return_dh=True, **upstream)
+        found = {k: a for k, a in grads._asdict().items() if a is not None}
+        return outputs | found
+
+    def outputs(self, module: Any, **changed: Any) -> tuple[dict[str, Any], Any]:
+        """Return the outputs of forward by name, those on the tape too, and the tape."""
+        y, final, tape = self.forward(module, **changed)
+        found = {"y": y, **dict(zip(("h_n", "c_n"), final, strict=False))}
+        if tape is not None:
+            found["gates"] = tape.gates
+            if self.cell == "lstm":
+                found["c"] = tape.c
+        return found, tape
+
+    def converted(self, dtype: Any) -> "Problem":
+        """Return the same problem in another floating dtype."""
+
+        def convert(arrays: dict[str, Any]) -> dict[str, Any]:
+            return {
+                k: a.astype(dtype) if a.dtype.kind == "f" else a
+                for k, a in arrays.items()
+            }
+
+        return self._replace(
+            arrays=convert(self.arrays), upstream=convert(self.upstream)
+        )
+
+    def contracting(self) -> "Problem":
+        """Return the same with smaller ``w_hh``: no step makes an error larger."""
+        w_hh = self.arrays["w_hh"]
+        w_hh = w_hh / w_hh.dtype.type(1.25 * np.linalg.norm(w_hh, 2))
+        return self._replace(arrays={**self.arrays, "w_hh": w_hh})
+
+    def terms(self) -> int:
+        """Return the length of the longest sum: of gates, of gradients, of dw."""
+        T, N = self.arrays["x"].shape[:2]
+        GH, I = self.arrays["w_ih"].shape  # noqa: E741
+        return max(I + self.arrays["w_hh"].shape[1], GH, T * N)
 
     def valid(self) -> Any:
         """Return bool [T, N], written once more to be independent of the gate."""
@@ -61,10 +106,12 @@ def make_problem(
     bias: bool = True,
     state: bool = True,
 ) -> Problem:
-    """Draw a problem. ``kind`` is "floating", "onehot" or "embedding".
+    """Draw a problem. ``cell`` is one of ``CELLS`` or ``VARIANTS``, ``kind`` of ``KINDS``.
 
     With ``padding`` the lengths are random; from 3 rows on, 0 and T are among them.
     """
+    cell, _, variant = cell.partition("-")
+    nonlinearity = variant or nonlinearity
     rng = np.random.default_rng(seed)
     G = GATES[cell]
 
@@ -99,11 +146,15 @@ def make_problem(
     return Problem(cell, arrays, options, upstream)
 
 
+def size_id(size: tuple[int, ...]) -> str:
+    return "-".join(f"{s}={n}" for s, n in zip("TNIH", size, strict=True))
+
+
 # Every combination of the options that changes what is computed.
 COMBINATIONS = tuple(
     product(
         CELLS,
-        ("floating", "onehot", "embedding"),
+        KINDS,
         (None, "right", "left"),  # padding
         (False, True),  # resets
         (False, True),  # reverse

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import fastrnn
 from fastrnn import reference
 from fastrnn._check import check_backward, check_forward
 from fastrnn._types import TAPES, LSTMTape
@@ -27,7 +28,7 @@ from tests.bad_calls import (
 from tests.problems import CELLS, make_problem
 
 
-@pytest.fixture(params=[reference], ids=["reference"])
+@pytest.fixture(params=[reference, fastrnn], ids=["reference", "compiled"])
 def module(request: pytest.FixtureRequest) -> Any:
     return request.param
 

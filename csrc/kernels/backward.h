@@ -23,10 +23,12 @@ namespace FASTRNN_NS {
 
 // Rows of a chunk: the more, the less often dW is read and written; the fewer, the
 // nearer the cache that holds dz.
-constexpr Size kBackwardChunkRows = 128;
+constexpr Size kBackwardChunkRows = 512;
 
-// The rows of dW that one pass over the packed h and x serves.
+// The rows of dW, and the bytes of packed h or x, that are multiplied at a time: the
+// latter stay in the private cache while all rows of dW pass by.
 constexpr Size kGradientRows = 96;
+constexpr Size kGradientBytes = Size(1) << 20;
 
 template <class Cell, class T>
 struct BackwardStep {
@@ -55,7 +57,7 @@ __attribute__((noinline)) void backward_tile(const BackwardStep<Cell, T>& x, Siz
   const BackwardRow<T>* rows = x.rows + row;
   Vec<T> acc[R][P] = {};
   const T* dz_next[R];
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int r = 0; r < R; ++r) dz_next[r] = rows[r].dz_next;
   // What the cell reads is in far memory; it comes while the product runs, a row's worth
   // at a time, lest it hold up the weights.
@@ -67,7 +69,7 @@ __attribute__((noinline)) void backward_tile(const BackwardStep<Cell, T>& x, Siz
     prefetch<P>(rows[r].c_prev + u * L);
     prefetch<P>(rows[r].dy + u * L);
     const Size k = x.K * r / R, end = x.K * (r + 1) / R;
-    multiply_add<R, P, 1, T>(acc, dz_next, 1, w_hh, panel, k, end, ahead);
+    multiply_add<R, P, 1, Rows::kEach, T>(acc, dz_next, 0, w_hh, panel, k, end, ahead);
   }
   // As forward: through the nearest cache, the cell in one place.
   Vec<T> sums[R * P];
@@ -126,7 +128,9 @@ class Backward {
     dense_input_ = !tokens_ || a_.input.embedding;
     // A row length of a power of two would put a column into few cache sets.
     dz_width_ = divide_up(Cell::kGrads * H_, L) * L + 64 / Size(sizeof(T));
-    chunk_rows_ = at_most(valid, kBackwardChunkRows + s_.N);
+    // Chunks as even as can be.
+    even_rows_ = divide_up(valid, divide_up(valid, kBackwardChunkRows) + (valid == 0));
+    chunk_rows_ = at_most(valid, even_rows_ + s_.N);
 
     w_hh_ = scratch_.take<T>(vectors_ * G * H_ * L);
     dz_ = scratch_.take<T>((chunk_rows_ + s_.N) * dz_width_ + kGradientRows);
@@ -162,7 +166,7 @@ class Backward {
     Size end = s_.steps, last_base = 0;  // rows of step `end` begin at last_base
     while (end > 0) {
       Size begin = end, rows = 0;
-      while (begin > 0 && (begin == end || rows + s_.active[begin - 1] <= kBackwardChunkRows)) {
+      while (begin > 0 && (begin == end || rows + s_.active[begin - 1] <= even_rows_)) {
         rows += s_.active[--begin];
       }
       // The last step of the chunk before it waits behind this one's rows.
@@ -307,7 +311,7 @@ class Backward {
 
   void product(const BackwardRow<T>* rows, Size count, Range units, Size K, Size s) {
     const BackwardStep<Cell, T> x{cell_, rows, w_hh_, H_, K};
-    for_tiles<1>(count, units, w_hh_, G * H_ * L, s % 2 != 0,
+    for_tiles<1>(count, units, w_hh_, G * H_ * L, K, s % 2 != 0,
                  [&](auto R, auto P, Size row, Size u, const T* ahead) {
                    backward_tile<Cell, decltype(R)::value, decltype(P)::value, T>(
                        x, row, u, ahead);
@@ -333,16 +337,9 @@ class Backward {
   }
 
   void gradients_of_chunk(Team team, Size rows, bool first) {
-    const Range share = share_of(G * H_, team.rank, team.size, kTileRows<1>);
-    for (Size m = share.begin; m < share.end; m += kGradientRows) {
-      const Range part{m, at_most(share.end, m + kGradientRows)};
-      copy_part(team, part, rows, Cell::kHiddenGrads);
-      weight_gradient(team, part, rows, h_packed_, H_, a_.dw_hh, first, false);
-      if (!dense_input_) continue;
-      if (Cell::kInputGrads != Cell::kHiddenGrads) {
-        copy_part(team, part, rows, Cell::kInputGrads);
-      }
-      weight_gradient(team, part, rows, x_packed_, I_, a_.dw_ih, first, true);
+    weight_gradient(team, rows, h_packed_, H_, Cell::kHiddenGrads, a_.dw_hh, first);
+    if (dense_input_) {
+      weight_gradient(team, rows, x_packed_, I_, Cell::kInputGrads, a_.dw_ih, first);
     }
     bias_gradient(share_of(G * H_, team.rank, team.size, L), rows);
     if (table_) {
@@ -367,18 +364,37 @@ class Backward {
     }
   }
 
-  // dw[m] (+)= Σ_k dz[k][m]·right[k] for the rows m of a part.
-  void weight_gradient(Team team, Range part, Size rows, const T* right, Size columns,
-                       T* dw, bool first, bool input) {
+  // dw[m] (+)= Σ_k dz[k][m]·right[k] for this thread's rows m.
+  void weight_gradient(Team team, Size rows, const T* right, Size columns,
+                       Size first_block, T* dw, bool first) {
+    const Range share = share_of(G * H_, team.rank, team.size, kTileRows<1>);
+    const Size vectors = divide_up(columns, L);
+    const Size fit = kGradientBytes / (rows * kVectorBytes);
+    const Size most = fit > kMostPanels ? fit : kMostPanels;
+    for (Size v = 0; v < vectors; v += most) {
+      const Range block{v, at_most(vectors, v + most)};
+      for (Size m = share.begin; m < share.end; m += kGradientRows) {
+        const Range part{m, at_most(share.end, m + kGradientRows)};
+        weight_gradient_part(team, part, rows, right, columns, block, first_block, dw,
+                             first);
+      }
+    }
+  }
+
+  void weight_gradient_part(Team team, Range part, Size rows, const T* right,
+                            Size columns, Range block, Size first_block, T* dw,
+                            bool first) {
+    copy_part(team, part, rows, first_block);
     const T** dz_columns = a_rows_ + team.rank * most_rows_;
     T** dw_rows = c_rows_ + team.rank * most_rows_;
+    const bool input = dw == a_.dw_ih;
     for (Size m = part.begin; m < part.end; ++m) {
       dz_columns[m - part.begin] = part_of(team) + m - part.begin;
       dw_rows[m - part.begin] = dw + (input ? weight_row(m) : m) * columns;
     }
     const Product<T> x{dz_columns, kGradientRows, right, dw_rows, part.end - part.begin,
                        rows,       columns,       !first};
-    multiply(x, {0, divide_up(columns, L)});
+    multiply(x, block);
   }
 
   void bias_gradient(Range part, Size rows) {
@@ -432,7 +448,7 @@ class Backward {
       dz_rows[k] = dz_ + row * dz_width_ + Cell::kInputGrads * H_;
       dx_rows[k] = tokens_ ? dx_rows_ + row * I_ : a_.dx + chunk_[row].at * I_;
     }
-    const Product<T> x{dz_rows, 1, w_ih_, dx_rows, count, G * H_, I_, false};
+    const Product<T> x{dz_rows, 0, w_ih_, dx_rows, count, G * H_, I_, false};
     multiply(x, {0, input_vectors_});
     if (!tokens_) return;
     team.barrier();
@@ -460,7 +476,7 @@ class Backward {
   Scratch& scratch_;
   Plan plan_ = {1, false};
   bool tokens_ = false, table_ = false, dense_input_ = false;
-  Size dz_width_ = 0, chunk_rows_ = 0, most_rows_ = 0;
+  Size dz_width_ = 0, chunk_rows_ = 0, even_rows_ = 0, most_rows_ = 0;
   T *w_hh_ = nullptr, *w_ih_ = nullptr, *dz_ = nullptr, *zeros_ = nullptr;
   T *h_packed_ = nullptr, *x_packed_ = nullptr, *carry_ = nullptr;
   T *dx_rows_ = nullptr, *table_sum_ = nullptr, *parts_ = nullptr;

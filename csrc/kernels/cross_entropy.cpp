@@ -21,9 +21,9 @@ namespace FASTRNN_NS {
 
 namespace {
 
-// Rows of a block: at 128, w and dw are read often enough from far memory (some 5 GB/s),
-// and a block over 10 000 words takes 5 MB.
-constexpr Size kBlockRows = 128;
+// The most rows of a block: w and dw come from far memory once a block (some 5 GB/s),
+// and a block over 10 000 words takes 6 MB.
+constexpr Size kBlockRows = 160;
 
 // Words of a part: its logits take 128 KiB in float32.
 constexpr Size kPartWords = 256;
@@ -60,8 +60,11 @@ struct CrossEntropy {
         if (a.dw) dw_row[v] = a.dw + v * a.H;
       }
     }
-    for (Size first = 0; first < a.rows; first += kBlockRows) {
-      block(team, mine, first, at_most(kBlockRows, a.rows - first));
+    const Tiles blocks = split_rows(a.rows, kBlockRows);
+    for (Size i = 0, first = 0; i < blocks.count; ++i) {
+      const Size rows = blocks.small + (i < blocks.larger);
+      block(team, mine, first, rows);
+      first += rows;
     }
     if (a.rows == 0 && a.dy && team.rank == 0) {
       for (Size i = 0; i < a.V * a.H; ++i) a.dw[i] = T(0);
@@ -80,14 +83,20 @@ struct CrossEntropy {
                    y_by_row);
     }
     team.barrier();
-    for (Size p = mine.begin; p < mine.end; ++p) part_forward(p, first, vectors);
+    for (Size p = mine.begin; p < mine.end; ++p) part_forward(p, first, rows, vectors);
     team.barrier();
     join_parts(team, first, rows, vectors);
     team.barrier();
     if (!a.dy) return;
-    for (Size p = mine.begin; p < mine.end; ++p) part_backward(p, first, rows, vectors);
+    // Alone, a part serves dw and dy while it is near. In a team each thread has its
+    // parts' dw but its columns of dy, which every part adds to in order.
+    for (Size p = mine.begin; p < mine.end; ++p) {
+      part_backward(p, first, rows, vectors);
+      if (team.size == 1) row_gradient(p, columns, first, rows);
+    }
+    if (team.size == 1) return;
     team.barrier();
-    row_gradient(columns, first, rows);
+    for (Size p = 0; p < parts; ++p) row_gradient(p, columns, first, rows);
     team.barrier();
   }
 
@@ -100,16 +109,16 @@ struct CrossEntropy {
   }
 
   // Logits of a part; their maximum; exp against it and the sum.
-  void part_forward(Size p, Size first, Size vectors) {
+  void part_forward(Size p, Size first, Size rows, Size vectors) {
     const Range v = words(p);
     for (Size word = v.begin; word < v.end; ++word) {
       const Vec<T> b = broadcast(a.b ? a.b[word] : T(0));
       for (Size i = 0; i < vectors; ++i) store(logit_row[word] + i * L, b);
     }
-    multiply(Product<T>{w_row + v.begin, 1, y_by_word, logit_row + v.begin,
+    multiply(Product<T>{w_row + v.begin, 0, y_by_word, logit_row + v.begin,
                         v.end - v.begin, a.H, vectors * L, true},
              {0, vectors});
-    for (Size r = 0; r < at_most(kBlockRows, a.rows - first); ++r) {
+    for (Size r = 0; r < rows; ++r) {
       const Size target = a.targets[first + r];
       if (target >= v.begin && target < v.end) target_logit[r] = logit_row[target][r];
     }
@@ -173,7 +182,7 @@ struct CrossEntropy {
         logit_row[target][r] -= a.scale;
       }
     }
-    multiply(Product<T>{const_cast<const T* const*>(logit_row) + v.begin, 1, y_by_row,
+    multiply(Product<T>{const_cast<const T* const*>(logit_row) + v.begin, 0, y_by_row,
                         dw_row + v.begin, v.end - v.begin, rows, a.H, first > 0},
              {0, divide_up(a.H, L)});
     if (!a.db) return;
@@ -201,23 +210,20 @@ struct CrossEntropy {
     return sum;
   }
 
-  // Some column vectors of dy, over the vocabulary part by part.
-  void row_gradient(Range columns, Size first, Size rows) {
+  // What a part gives to some column vectors of dy.
+  void row_gradient(Size p, Range columns, Size first, Size rows) {
     if (columns.begin == columns.end) return;
-    for (Size p = 0; p < parts; ++p) {
-      const Range v = words(p);
-      pack_columns([&](Size k) { return w_row[v.begin + k]; }, v.end - v.begin, a.H,
-                   columns, w_packed);  // each thread its own, side by side
-      const T* column[kBlockRows];
-      T* dy[kBlockRows];
-      for (Size r = 0; r < rows; ++r) {
-        column[r] = logit_row[v.begin] + r;
-        dy[r] = a.dy + (first + r) * a.H;
-      }
-      multiply(Product<T>{column, width, w_packed, dy, rows, v.end - v.begin, a.H,
-                          p > 0},
-               columns);
+    const Range v = words(p);
+    pack_columns([&](Size k) { return w_row[v.begin + k]; }, v.end - v.begin, a.H,
+                 columns, w_packed);  // each thread its own, side by side
+    const T* column[kBlockRows];
+    T* dy[kBlockRows];
+    for (Size r = 0; r < rows; ++r) {
+      column[r] = logit_row[v.begin] + r;
+      dy[r] = a.dy + (first + r) * a.H;
     }
+    multiply(Product<T>{column, width, w_packed, dy, rows, v.end - v.begin, a.H, p > 0},
+             columns);
   }
 };
 

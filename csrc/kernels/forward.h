@@ -17,7 +17,7 @@ namespace FASTRNN_NS {
 
 // Rows of a chunk: enough to read W_ih once for many steps, few enough that z stays in
 // the private cache.
-constexpr Size kForwardChunkRows = 128;
+constexpr Size kForwardChunkRows = 256;
 
 // The input product of a few rows:  z = bias + x·w
 template <class T>
@@ -34,14 +34,14 @@ __attribute__((noinline)) void input_tile(const InputProduct<T>& x, Size row, Si
                                           const T* ahead) {
   constexpr Size L = kLanes<T>;
   Vec<T> acc[R][P * G];
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 16
     for (int c = 0; c < P * G; ++c) acc[r][c] = load(x.bias + (u * G + c) * L);
   }
   const Size panel = x.I * G * L;
-  multiply_add<R, P, G, T>(acc, x.x + row, 1, x.w + u * panel, panel, 0, x.I, ahead);
-#pragma GCC unroll 8
+  multiply_add<R, P, G, Rows::kEach, T>(acc, x.x + row, 0, x.w + u * panel, panel, 0, x.I, ahead);
+#pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 4
     for (int p = 0; p < P; ++p) {
@@ -54,7 +54,7 @@ __attribute__((noinline)) void input_tile(const InputProduct<T>& x, Size row, Si
 
 template <int G, class T>
 void input_product(const InputProduct<T>& x, Range unit_vectors) {
-  for_tiles<G>(x.rows, unit_vectors, x.w, x.I * G * kLanes<T>, false,
+  for_tiles<G>(x.rows, unit_vectors, x.w, x.I * G * kLanes<T>, x.I, false,
                [&](auto r, auto p, Size row, Size u, const T* ahead) {
                  input_tile<decltype(r)::value, decltype(p)::value, G, T>(x, row, u,
                                                                           ahead);
@@ -79,7 +79,7 @@ __attribute__((noinline)) void forward_tile(const ForwardStep<Cell, T>& x, Size 
   const ForwardRow<T>* rows = x.rows + row;
   Vec<T> acc[R][P * G];
   const T* h_prev[R];
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
     h_prev[r] = rows[r].h_prev;
 #pragma GCC unroll 4
@@ -93,7 +93,7 @@ __attribute__((noinline)) void forward_tile(const ForwardStep<Cell, T>& x, Size 
     }
   }
   const Size panel = x.H * G * L;
-  multiply_add<R, P, G, T>(acc, h_prev, 1, x.w + u * panel, panel, 0, x.H, ahead);
+  multiply_add<R, P, G, Rows::kEach, T>(acc, h_prev, 0, x.w + u * panel, panel, 0, x.H, ahead);
   // Through memory in the nearest cache, so that the cell stands here once, with its
   // constants in registers, and not unrolled among the accumulators.
   Vec<T> z[R * P][G];
@@ -300,7 +300,7 @@ class Forward {
     }
     const Size z_step = (table_ ? a_.input.V : rows) * kWidth;
     const ForwardStep<Cell, T> x{cell_, r, w_hh_, b_hidden_, H_, z_step};
-    for_tiles<G>(count, units, w_hh_, H_ * kWidth, s % 2 != 0,
+    for_tiles<G>(count, units, w_hh_, H_ * kWidth, H_, s % 2 != 0,
                  [&](auto R, auto P, Size row, Size u, const T* ahead) {
                    forward_tile<Cell, decltype(R)::value, decltype(P)::value, T>(
                        x, row, u, ahead);

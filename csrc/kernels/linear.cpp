@@ -35,7 +35,7 @@ struct LinearForward {
       for (Size o = 0; o < a.O; ++o) y[r][o] = a.b ? a.b[o] : T(0);
     }
     team.barrier();
-    multiply(Product<T>{x, 1, w, y, a.rows, a.I, a.O, true}, columns);
+    multiply(Product<T>{x, 0, w, y, a.rows, a.I, a.O, true}, columns);
   }
 };
 
@@ -63,7 +63,7 @@ struct LinearBackward {
       if (a.db) a.db[o] = T(0);
     }
     team.barrier();
-    multiply(Product<T>{dy_row, 1, w, dx_row, a.rows, a.O, a.I, false}, columns);
+    multiply(Product<T>{dy_row, 0, w, dx_row, a.rows, a.O, a.I, false}, columns);
     for (Size r = 0; r < a.rows; r += kLinearChunkRows) {
       weight_gradient(team, columns, outputs, r, at_most(kLinearChunkRows, a.rows - r));
     }

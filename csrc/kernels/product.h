@@ -1,4 +1,4 @@
-// A matrix product by tiles:  c_m[n] = or +=  Σ_k a_m[k·a_step] · b[k][n]
+// A matrix product by tiles:  c_m[n] = or +=  Σ_k a_m[k] · b[k][n]
 #pragma once
 
 #include "pack.h"
@@ -9,37 +9,43 @@ namespace FASTRNN_NS {
 
 template <class T>
 struct Product {
-  const T* const* a;  // [M] rows
-  Size a_step;        // 1, or the row length of the matrix whose columns a points at
+  const T* const* a;  // [M] rows; or, with a_step, M neighbours in the first row of a
+  Size a_step;        //   matrix of that row length, whose columns they head. Else 0
   const T* b;         // [columns / lanes][K][lanes], packed
   T* const* c;        // [M] rows of `columns` numbers; may not overlap a or b
   Size M, K, columns;
   bool accumulate;    // += instead of =
 };
 
-template <int R, int P, class T>
-__attribute__((noinline)) void product_tile(const Product<T>& x, Size m, Size v, const T* ahead) {
+// The sums are cut into runs of this many k, so that the rows of a that all panels pass
+// by stay in the private cache. What is summed so far waits in c: the bits are the same.
+constexpr Size kDepth = 512;
+
+template <int R, int P, Rows kRows, class T>
+__attribute__((noinline)) void product_tile(const Product<T>& x, Range k, Size m,
+                                            Size v, const T* ahead) {
   constexpr Size L = kLanes<T>;
+  const bool accumulate = x.accumulate || k.begin > 0;
   const Size last = at_most(L, x.columns - (v + P - 1) * L);
   Vec<T> acc[R][P];
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 4
     for (int p = 0; p < P; ++p) {
       const T* c = x.c[m + r] + (v + p) * L;
-      acc[r][p] = x.accumulate ? load_some(c, p < P - 1 ? L : last) : Vec<T>{};
+      acc[r][p] = accumulate ? load_some(c, p < P - 1 ? L : last) : Vec<T>{};
     }
   }
   // The rows of c that the next tile adds to come from far memory: they set out now.
-  if (x.accumulate) {
+  if (accumulate) {
     const bool more = m + R < x.M;
     const Size next = more ? m + R : 0, column = (more ? v : v + P) * L;
     const Size rows = at_most(R, x.M - next);
     for (Size r = 0; r < rows; ++r) prefetch<P>(x.c[next + r] + column);
   }
-  multiply_add<R, P, 1, T>(acc, x.a + m, x.a_step, x.b + v * x.K * L, x.K * L, 0, x.K,
+  multiply_add<R, P, 1, kRows, T>(acc, x.a + m, x.a_step, x.b + v * x.K * L, x.K * L, k.begin, k.end,
                            ahead);
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 4
     for (int p = 0; p < P; ++p) {
@@ -51,10 +57,24 @@ __attribute__((noinline)) void product_tile(const Product<T>& x, Size m, Size v,
 // The given column vectors of the product.
 template <class T>
 void multiply(const Product<T>& x, Range column_vectors) {
-  for_tiles<1>(x.M, column_vectors, x.b, x.K * kLanes<T>, false,
-               [&](auto r, auto p, Size m, Size v, const T* ahead) {
-                 product_tile<decltype(r)::value, decltype(p)::value, T>(x, m, v, ahead);
-               });
+  const auto run = [&](auto rows, Range k) {
+    for_tiles<1>(x.M, column_vectors, x.b + k.begin * kLanes<T>, x.K * kLanes<T>,
+                 k.end - k.begin, false,
+                 [&](auto r, auto p, Size m, Size v, const T* ahead) {
+                   product_tile<decltype(r)::value, decltype(p)::value,
+                                decltype(rows)::value, T>(x, k, m, v, ahead);
+                 });
+  };
+  Size begin = 0;
+  do {
+    const Range k{begin, at_most(begin + kDepth, x.K)};
+    if (x.a_step) {
+      run(Constant<Rows::kTogether>{}, k);
+    } else {
+      run(Constant<Rows::kEach>{}, k);
+    }
+    begin = k.end;
+  } while (begin < x.K);
 }
 
 }  // namespace FASTRNN_NS

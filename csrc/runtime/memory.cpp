@@ -1,4 +1,10 @@
+// Aligned memory, and a cache of large blocks.
+//
+// A large block that goes back to the system costs page faults when it is next wanted:
+// the kernel clears it, at some 10 GB/s. In training with 1024 units that was 13 % of the
+// time, for the same blocks every step. So a few freed ones wait here for their like.
 #include <cstdlib>
+#include <mutex>
 #include <new>
 
 #include "fastrnn/runtime.h"
@@ -10,34 +16,100 @@
 namespace fastrnn {
 
 namespace {
+
 constexpr std::size_t kLine = 64;
-// From here on page faults cost more than the rounding up to huge pages.
 constexpr std::size_t kHugePage = std::size_t{1} << 21;
-constexpr std::size_t kLarge = 2 * kHugePage;
+constexpr std::size_t kLarge = 2 * kHugePage;           // from here on blocks are kept,
+constexpr std::size_t kMostKept = std::size_t{1} << 28;  // 256 MiB of them at the most
+constexpr int kMostBlocks = 32;
+
+// Stands before every block, in a cache line of its own.
+struct Header {
+  std::size_t bytes;  // with the header
+};
+
+class Cache {
+ public:
+  // A kept block of at least `bytes` and not much more, or null.
+  Header* take(std::size_t bytes) {
+    const std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
+    if (!lock) return nullptr;
+    int best = -1;
+    for (int i = 0; i < count_; ++i) {
+      const std::size_t has = blocks_[i]->bytes;
+      if (has < bytes || has > bytes + bytes / 4) continue;
+      if (best < 0 || has < blocks_[best]->bytes) best = i;
+    }
+    return best < 0 ? nullptr : remove(best);
+  }
+
+  // Keeps a block, for the oldest ones if need be; false if it cannot.
+  bool keep(Header* block) {
+    const std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
+    if (!lock || block->bytes > kMostKept) return false;
+    while (count_ == kMostBlocks || kept_ + block->bytes > kMostKept) {
+      std::free(remove(0));
+    }
+    blocks_[count_++] = block;
+    kept_ += block->bytes;
+    return true;
+  }
+
+ private:
+  Header* remove(int index) {
+    Header* block = blocks_[index];
+    for (int i = index + 1; i < count_; ++i) blocks_[i - 1] = blocks_[i];
+    --count_;
+    kept_ -= block->bytes;
+    return block;
+  }
+
+  // Never waited for: a child forked while another thread held it goes without.
+  std::mutex mutex_;
+  Header* blocks_[kMostBlocks] = {};  // oldest first
+  int count_ = 0;
+  std::size_t kept_ = 0;
+};
+
+// Never destroyed: arrays may be freed after everything else at exit.
+Cache& cache() {
+  static Cache* const instance = new Cache;
+  return *instance;
+}
+
 }  // namespace
 
 void* allocate(std::size_t bytes) {
-  const std::size_t alignment = bytes < kLarge ? kLine : kHugePage;
-  const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
-  void* memory = std::aligned_alloc(alignment, rounded ? rounded : alignment);
-  if (!memory) throw std::bad_alloc();
+  bytes += kLine;
+  const bool large = bytes >= kLarge;
+  const std::size_t alignment = large ? kHugePage : kLine;
+  bytes = (bytes + alignment - 1) / alignment * alignment;
+  Header* block = large ? cache().take(bytes) : nullptr;
+  if (!block) {
+    void* memory = std::aligned_alloc(alignment, bytes);
+    if (!memory) throw std::bad_alloc();
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
-  if (alignment == kHugePage) madvise(memory, rounded, MADV_HUGEPAGE);
+    if (large) madvise(memory, bytes, MADV_HUGEPAGE);
 #endif
-  return memory;
+    block = new (memory) Header{bytes};
+  }
+  return reinterpret_cast<char*>(block) + kLine;
 }
 
-void release(void* memory) { std::free(memory); }
+void release(void* memory) {
+  if (!memory) return;
+  auto* block = reinterpret_cast<Header*>(static_cast<char*>(memory) - kLine);
+  if (block->bytes < kLarge || !cache().keep(block)) std::free(block);
+}
 
-// The header of a block takes one cache line, the memory follows.
+// A block of scratch begins with a cache line that links it to the others.
 struct Scratch::Block {
   Block* next;
 };
 
 void* Scratch::take_bytes(std::size_t bytes) {
-  void* memory = allocate(kLine + bytes);
-  blocks_ = new (memory) Block{blocks_};
-  return static_cast<char*>(memory) + kLine;
+  blocks_ = new (allocate(kLine + bytes)) Block{blocks_};
+  return reinterpret_cast<char*>(blocks_) + kLine;
 }
 
 Scratch::~Scratch() {

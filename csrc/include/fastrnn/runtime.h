@@ -26,8 +26,8 @@ bool has_openmp();
 
 // --- Scratch memory ------------------------------------------------------------------
 
-// Memory aligned to a cache line, so that no vector is split between two; large blocks
-// ask for huge pages. Throws std::bad_alloc.
+// Memory aligned to a cache line, so that no vector is split between two. Large blocks
+// ask for huge pages, and some are kept for reuse. Throws std::bad_alloc.
 void* allocate(std::size_t bytes);
 void release(void* memory);
 

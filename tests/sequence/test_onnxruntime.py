@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.reference.onnxruntime_cases import CASES
+from tests.sequence.onnxruntime_cases import CASES
 
 # Our gates in ONNX's order, by their place there.
 ORDER = {"rnn": [0], "gru": [1, 0, 2], "lstm": [0, 2, 3, 1]}

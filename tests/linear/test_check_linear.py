@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import fastrnn
 from fastrnn import reference
 from tests.bad_calls import f32, f64
 
@@ -86,7 +87,7 @@ def calls(types: Table, values: Table) -> list[Any]:
     ]
 
 
-@pytest.fixture(params=[reference], ids=["reference"])
+@pytest.fixture(params=[reference, fastrnn], ids=["reference", "compiled"])
 def module(request: pytest.FixtureRequest) -> Any:
     return request.param
 

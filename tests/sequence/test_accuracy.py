@@ -1,0 +1,61 @@
+"""The compiled functions against the reference in float64, at awkward sizes.
+
+Hidden and input sizes stand around the number of lanes; rows and steps around the
+chunks of 128 rows in which input products and weight gradients are made; a vocabulary is
+shorter or longer than the sequence, for which the kernels take different ways.
+"""
+
+from typing import Any
+
+import pytest
+
+from fastrnn import reference
+from tests.comparing import assert_near
+from tests.implementations import DTYPES, ISAS, Compiled, lanes
+from tests.problems import VARIANTS, make_problem, size_id
+
+
+def sizes(L: int) -> tuple[tuple[int, int, int, int], ...]:
+    """Return T, N, I, H for vectors of ``L`` lanes."""
+    return (
+        (1, 1, 1, 1),
+        (3, 2, L + 1, L - 1),
+        (2, 5, L - 1, L),
+        (7, 3, 1, L + 1),
+        (5, 33, L, 4 * L + 1),
+        (40, 1, 4 * L + 1, 65),
+        (40, 33, 65, L - 1),
+        (3, 150, L, L + 1),
+    )
+
+
+CASES = [
+    pytest.param(size, isa, dtype, id=f"{size_id(size)}-{isa}-{dtype.__name__}")
+    for isa in ISAS
+    for dtype in DTYPES
+    for size in sizes(lanes(isa, dtype))
+]
+
+
+@pytest.mark.parametrize(("size", "isa", "dtype"), CASES)
+@pytest.mark.parametrize("vocabulary", ["short", "long"])
+@pytest.mark.parametrize("kind", ["onehot", "embedding"])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_tokens(
+    variant: str, kind: str, vocabulary: str, size: Any, isa: str, dtype: Any
+) -> None:
+    T, N, _, _ = size
+    V = min(5, T * N) if vocabulary == "short" else T * N + 3
+    compare(make_problem(variant, *size, kind=kind, V=V, dtype=dtype), isa)
+
+
+@pytest.mark.parametrize(("size", "isa", "dtype"), CASES)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_floating_input(variant: str, size: Any, isa: str, dtype: Any) -> None:
+    compare(make_problem(variant, *size, dtype=dtype), isa)
+
+
+def compare(problem: Any, isa: str) -> None:
+    problem = problem.contracting()
+    expected = problem.converted("float64").run(reference)
+    assert_near(problem.run(Compiled(isa)), expected, problem.terms())

@@ -1,0 +1,120 @@
+"""Every number of threads gives the same bits, and they are really used.
+
+Kernels have two ways to share a step among threads, by rows and by hidden units
+(csrc/kernels/plan.h), and small calls keep to one thread. The sizes here make a team
+start: should those thresholds move, the first assertion says so.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastrnn
+from tests.comparing import assert_same_bits
+from tests.implementations import ISAS, Compiled, every_dtype
+from tests.problems import CELLS, KINDS, make_problem
+
+pytestmark = pytest.mark.skipif(
+    not fastrnn.build_info()["openmp"], reason="built without threads"
+)
+
+TASKS = Path("/proc/self/task")
+NUMBERS = (1, 2, 3, 5)
+MORE_THAN_ROWS = 9
+
+# T, N, H for each cell: rows are shared where they are many, units where they are few
+# and the step is large. Then there can be more threads than rows.
+SHARES = {
+    "rows": {"rnn": (12, 40, 113), "gru": (12, 40, 67), "lstm": (12, 40, 57)},
+    "units": {"rnn": (11, 7, 273), "gru": (11, 7, 161), "lstm": (11, 7, 137)},
+}
+
+
+def threads_started(call: Callable[[], Any]) -> tuple[Any, int]:
+    """Return what ``call`` does, and how many threads it started for that.
+
+    OpenMP keeps threads for the next call of the same caller: a new caller has none.
+    """
+    found: list[Any] = []
+
+    def count() -> None:
+        before = set(os.listdir(TASKS))
+        result = call()
+        found.extend([result, len(set(os.listdir(TASKS)) - before)])
+
+    caller = threading.Thread(target=count)
+    caller.start()
+    caller.join()
+    return found[0], found[1]
+
+
+def run_with_threads(problem: Any, isa: str, threads: int) -> dict[str, Any]:
+    module = Compiled(isa, threads)
+    if not TASKS.exists():
+        found: dict[str, Any] = problem.run(module)
+        return found
+    (outputs, tape), started = threads_started(lambda: problem.outputs(module))
+    assert started == threads - 1
+    grads, started = threads_started(
+        lambda: problem.backward(module, tape, return_dh=True)
+    )
+    assert started == threads - 1
+    return outputs | {k: a for k, a in grads._asdict().items() if a is not None}
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("ragged", [False, True], ids=["dense", "ragged"])
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("share", SHARES)
+def test_floating_input(share: str, cell: str, ragged: bool, isa: str) -> None:
+    T, N, H = SHARES[share][cell]
+    options: Any = {"padding": "right", "resets": True} if ragged else {}
+    problem = make_problem(cell, T, N, 23, H, dtype=np.float32, **options)
+    numbers = NUMBERS if share == "rows" else (*NUMBERS, MORE_THAN_ROWS)
+    one, *others = (run_with_threads(problem, isa, n) for n in numbers)
+    for other in others:
+        assert_same_bits(other, one)
+
+
+@every_dtype
+@pytest.mark.parametrize("V", [11, 700], ids=["short", "long"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("share", SHARES)
+def test_kinds_of_input(
+    share: str, cell: str, kind: str, V: int, dtype: Any
+) -> None:
+    T, N, H = SHARES[share][cell]
+    problem = make_problem(
+        *(cell, T, N, 23, H),
+        **{"V": V, "kind": kind, "dtype": dtype, "padding": "left", "reverse": True},
+    )
+    one, three = (run_with_threads(problem, ISAS[0], n) for n in (1, 3))
+    assert_same_bits(three, one)
+
+
+def test_large_weights_are_shared_out_with_many_rows_too() -> None:
+    """Those of 1 MiB and more: by units."""
+    problem = make_problem("lstm", 3, 30, 23, 185)
+    one, *others = (run_with_threads(problem, ISAS[0], n) for n in NUMBERS)
+    for other in others:
+        assert_same_bits(other, one)
+
+
+def test_small_calls_keep_to_one_thread() -> None:
+    problem = make_problem("lstm", 20, 1, 32, 32)
+    module = Compiled(threads=4)
+    if TASKS.exists():
+        _, started = threads_started(lambda: problem.run(module))
+        assert started == 0
+
+
+def test_more_threads_than_rows_and_units() -> None:
+    problem = make_problem("rnn", 2, 3, 700_000, 2, dtype=np.float32)
+    one, many = (problem.run(Compiled(threads=n)) for n in (1, 9))
+    assert_same_bits(many, one)
