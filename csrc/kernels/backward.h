@@ -311,7 +311,7 @@ class Backward {
 
   void product(const BackwardRow<T>* rows, Size count, Range units, Size K, Size s) {
     const BackwardStep<Cell, T> x{cell_, rows, w_hh_, H_, K};
-    for_tiles<1>(count, units, w_hh_, G * H_ * L, K, s % 2 != 0,
+    for_tiles<1, Rows::kEach>(count, units, w_hh_, G * H_ * L, K, s % 2 != 0,
                  [&](auto R, auto P, Size row, Size u, const T* ahead) {
                    backward_tile<Cell, decltype(R)::value, decltype(P)::value, T>(
                        x, row, u, ahead);
@@ -367,7 +367,8 @@ class Backward {
   // dw[m] (+)= Σ_k dz[k][m]·right[k] for this thread's rows m.
   void weight_gradient(Team team, Size rows, const T* right, Size columns,
                        Size first_block, T* dw, bool first) {
-    const Range share = share_of(G * H_, team.rank, team.size, kTileRows<1>);
+    const Range share = share_of(G * H_, team.rank, team.size,
+                                 kTileRows<1, Rows::kTogether>);
     const Size vectors = divide_up(columns, L);
     const Size fit = kGradientBytes / (rows * kVectorBytes);
     const Size most = fit > kMostPanels ? fit : kMostPanels;

@@ -54,7 +54,7 @@ __attribute__((noinline)) void input_tile(const InputProduct<T>& x, Size row, Si
 
 template <int G, class T>
 void input_product(const InputProduct<T>& x, Range unit_vectors) {
-  for_tiles<G>(x.rows, unit_vectors, x.w, x.I * G * kLanes<T>, x.I, false,
+  for_tiles<G, Rows::kEach>(x.rows, unit_vectors, x.w, x.I * G * kLanes<T>, x.I, false,
                [&](auto r, auto p, Size row, Size u, const T* ahead) {
                  input_tile<decltype(r)::value, decltype(p)::value, G, T>(x, row, u,
                                                                           ahead);
@@ -300,7 +300,7 @@ class Forward {
     }
     const Size z_step = (table_ ? a_.input.V : rows) * kWidth;
     const ForwardStep<Cell, T> x{cell_, r, w_hh_, b_hidden_, H_, z_step};
-    for_tiles<G>(count, units, w_hh_, H_ * kWidth, H_, s % 2 != 0,
+    for_tiles<G, Rows::kEach>(count, units, w_hh_, H_ * kWidth, H_, s % 2 != 0,
                  [&](auto R, auto P, Size row, Size u, const T* ahead) {
                    forward_tile<Cell, decltype(R)::value, decltype(P)::value, T>(
                        x, row, u, ahead);

@@ -51,7 +51,7 @@ struct LinearBackward {
 
   void work(Team team) {
     const Range columns = share_of(divide_up(a.I, kLanes<T>), team.rank, team.size);
-    const Range outputs = share_of(a.O, team.rank, team.size, kTileRows<1>);
+    const Range outputs = share_of(a.O, team.rank, team.size, kTileRows<1, Rows::kTogether>);
     pack_columns([&](Size o) { return a.w + o * a.I; }, a.O, a.I, columns, w);
     for (Size r = team.rank; r < a.rows; r += team.size) {
       dy_row[r] = a.dy + r * a.O;

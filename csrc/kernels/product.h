@@ -58,11 +58,12 @@ __attribute__((noinline)) void product_tile(const Product<T>& x, Range k, Size m
 template <class T>
 void multiply(const Product<T>& x, Range column_vectors) {
   const auto run = [&](auto rows, Range k) {
-    for_tiles<1>(x.M, column_vectors, x.b + k.begin * kLanes<T>, x.K * kLanes<T>,
+    constexpr Rows kRows = decltype(rows)::value;
+    for_tiles<1, kRows>(x.M, column_vectors, x.b + k.begin * kLanes<T>, x.K * kLanes<T>,
                  k.end - k.begin, false,
                  [&](auto r, auto p, Size m, Size v, const T* ahead) {
-                   product_tile<decltype(r)::value, decltype(p)::value,
-                                decltype(rows)::value, T>(x, k, m, v, ahead);
+                   product_tile<decltype(r)::value, decltype(p)::value, kRows,
+                                T>(x, k, m, v, ahead);
                  });
   };
   Size begin = 0;

@@ -19,23 +19,23 @@ namespace FASTRNN_NS {
 
 constexpr int kMostPanels = 4;
 
-// The most rows of a tile of G gates, and the most panels at R rows. With one gate a
-// tile is 12 rows × 2 panels: that reads half as much of b from the private cache as
-// 6 × 4 does, and leaves room for what streams by (on a Xeon whose private cache gives
-// 21 bytes a cycle, 0.87 of the peak against 0.75).
-template <int G>
-constexpr int kTileRows = kAccumulators / (G == 1 ? 2 : G);
-
-constexpr int most_panels(int rows, int gates) {
-  const int fit = kAccumulators / (rows * gates);
-  return fit < 1 ? 1 : fit > kMostPanels ? kMostPanels : fit;
-}
-
 // How a tile finds a_r[k].
 enum class Rows {
   kEach,       // each row by its own pointer, its numbers side by side: a[r][k]
   kTogether,   // all rows from one pointer, side by side in each k: a[0][k·a_step + r]
 };
+
+// The most rows of a tile of G gates, and the most panels at R rows. With one gate it is
+// as many rows as there are registers for pointers to them: 12 rows × 2 panels read half
+// as much of b from the private cache as 6 × 4 do, and leave room for what streams by.
+template <int G, Rows kRows>
+constexpr int kTileRows =
+    kAccumulators / (G > 1 ? G : kRows == Rows::kTogether ? 2 : 3);
+
+constexpr int most_panels(int rows, int gates) {
+  const int fit = kAccumulators / (rows * gates);
+  return fit < 1 ? 1 : fit > kMostPanels ? kMostPanels : fit;
+}
 
 // b: P panels, b_step apart, each [K][G][lanes].
 // ahead: what will be read next; a cache line a k from there on is asked for.
@@ -73,18 +73,18 @@ struct Constant {
 
 // Calls call(Constant<R>, Constant<P>) with R = rows and P = panels, which must fit the
 // registers; the largest tile, the most frequent, is found first.
-template <int G, class Call, int R = kTileRows<G>, int P = most_panels(R, G)>
+template <int G, int R, int P, class Call>
 FASTRNN_INLINE void with_tile(Size rows, Size panels, const Call& call) {
   if (rows == R && panels == P) {
     call(Constant<R>{}, Constant<P>{});
   } else if constexpr (P > 1) {
     if (rows == R) {
-      with_tile<G, Call, R, P - 1>(rows, panels, call);
+      with_tile<G, R, P - 1>(rows, panels, call);
     } else if constexpr (R > 1) {
-      with_tile<G, Call, R - 1, most_panels(R - 1, G)>(rows, panels, call);
+      with_tile<G, R - 1, most_panels(R - 1, G)>(rows, panels, call);
     }
   } else if constexpr (R > 1) {
-    with_tile<G, Call, R - 1, most_panels(R - 1, G)>(rows, panels, call);
+    with_tile<G, R - 1, most_panels(R - 1, G)>(rows, panels, call);
   }
 }
 
@@ -94,10 +94,11 @@ FASTRNN_INLINE void with_tile(Size rows, Size panels, const Call& call) {
 // next panels are fetched.
 // `backwards` begins at the last panels: a sweep that starts where the one before it
 // ended finds those still in the cache.
-template <int G, class T, class Run>
+template <int G, Rows kRows, class T, class Run>
 FASTRNN_INLINE void for_tiles(Size rows, Range panels, const T* b, Size b_step,
                               Size depth, bool backwards, const Run& run) {
-  const Tiles tiles = split_rows(rows, kTileRows<G>);
+  constexpr int kMost = kTileRows<G, kRows>;
+  const Tiles tiles = split_rows(rows, kMost);
   if (tiles.count == 0) return;
   const Size width = most_panels(int(tiles.small + (tiles.larger > 0)), G);
   const Size groups = divide_up(panels.end - panels.begin, width);
@@ -109,7 +110,7 @@ FASTRNN_INLINE void for_tiles(Size rows, Range panels, const T* b, Size b_step,
     const T* ahead = b + (panels.begin + next * width) * b_step;
     for (Size tile = 0, row = 0; tile < tiles.count; ++tile) {
       const Size R = tiles.small + (tile < tiles.larger);
-      with_tile<G>(R, P, [&](auto r, auto p) { run(r, p, row, panel, ahead); });
+      with_tile<G, kMost, most_panels(kMost, G)>(R, P, [&](auto r, auto p) { run(r, p, row, panel, ahead); });
       ahead += depth * (64 / Size(sizeof(T)));
       row += R;
     }

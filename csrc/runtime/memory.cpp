@@ -82,14 +82,16 @@ Cache& cache() {
 void* allocate(std::size_t bytes) {
   bytes += kLine;
   const bool large = bytes >= kLarge;
-  const std::size_t alignment = large ? kHugePage : kLine;
-  bytes = (bytes + alignment - 1) / alignment * alignment;
+  bytes = (bytes + kLine - 1) / kLine * kLine;
   Header* block = large ? cache().take(bytes) : nullptr;
   if (!block) {
-    void* memory = std::aligned_alloc(alignment, bytes);
-    if (!memory) throw std::bad_alloc();
+    void* memory = nullptr;
+    if (posix_memalign(&memory, large ? kHugePage : kLine, bytes) != 0) {
+      throw std::bad_alloc();
+    }
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
-    if (large) madvise(memory, bytes, MADV_HUGEPAGE);
+    // Whole huge pages only: the rest of the last one would be memory for nothing.
+    if (large) madvise(memory, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
 #endif
     block = new (memory) Header{bytes};
   }
