@@ -39,7 +39,7 @@ class Problem(NamedTuple):
         return outputs | found
 
     def outputs(self, module: Any, **changed: Any) -> tuple[dict[str, Any], Any]:
-        """Return the outputs of forward by name, those on the tape too, and the tape."""
+        """Return what forward gives by name, with what the tape shows; the tape."""
         y, final, tape = self.forward(module, **changed)
         found = {"y": y, **dict(zip(("h_n", "c_n"), final, strict=False))}
         if tape is not None:
@@ -106,7 +106,7 @@ def make_problem(
     bias: bool = True,
     state: bool = True,
 ) -> Problem:
-    """Draw a problem. ``cell`` is one of ``CELLS`` or ``VARIANTS``, ``kind`` of ``KINDS``.
+    """Draw a problem of one of ``CELLS`` or ``VARIANTS``; ``kind`` is one of ``KINDS``.
 
     With ``padding`` the lengths are random; from 3 rows on, 0 and T are among them.
     """

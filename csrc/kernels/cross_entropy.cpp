@@ -214,16 +214,18 @@ struct CrossEntropy {
   void row_gradient(Size p, Range columns, Size first, Size rows) {
     if (columns.begin == columns.end) return;
     const Range v = words(p);
-    pack_columns([&](Size k) { return w_row[v.begin + k]; }, v.end - v.begin, a.H,
-                 columns, w_packed);  // each thread its own, side by side
+    const Size K = v.end - v.begin;
+    // Each thread's columns begin kPartWords apart, in the shorter last part too: the
+    // others may still be at the part before.
+    T* w = w_packed + columns.begin * (kPartWords - K) * L;
+    pack_columns([&](Size k) { return w_row[v.begin + k]; }, K, a.H, columns, w);
     const T* column[kBlockRows];
     T* dy[kBlockRows];
     for (Size r = 0; r < rows; ++r) {
       column[r] = logit_row[v.begin] + r;
       dy[r] = a.dy + (first + r) * a.H;
     }
-    multiply(Product<T>{column, width, w_packed, dy, rows, v.end - v.begin, a.H, p > 0},
-             columns);
+    multiply(Product<T>{column, width, w, dy, rows, K, a.H, p > 0}, columns);
   }
 };
 

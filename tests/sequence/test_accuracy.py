@@ -1,8 +1,8 @@
 """The compiled functions against the reference in float64, at awkward sizes.
 
 Hidden and input sizes stand around the number of lanes; rows and steps around the
-chunks of 128 rows in which input products and weight gradients are made; a vocabulary is
-shorter or longer than the sequence, for which the kernels take different ways.
+chunks of 128 rows in which input products and weight gradients are made; a vocabulary
+is shorter or longer than the sequence, for which the kernels take different ways.
 """
 
 from typing import Any

@@ -69,9 +69,7 @@ def take_rows(problem: Problem, rows: Any) -> Problem:
         return {k: np.take(a, rows, axis[k]) if k in axis else a
                 for k, a in named.items()}  # fmt: skip
 
-    return problem._replace(
-        arrays=take(problem.arrays), options=take(problem.options)
-    )
+    return problem._replace(arrays=take(problem.arrays), options=take(problem.options))
 
 
 @every_dtype

@@ -15,7 +15,7 @@ from tests.problems import KINDS, VARIANTS, make_problem
 
 @st.composite
 def problems(draw: Any, variant: str) -> Any:
-    """Draw a problem, from which biases, states and upstream gradients may be missing."""
+    """Draw a problem, from which what is optional may be missing."""
     problem = make_problem(
         variant,
         T=draw(st.integers(0, 12)),

@@ -5,25 +5,18 @@ Kernels have two ways to share a step among threads, by rows and by hidden units
 start: should those thresholds move, the first assertion says so.
 """
 
-import os
-import threading
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-import fastrnn
 from tests.comparing import assert_same_bits
 from tests.implementations import ISAS, Compiled, every_dtype
 from tests.problems import CELLS, KINDS, make_problem
+from tests.threads import needs_threads, run_as_team
 
-pytestmark = pytest.mark.skipif(
-    not fastrnn.build_info()["openmp"], reason="built without threads"
-)
+pytestmark = needs_threads
 
-TASKS = Path("/proc/self/task")
 NUMBERS = (1, 2, 3, 5)
 MORE_THAN_ROWS = 9
 
@@ -35,35 +28,10 @@ SHARES = {
 }
 
 
-def threads_started(call: Callable[[], Any]) -> tuple[Any, int]:
-    """Return what ``call`` does, and how many threads it started for that.
-
-    OpenMP keeps threads for the next call of the same caller: a new caller has none.
-    """
-    found: list[Any] = []
-
-    def count() -> None:
-        before = set(os.listdir(TASKS))
-        result = call()
-        found.extend([result, len(set(os.listdir(TASKS)) - before)])
-
-    caller = threading.Thread(target=count)
-    caller.start()
-    caller.join()
-    return found[0], found[1]
-
-
 def run_with_threads(problem: Any, isa: str, threads: int) -> dict[str, Any]:
     module = Compiled(isa, threads)
-    if not TASKS.exists():
-        found: dict[str, Any] = problem.run(module)
-        return found
-    (outputs, tape), started = threads_started(lambda: problem.outputs(module))
-    assert started == threads - 1
-    grads, started = threads_started(
-        lambda: problem.backward(module, tape, return_dh=True)
-    )
-    assert started == threads - 1
+    outputs, tape = run_as_team(lambda: problem.outputs(module), threads)
+    grads = run_as_team(lambda: problem.backward(module, tape, return_dh=True), threads)
     return outputs | {k: a for k, a in grads._asdict().items() if a is not None}
 
 
@@ -86,9 +54,7 @@ def test_floating_input(share: str, cell: str, ragged: bool, isa: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("share", SHARES)
-def test_kinds_of_input(
-    share: str, cell: str, kind: str, V: int, dtype: Any
-) -> None:
+def test_kinds_of_input(share: str, cell: str, kind: str, V: int, dtype: Any) -> None:
     T, N, H = SHARES[share][cell]
     problem = make_problem(
         *(cell, T, N, 23, H),
@@ -109,9 +75,7 @@ def test_large_weights_are_shared_out_with_many_rows_too() -> None:
 def test_small_calls_keep_to_one_thread() -> None:
     problem = make_problem("lstm", 20, 1, 32, 32)
     module = Compiled(threads=4)
-    if TASKS.exists():
-        _, started = threads_started(lambda: problem.run(module))
-        assert started == 0
+    run_as_team(lambda: problem.run(module), 1)
 
 
 def test_more_threads_than_rows_and_units() -> None:

@@ -1,11 +1,11 @@
-"""The reference against PyTorch in float64: both directions, lengths, losses."""
+"""PyTorch in float64: both directions, all kinds of input, lengths."""
 
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.problems import WEIGHTS, Problem, make_problem
+from tests.problems import WEIGHTS, Problem, make_problem, size_id
 
 torch = pytest.importorskip("torch")
 
@@ -44,6 +44,7 @@ def inputs_of(p: Problem, x: Any, table: Any) -> Any:
     return x
 
 
+@pytest.mark.parametrize("size", [(6, 4, 3, 5), (11, 9, 17, 33)], ids=size_id)
 @pytest.mark.parametrize("ragged", [False, True], ids=["dense", "packed"])
 @pytest.mark.parametrize("kind", ["floating", "onehot", "embedding"])
 @pytest.mark.parametrize(
@@ -51,18 +52,20 @@ def inputs_of(p: Problem, x: Any, table: Any) -> Any:
     [("rnn", "tanh"), ("rnn", "relu"), ("gru", "tanh"), ("lstm", "tanh")],
 )
 def test_both_directions(
-    cell: str, nonlinearity: str, kind: str, ragged: bool, module: Any
+    cell: str, nonlinearity: str, kind: str, ragged: bool, size: Any, module: Any
 ) -> None:
     """Two calls, one reversed, are PyTorch's bidirectional layer, backward too."""
     pair = tuple(
         make_problem(
-            cell, kind=kind, nonlinearity=nonlinearity, reverse=bool(d), seed=d
+            cell, *size, kind=kind, nonlinearity=nonlinearity, reverse=bool(d), seed=d
         )
         for d in range(2)
     )
     shared = {k: pair[0].arrays[k] for k in ("x", "embedding") if k in pair[0].arrays}
     if ragged:
-        shared["lengths"] = np.array([3, 6, 1, 4])  # PyTorch takes no length of 0
+        T, N = size[:2]
+        lengths = np.random.default_rng(0).integers(1, T + 1, N)  # none 0, for PyTorch
+        shared["lengths"] = np.maximum(lengths, [T] + [1] * (N - 1))
     states = ("h", "c") if cell == "lstm" else ("h",)
 
     # PyTorch.
@@ -111,64 +114,3 @@ def close(got: Any, expected: Any) -> None:
     expected = expected.detach().numpy()
     scale = 1 + np.abs(expected).max()
     np.testing.assert_allclose(got, expected, rtol=0, atol=TOLERANCE * scale)
-
-
-def test_linear(module: Any) -> None:
-    rng = np.random.default_rng(0)
-    x, w, b = rng.random((3, 4, 5)), rng.random((6, 5)), rng.random(6)
-    dy = rng.random((3, 4, 6))
-    tensors = [tensor(a) for a in (x, w, b)]
-    out = torch.nn.functional.linear(*tensors)
-    out.backward(torch.tensor(dy))
-    close(module.linear_forward(x, w, b), out)
-    for got, expected in zip(module.linear_backward(x, w, dy), tensors, strict=True):
-        close(got, expected.grad)
-
-
-@pytest.mark.parametrize("scale", [1, 1e4])
-@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
-@pytest.mark.parametrize("ignore_index", [-100, 2])
-def test_cross_entropy(
-    ignore_index: int, reduction: str, scale: float, module: Any
-) -> None:
-    rng = np.random.default_rng(0)
-    y = rng.standard_normal((5, 4, 3)) * scale
-    w, b = rng.standard_normal((7, 3)), rng.standard_normal(7)
-    targets = rng.integers(0, 7, (5, 4))
-    targets[1, 2] = ignore_index
-    tensors = [tensor(a) for a in (y, w, b)]
-    logits = torch.nn.functional.linear(*tensors)
-    expected = torch.nn.functional.cross_entropy(
-        logits.reshape(20, 7),
-        torch.tensor(targets).reshape(20),
-        ignore_index=ignore_index,
-        reduction=reduction,
-    )
-    expected.sum().backward()
-    loss, grads = module.linear_cross_entropy(
-        y, w, b, targets, ignore_index=ignore_index, reduction=reduction
-    )
-    assert np.shape(loss) == ((5, 4) if reduction == "none" else ())
-    close(np.ravel(loss), expected.reshape(-1))
-    for got, a in zip(grads, tensors, strict=True):
-        close(got, a.grad)
-    alone, nothing = module.linear_cross_entropy(
-        y, w, b, targets,
-        ignore_index=ignore_index, reduction=reduction, training=False,
-    )  # fmt: skip
-    assert nothing is None
-    np.testing.assert_array_equal(alone, loss)
-
-
-def test_all_targets_ignored(module: Any) -> None:
-    """The mean of nothing is NaN, as in PyTorch; its gradients are 0."""
-    y, w, b = np.ones((2, 3)), np.ones((4, 3)), np.ones(4)
-    loss, grads = module.linear_cross_entropy(y, w, b, [-100, -100])
-    assert np.isnan(loss)
-    assert np.isnan(
-        torch.nn.functional.cross_entropy(
-            torch.ones(2, 4), torch.tensor([-100, -100])
-        ).item()
-    )
-    for a in grads:
-        assert not a.any()

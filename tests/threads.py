@@ -1,0 +1,45 @@
+"""How many threads a call really starts, so that tests of threads cannot be idle."""
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fastrnn
+
+TASKS = Path("/proc/self/task")
+
+needs_threads = pytest.mark.skipif(
+    not fastrnn.build_info()["openmp"], reason="built without threads"
+)
+
+
+def run_counting(call: Callable[[], Any]) -> tuple[Any, int | None]:
+    """Return what ``call`` returns, and how many threads it started for that.
+
+    OpenMP keeps threads for the next call of the same caller: a new caller has none.
+    None where the system does not say.
+    """
+    found: list[Any] = []
+
+    def count() -> None:
+        before = set(os.listdir(TASKS))
+        result = call()
+        found.extend([result, len(set(os.listdir(TASKS)) - before)])
+
+    if not TASKS.exists():
+        return call(), None
+    caller = threading.Thread(target=count)
+    caller.start()
+    caller.join()
+    return found[0], found[1]
+
+
+def run_as_team(call: Callable[[], Any], threads: int) -> Any:
+    """Return what ``call`` returns; it must use that many threads."""
+    result, started = run_counting(call)
+    assert started in (threads - 1, None)
+    return result
