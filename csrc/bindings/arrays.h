@@ -1,5 +1,6 @@
-// Between NumPy and the kernels' pointers. The gate (src/fastrnn/_check.py) has looked at
-// every array before it comes here: dtype, shape and C order are as the kernels need.
+// Between NumPy and the kernels' pointers. The gate (src/fastrnn/_check.py) has looked
+// at every array before it comes here: dtype, shape and C order are as the kernels
+// need.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -45,7 +46,8 @@ py::array_t<T> empty(std::initializer_list<Size> shape) {
   for (const Size n : shape) bytes *= std::size_t(n);
   void* memory = allocate(bytes);
   const py::capsule owner(memory, release);
-  return py::array_t<T>(std::vector<py::ssize_t>(shape), static_cast<T*>(memory), owner);
+  return py::array_t<T>(std::vector<py::ssize_t>(shape), static_cast<T*>(memory),
+                        owner);
 }
 
 // An output that may be absent: None and null.

@@ -12,8 +12,14 @@ py::array linear_forward(Size rows, Size I, Size O, const py::object& x,
   return by_dtype(w, [&](auto type) -> py::array {
     using T = decltype(type);
     auto y = empty<T>({rows, O});
-    const LinearArgs<T> args{rows,       I, O, data<T>(x), data<T>(w), data<T>(b),
-                             y.mutable_data(), get_num_threads()};
+    const LinearArgs<T> args{rows,
+                             I,
+                             O,
+                             data<T>(x),
+                             data<T>(w),
+                             data<T>(b),
+                             y.mutable_data(),
+                             get_num_threads()};
     {
       const py::gil_scoped_release unlocked;
       Scratch scratch;
@@ -30,9 +36,9 @@ py::tuple linear_backward(Size rows, Size I, Size O, const py::object& x,
     const Output<T> dx(true, {rows, I});
     const Output<T> dw(true, {O, I});
     const Output<T> db(bias, {O});
-    const LinearBackwardArgs<T> args{rows,    I,       O,       data<T>(x), data<T>(w),
-                                     data<T>(dy), dx.data, dw.data, db.data,
-                                     get_num_threads()};
+    const LinearBackwardArgs<T> args{
+        rows,        I,       O,       data<T>(x), data<T>(w),
+        data<T>(dy), dx.data, dw.data, db.data,    get_num_threads()};
     {
       const py::gil_scoped_release unlocked;
       Scratch scratch;

@@ -13,8 +13,29 @@ enum class Cell { kRnn, kGru, kLstm };
 
 // The fields of fastrnn._types.Sequence, by position.
 enum Field {
-  kCell, kT, kN, kI, kH, kG, kV, kDtype, kX, kTokens, kWIh, kWHh, kBIh, kBHh, kH0, kC0,
-  kNonlinearity, kLengths, kPadding, kResets, kReverse, kEmbedding, kTraining
+  kCell,
+  kT,
+  kN,
+  kI,
+  kH,
+  kG,
+  kV,
+  kDtype,
+  kX,
+  kTokens,
+  kWIh,
+  kWHh,
+  kBIh,
+  kBHh,
+  kH0,
+  kC0,
+  kNonlinearity,
+  kLengths,
+  kPadding,
+  kResets,
+  kReverse,
+  kEmbedding,
+  kTraining
 };
 
 // A checked call: sizes, schedule and pointers.
@@ -30,7 +51,7 @@ struct Call {
         ragged(!s[kLengths].is_none()),
         schedule(T, N, data<std::int64_t>(s[kLengths]),
                  s[kPadding].cast<std::string_view>() == "left" ? Padding::kLeft
-                                                               : Padding::kRight,
+                                                                : Padding::kRight,
                  data<std::uint8_t>(s[kResets]), s[kReverse].cast<bool>()) {
     const auto name = s[kNonlinearity].cast<std::string_view>();
     activation = name == "relu"  ? Activation::kRelu

@@ -5,12 +5,14 @@
 //
 // step by step; then, for a chunk of steps at once, the large products
 //
-//   dW_hh += dz[t]ᵀ·h[t−1]     dW_ih += dz[t]ᵀ·x[t]     dx[t] = dz[t]·W_ih     db += dz[t]
+//   dW_hh += dz[t]ᵀ·h[t−1]     dW_ih += dz[t]ᵀ·x[t]     dx[t] = dz[t]·W_ih     db +=
+//   dz[t]
 //
-// summed over (t descending, row ascending) in that order, whatever the chunk. dW, db are
-// shared out among threads by output element. All outputs are =. Nothing may alias.
+// summed over (t descending, row ascending) in that order, whatever the chunk. dW, db
+// are shared out among threads by output element. All outputs are =. Nothing may alias.
 //
-// Layouts:  w_hh packed [unit vectors][G·H][lanes]   w_ih packed [input vectors][G·H][lanes]
+// Layouts:  w_hh packed [unit vectors][G·H][lanes]   w_ih packed [input
+// vectors][G·H][lanes]
 //           dz [rows of the chunk][dz_width]
 #pragma once
 
@@ -40,8 +42,8 @@ struct BackwardStep {
 
 // dh = what came back from the next step, and all else that reaches h here.
 template <class Cell, class T>
-FASTRNN_INLINE void backward_cell(Cell cell, Vec<T> dh, const BackwardRow<T>& row, Size j,
-                                  Size lanes, Size H) {
+FASTRNN_INLINE void backward_cell(Cell cell, Vec<T> dh, const BackwardRow<T>& row,
+                                  Size j, Size lanes, Size H) {
   if (Cell::kCarry == Carry::kHidden) dh += load_some(row.carry + j, lanes);
   if (row.cut) dh = Vec<T>{};
   if (row.dy) dh += load_some(row.dy + j, lanes);
@@ -59,8 +61,8 @@ __attribute__((noinline)) void backward_tile(const BackwardStep<Cell, T>& x, Siz
   const T* dz_next[R];
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) dz_next[r] = rows[r].dz_next;
-  // What the cell reads is in far memory; it comes while the product runs, a row's worth
-  // at a time, lest it hold up the weights.
+  // What the cell reads is in far memory; it comes while the product runs, a row's
+  // worth at a time, lest it hold up the weights.
   const Size panel = Size(Cell::G) * x.H * L;
   const T* w_hh = x.w + u * panel;
   for (int r = 0; r < R; ++r) {
@@ -198,9 +200,8 @@ class Backward {
                  share_of(vectors_, team.rank, team.size), w_hh_);
     if (!dense_input_) return;
     // Rows of W_ih in the order of the input's blocks in dz.
-    pack_columns(
-        [&](Size k) { return w.w_ih + weight_row(k) * I_; }, G * H_, I_,
-        share_of(input_vectors_, team.rank, team.size), w_ih_);
+    pack_columns([&](Size k) { return w.w_ih + weight_row(k) * I_; }, G * H_, I_,
+                 share_of(input_vectors_, team.rank, team.size), w_ih_);
   }
 
   // The row of W_ih that the k-th column of the input's blocks belongs to.
@@ -272,7 +273,8 @@ class Backward {
   }
 
   const T* input_row(Size at) const {
-    return a_.input.x ? a_.input.x + at * I_ : a_.input.embedding + a_.input.tokens[at] * I_;
+    return a_.input.x ? a_.input.x + at * I_
+                      : a_.input.embedding + a_.input.tokens[at] * I_;
   }
 
   // h and x of the chunk, as the right sides of the weight gradients.
@@ -311,11 +313,12 @@ class Backward {
 
   void product(const BackwardRow<T>* rows, Size count, Range units, Size K, Size s) {
     const BackwardStep<Cell, T> x{cell_, rows, w_hh_, H_, K};
-    for_tiles<1, Rows::kEach>(count, units, w_hh_, G * H_ * L, K, s % 2 != 0,
-                 [&](auto R, auto P, Size row, Size u, const T* ahead) {
-                   backward_tile<Cell, decltype(R)::value, decltype(P)::value, T>(
-                       x, row, u, ahead);
-                 });
+    for_tiles<1, Rows::kEach>(
+        count, units, w_hh_, G * H_ * L, K, s % 2 != 0,
+        [&](auto R, auto P, Size row, Size u, const T* ahead) {
+          backward_tile<Cell, decltype(R)::value, decltype(P)::value, T>(x, row, u,
+                                                                         ahead);
+        });
   }
 
   // The gradients of the initial states: the product of step 0, and no cell before it.
@@ -367,8 +370,8 @@ class Backward {
   // dw[m] (+)= Σ_k dz[k][m]·right[k] for this thread's rows m.
   void weight_gradient(Team team, Size rows, const T* right, Size columns,
                        Size first_block, T* dw, bool first) {
-    const Range share = share_of(G * H_, team.rank, team.size,
-                                 kTileRows<1, Rows::kTogether>);
+    const Range share =
+        share_of(G * H_, team.rank, team.size, kTileRows<1, Rows::kTogether>);
     const Size vectors = divide_up(columns, L);
     const Size fit = kGradientBytes / (rows * kVectorBytes);
     const Size most = fit > kMostPanels ? fit : kMostPanels;
@@ -403,7 +406,8 @@ class Backward {
     if (!a_.db_ih) return;
     for (Size m = part.begin; m < part.end;) {  // runs that lie together on both sides
       const Size run = at_most(H_ - m % H_, part.end - m);
-      sum_rows({0, run}, rows, dz_ + Cell::kInputGrads * H_ + m, a_.db_ih + weight_row(m));
+      sum_rows({0, run}, rows, dz_ + Cell::kInputGrads * H_ + m,
+               a_.db_ih + weight_row(m));
       m += run;
     }
   }
@@ -425,7 +429,8 @@ class Backward {
       T* sum = table_sum_ + a_.input.tokens[chunk_[k].at] * G * H_;
       for (Size m = part.begin; m < part.end; m += L) {
         const Size lanes = at_most(L, part.end - m);
-        store_some(sum + m, load_some(sum + m, lanes) + load_some(dz + m, lanes), lanes);
+        store_some(sum + m, load_some(sum + m, lanes) + load_some(dz + m, lanes),
+                   lanes);
       }
     }
   }

@@ -3,7 +3,8 @@
 //   G                  gates
 //   kGrads             blocks of H numbers that backward writes a row and step
 //   kTape              blocks of H numbers that the tape's gates hold
-//   kCarry             what passes between steps beside h: nothing (RNN); the cell state
+//   kCarry             what passes between steps beside h: nothing (RNN); the cell
+//   state
 //                      c, and backward its gradient dc (LSTM); nothing forward, and
 //                      backward the part of dh that does not go through W_hh (GRU)
 //   kInputGrads        first of the G blocks that multiply W_ih, and
@@ -43,10 +44,10 @@ struct BackwardRow {
   const T* h_prev;   // [H]
   const T* c;        // [H]
   const T* c_prev;   // [H]
-  T* dz;             // = [kGrads·H]; null before the first step: dh goes to dh_out alone
-  T* carry;          // read, then = [H]
-  T* dh_out;         // = [H] or null
-  bool cut;          // nothing comes back from the next step
+  T* dz;      // = [kGrads·H]; null before the first step: dh goes to dh_out alone
+  T* carry;   // read, then = [H]
+  T* dh_out;  // = [H] or null
+  bool cut;   // nothing comes back from the next step
 };
 
 }  // namespace FASTRNN_NS

@@ -5,13 +5,15 @@
 //   dy = dlogits·w         dw = dlogitsᵀ·y         db_v = Σ_r dlogits_rv
 //
 // Logits exist for a block of rows at a time, vocabulary by rows: [V][block], so that a
-// vector holds one word's logits for some rows. Maximum and sum over the vocabulary then
-// run down the lanes, w is read as it lies, and memory does not grow with the rows.
+// vector holds one word's logits for some rows. Maximum and sum over the vocabulary
+// then run down the lanes, w is read as it lies, and memory does not grow with the
+// rows.
 //
-// The vocabulary is cut into parts of fixed size. exp is taken against the maximum of the
-// part, while it is still in the private cache; the parts' sums are joined in order. So
-// the bits depend on neither the threads nor the vector width. loss, dy =; dw, db = for
-// the first block and += after. Rows whose target is negative are zeros throughout.
+// The vocabulary is cut into parts of fixed size. exp is taken against the maximum of
+// the part, while it is still in the private cache; the parts' sums are joined in
+// order. So the bits depend on neither the threads nor the vector width. loss, dy =;
+// dw, db = for the first block and += after. Rows whose target is negative are zeros
+// throughout.
 #include "entry.h"
 #include "math.h"
 #include "product.h"
@@ -31,19 +33,19 @@ constexpr Size kPartWords = 256;
 template <class T>
 struct CrossEntropy {
   const CrossEntropyArgs<T>& a;
-  Size parts = 0, width = 0;   // width: a block's rows, in whole vectors
-  T* logits = nullptr;           // [V][width], then their exp, then dlogits
-  T* y_rows = nullptr;           // [kBlockRows][H]: y, zeros where the target is ignored
-  T* y_by_word = nullptr;        // y transposed, packed [width / lanes][H][lanes]
-  T* y_by_row = nullptr;         // y packed [H / lanes][kBlockRows][lanes]
-  T* w_packed = nullptr;         // [H / lanes][kPartWords][lanes]
-  T* maximum_of = nullptr;       // [parts][width]
-  T* sum_of = nullptr;           // [parts][width]
-  T* factor_of = nullptr;        // [parts][width]: exp(part's maximum − maximum)·scale / sum
-  T* target_logit = nullptr;     // [width]
-  const T** w_row = nullptr;     // [V]
-  T** logit_row = nullptr;       // [V]
-  T** dw_row = nullptr;          // [V]
+  Size parts = 0, width = 0;  // width: a block's rows, in whole vectors
+  T* logits = nullptr;        // [V][width], then their exp, then dlogits
+  T* y_rows = nullptr;        // [kBlockRows][H]: y, zeros where the target is ignored
+  T* y_by_word = nullptr;     // y transposed, packed [width / lanes][H][lanes]
+  T* y_by_row = nullptr;      // y packed [H / lanes][kBlockRows][lanes]
+  T* w_packed = nullptr;      // [H / lanes][kPartWords][lanes]
+  T* maximum_of = nullptr;    // [parts][width]
+  T* sum_of = nullptr;        // [parts][width]
+  T* factor_of = nullptr;  // [parts][width]: exp(part's maximum − maximum)·scale / sum
+  T* target_logit = nullptr;  // [width]
+  const T** w_row = nullptr;  // [V]
+  T** logit_row = nullptr;    // [V]
+  T** dw_row = nullptr;       // [V]
 
   static constexpr Size L = kLanes<T>;
 
@@ -77,7 +79,8 @@ struct CrossEntropy {
     if (team.rank == 0) gather_rows(first, rows);
     team.barrier();
     const Size vectors = divide_up(rows, L);
-    pack_gates<1>(y_rows, rows, a.H, share_of(vectors, team.rank, team.size), y_by_word);
+    pack_gates<1>(y_rows, rows, a.H, share_of(vectors, team.rank, team.size),
+                  y_by_word);
     if (a.dy) {
       pack_columns([&](Size r) { return y_rows + r * a.H; }, rows, a.H, columns,
                    y_by_row);
@@ -144,7 +147,8 @@ struct CrossEntropy {
     const Range mine = share_of(vectors, team.rank, team.size);
     for (Size i = mine.begin * L; i < mine.end * L; i += L) {
       Vec<T> most = load(maximum_of + i), sum = {};
-      for (Size p = 1; p < parts; ++p) most = maximum(most, load(maximum_of + p * width + i));
+      for (Size p = 1; p < parts; ++p)
+        most = maximum(most, load(maximum_of + p * width + i));
       for (Size p = 0; p < parts; ++p) {
         const Vec<T> to_most = exp<T>(load(maximum_of + p * width + i) - most);
         store(factor_of + p * width + i, to_most);
@@ -192,7 +196,8 @@ struct CrossEntropy {
     }
   }
 
-  // The sum of some numbers in sixteen lanes, joined in order, whatever the vector width.
+  // The sum of some numbers in sixteen lanes, joined in order, whatever the vector
+  // width.
   static T sum_of_row(const T* x, Size count) {
     constexpr Size kSums = 16 / L > 0 ? 16 / L : 1;
     T lanes[kSums * L];

@@ -1,11 +1,13 @@
 // A whole sequence forward, for any cell.
 //
 //   z[t] = W_ih·x[t] + b              for a chunk of steps at once
-//   h[t] = cell(z[t] + W_hh·h[t−1])   step by step; the pre-activations stay in registers
+//   h[t] = cell(z[t] + W_hh·h[t−1])   step by step; the pre-activations stay in
+//   registers
 //
 // All outputs are =. Nothing may alias. Layouts:
-//   w_ih packed [unit vectors][I][G][lanes]      w_hh packed [unit vectors][H][G][lanes]
-//   z           [unit vectors][rows of the chunk or vocabulary][G][lanes]
+//   w_ih packed [unit vectors][I][G][lanes]      w_hh packed [unit
+//   vectors][H][G][lanes] z           [unit vectors][rows of the chunk or
+//   vocabulary][G][lanes]
 #pragma once
 
 #include "cell.h"
@@ -40,7 +42,8 @@ __attribute__((noinline)) void input_tile(const InputProduct<T>& x, Size row, Si
     for (int c = 0; c < P * G; ++c) acc[r][c] = load(x.bias + (u * G + c) * L);
   }
   const Size panel = x.I * G * L;
-  multiply_add<R, P, G, Rows::kEach, T>(acc, x.x + row, 0, x.w + u * panel, panel, 0, x.I, ahead);
+  multiply_add<R, P, G, Rows::kEach, T>(acc, x.x + row, 0, x.w + u * panel, panel, 0,
+                                        x.I, ahead);
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 4
@@ -55,10 +58,10 @@ __attribute__((noinline)) void input_tile(const InputProduct<T>& x, Size row, Si
 template <int G, class T>
 void input_product(const InputProduct<T>& x, Range unit_vectors) {
   for_tiles<G, Rows::kEach>(x.rows, unit_vectors, x.w, x.I * G * kLanes<T>, x.I, false,
-               [&](auto r, auto p, Size row, Size u, const T* ahead) {
-                 input_tile<decltype(r)::value, decltype(p)::value, G, T>(x, row, u,
-                                                                          ahead);
-               });
+                            [&](auto r, auto p, Size row, Size u, const T* ahead) {
+                              input_tile<decltype(r)::value, decltype(p)::value, G, T>(
+                                  x, row, u, ahead);
+                            });
 }
 
 // One step of a few rows.
@@ -72,8 +75,8 @@ struct ForwardStep {
 };
 
 template <class Cell, int R, int P, class T>
-__attribute__((noinline)) void forward_tile(const ForwardStep<Cell, T>& x, Size row, Size u,
-                                            const T* ahead) {
+__attribute__((noinline)) void forward_tile(const ForwardStep<Cell, T>& x, Size row,
+                                            Size u, const T* ahead) {
   constexpr Size L = kLanes<T>;
   constexpr int G = Cell::G;
   const ForwardRow<T>* rows = x.rows + row;
@@ -93,7 +96,8 @@ __attribute__((noinline)) void forward_tile(const ForwardStep<Cell, T>& x, Size 
     }
   }
   const Size panel = x.H * G * L;
-  multiply_add<R, P, G, Rows::kEach, T>(acc, h_prev, 0, x.w + u * panel, panel, 0, x.H, ahead);
+  multiply_add<R, P, G, Rows::kEach, T>(acc, h_prev, 0, x.w + u * panel, panel, 0, x.H,
+                                        ahead);
   // Through memory in the nearest cache, so that the cell stands here once, with its
   // constants in registers, and not unrolled among the accumulators.
   Vec<T> z[R * P][G];
@@ -104,13 +108,14 @@ __attribute__((noinline)) void forward_tile(const ForwardStep<Cell, T>& x, Size 
     if (j + L <= x.H) {
 #pragma GCC unroll 2
       for (int r = 0; r < R; ++r) {
-        x.cell.template forward<T>(z[r * P + p], rows[r], rows[r].z + z_step, j, L, x.H);
+        x.cell.template forward<T>(z[r * P + p], rows[r], rows[r].z + z_step, j, L,
+                                   x.H);
       }
     } else {
 #pragma GCC unroll 1
       for (int r = 0; r < R; ++r) {
-        x.cell.template forward<T>(z[r * P + p], rows[r], rows[r].z + z_step, j, x.H - j,
-                                   x.H);
+        x.cell.template forward<T>(z[r * P + p], rows[r], rows[r].z + z_step, j,
+                                   x.H - j, x.H);
       }
     }
   }
@@ -300,11 +305,12 @@ class Forward {
     }
     const Size z_step = (table_ ? a_.input.V : rows) * kWidth;
     const ForwardStep<Cell, T> x{cell_, r, w_hh_, b_hidden_, H_, z_step};
-    for_tiles<G, Rows::kEach>(count, units, w_hh_, H_ * kWidth, H_, s % 2 != 0,
-                 [&](auto R, auto P, Size row, Size u, const T* ahead) {
-                   forward_tile<Cell, decltype(R)::value, decltype(P)::value, T>(
-                       x, row, u, ahead);
-                 });
+    for_tiles<G, Rows::kEach>(
+        count, units, w_hh_, H_ * kWidth, H_, s % 2 != 0,
+        [&](auto R, auto P, Size row, Size u, const T* ahead) {
+          forward_tile<Cell, decltype(R)::value, decltype(P)::value, T>(x, row, u,
+                                                                        ahead);
+        });
   }
 
   const T* initial(const T* state, Size offset) const {

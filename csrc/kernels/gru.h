@@ -9,9 +9,9 @@
 //   dn = dh ⊙ (1 − z) ⊙ (1 − n²)         dz = dh ⊙ (h_{t−1} − n) ⊙ z(1 − z)
 //   dr = dn ⊙ q ⊙ r(1 − r)               dq = dn ⊙ r
 //   dh_{t−1} = dh ⊙ z + (dr, dz, dq)·W_hh
-// The four blocks of a row are kept as dn, dr, dz, dq, so that what the input's products
-// need (dn, dr, dz) and what the recurrent ones need (dr, dz, dq) both lie together.
-// Source: Cho et al. (2014), in the variant of cuDNN and PyTorch.
+// The four blocks of a row are kept as dn, dr, dz, dq, so that what the input's
+// products need (dn, dr, dz) and what the recurrent ones need (dr, dz, dq) both lie
+// together. Source: Cho et al. (2014), in the variant of cuDNN and PyTorch.
 #pragma once
 
 #include "cell.h"
@@ -35,7 +35,7 @@ struct Gru {
   // waits in the input product.
   template <class T>
   FASTRNN_INLINE void forward(const Vec<T>* z_acc, const ForwardRow<T>& row,
-                                     const T* z_input, Size j, Size lanes, Size H) const {
+                              const T* z_input, Size j, Size lanes, Size H) const {
     const Vec<T> one = broadcast(T(1));
     const Vec<T> q = z_acc[2];
     const Vec<T> r = sigmoid<T>(z_acc[0]);
@@ -52,8 +52,8 @@ struct Gru {
   }
 
   template <class T>
-  FASTRNN_INLINE void backward(Vec<T> dh, const BackwardRow<T>& row, Size j,
-                                      Size lanes, Size H) const {
+  FASTRNN_INLINE void backward(Vec<T> dh, const BackwardRow<T>& row, Size j, Size lanes,
+                               Size H) const {
     const Vec<T> one = broadcast(T(1));
     const Vec<T> r = load_some(row.gates + 0 * H + j, lanes);
     const Vec<T> z = load_some(row.gates + 1 * H + j, lanes);

@@ -42,16 +42,17 @@ struct LinearForward {
 template <class T>
 struct LinearBackward {
   const LinearBackwardArgs<T>& a;
-  T* w;              // packed [I / lanes][O][lanes]
-  T* x;              // packed [I / lanes][rows of the chunk][lanes]
-  const T** dy_row;  // [rows]
-  T** dx_row;        // [rows]
+  T* w;                 // packed [I / lanes][O][lanes]
+  T* x;                 // packed [I / lanes][rows of the chunk][lanes]
+  const T** dy_row;     // [rows]
+  T** dx_row;           // [rows]
   const T** dy_column;  // [O], at the chunk's first row
   T** dw_row;           // [O]
 
   void work(Team team) {
     const Range columns = share_of(divide_up(a.I, kLanes<T>), team.rank, team.size);
-    const Range outputs = share_of(a.O, team.rank, team.size, kTileRows<1, Rows::kTogether>);
+    const Range outputs =
+        share_of(a.O, team.rank, team.size, kTileRows<1, Rows::kTogether>);
     pack_columns([&](Size o) { return a.w + o * a.I; }, a.O, a.I, columns, w);
     for (Size r = team.rank; r < a.rows; r += team.size) {
       dy_row[r] = a.dy + r * a.O;
@@ -71,7 +72,8 @@ struct LinearBackward {
 
   void weight_gradient(Team team, Range columns, Range outputs, Size first, Size rows) {
     constexpr Size L = kLanes<T>;
-    pack_columns([&](Size r) { return a.x + (first + r) * a.I; }, rows, a.I, columns, x);
+    pack_columns([&](Size r) { return a.x + (first + r) * a.I; }, rows, a.I, columns,
+                 x);
     for (Size o = outputs.begin; o < outputs.end; ++o) {
       dy_column[o] = a.dy + first * a.O + o;
     }

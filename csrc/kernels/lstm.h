@@ -23,7 +23,7 @@ namespace FASTRNN_NS {
 struct Lstm {
   static constexpr int G = 4;
   static constexpr int kGrads = 4;  // dz_i, dz_f, dz_g, dz_o
-  static constexpr int kTape = 4;  // blocks of H numbers in the tape's gates
+  static constexpr int kTape = 4;   // blocks of H numbers in the tape's gates
   static constexpr Carry kCarry = Carry::kCellState;
   static constexpr Size kInputGrads = 0, kHiddenGrads = 0;
   static constexpr int kOnlyInputBias = G;
@@ -31,8 +31,8 @@ struct Lstm {
   static constexpr int input_block(int gate) { return gate; }
 
   template <class T>
-  FASTRNN_INLINE void forward(const Vec<T>* z, const ForwardRow<T>& row,
-                                     const T*, Size j, Size lanes, Size H) const {
+  FASTRNN_INLINE void forward(const Vec<T>* z, const ForwardRow<T>& row, const T*,
+                              Size j, Size lanes, Size H) const {
     const Vec<T> i = sigmoid<T>(z[0]);
     const Vec<T> f = sigmoid<T>(z[1]);
     const Vec<T> g = tanh<T>(z[2]);
@@ -49,8 +49,8 @@ struct Lstm {
   }
 
   template <class T>
-  FASTRNN_INLINE void backward(Vec<T> dh, const BackwardRow<T>& row, Size j,
-                                      Size lanes, Size H) const {
+  FASTRNN_INLINE void backward(Vec<T> dh, const BackwardRow<T>& row, Size j, Size lanes,
+                               Size H) const {
     const Vec<T> one = broadcast(T(1));
     const Vec<T> i = load_some(row.gates + 0 * H + j, lanes);
     const Vec<T> f = load_some(row.gates + 1 * H + j, lanes);

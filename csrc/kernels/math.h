@@ -1,19 +1,18 @@
 // exp, sigmoid, tanh and expm1 on vectors, for float and double.
 //
-//   function   range    limits                       worst error (ulp): fused, not fused
-//   exp        x ≤ 0    0 below −87.3 (−708.3)       1.1  1.1
-//   expm1      x ≤ 0    −1                           1.2  1.3
-//   sigmoid    all      0 below −87.3 (−708.3), 1    2.9  3.8
-//   tanh       all      ±1                           3.3  3.8
+//   function   range    limits                       worst error (ulp): fused, not
+//   fused exp        x ≤ 0    0 below −87.3 (−708.3)       1.1  1.1 expm1      x ≤ 0 −1
+//   1.2  1.3 sigmoid    all      0 below −87.3 (−708.3), 1    2.9  3.8 tanh       all
+//   ±1                           3.3  3.8
 //
-// The worst over every float in the range (fused; every fifth where not) and over some 30
-// million doubles all over it, each rounded up; "not fused" is baseline x86-64.
+// The worst over every float in the range (fused; every fifth where not) and over some
+// 30 million doubles all over it, each rounded up; "not fused" is baseline x86-64.
 //
 // tests/test_math.py holds these bounds against a reference of higher precision.
 // NaN gives NaN, ±∞ the limit. All are built from e^a, a ≤ 0, so that the denominators
-// 1 + e^a and 1 + e^(2a) lie in [1, 2], where a polynomial and a cubic iteration replace
-// the division (16 cycles for one AVX-512 register on Intel, about 3 here) with the
-// same bits on every machine. The polynomials are minimax, by the Remez algorithm.
+// 1 + e^a and 1 + e^(2a) lie in [1, 2], where a polynomial and a cubic iteration
+// replace the division (16 cycles for one AVX-512 register on Intel, about 3 here) with
+// the same bits on every machine. The polynomials are minimax, by the Remez algorithm.
 #pragma once
 
 #include "simd.h"
@@ -36,10 +35,9 @@ struct ExpConstants<float> {
   static constexpr int kReciprocalSteps = 1;
   // expm1(r) = r + r²·q(r), |r| ≤ ln2/2, relative error 2.6e-8
   static constexpr int kTerms = 5;
-  static constexpr float kQ[kTerms] = {0.50000000270965128143f, 0.16666576646356393069f,
-                                       0.041666374080262346532f,
-                                       0.0083632350732558517923f,
-                                       0.0013941218348860967107f};
+  static constexpr float kQ[kTerms] = {
+      0.50000000270965128143f, 0.16666576646356393069f, 0.041666374080262346532f,
+      0.0083632350732558517923f, 0.0013941218348860967107f};
 };
 
 template <>
@@ -55,8 +53,8 @@ struct ExpConstants<double> {
   // relative error 4.3e-17
   static constexpr int kTerms = 10;
   static constexpr double kQ[kTerms] = {
-      0.50000000000000010315,    0.166666666666666746,      0.041666666666623816474,
-      0.0083333333333221283777,  0.0013888888917368759575,  0.00019841269886831662331,
+      0.50000000000000010315,     0.166666666666666746,     0.041666666666623816474,
+      0.0083333333333221283777,   0.0013888888917368759575, 0.00019841269886831662331,
       0.000024801521055647438806, 2.755724206490074062e-6,  2.7620202510719166101e-7,
       2.5110152192401849428e-8};
 };

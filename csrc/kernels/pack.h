@@ -76,7 +76,8 @@ void transpose_matrix(const T* from, Size rows, Size columns, Range range, T* to
       Vec<T> block[L];
 #pragma GCC unroll 16
       for (Size i = 0; i < L; ++i) {
-        block[i] = i < height ? load_some(from + (r + i) * columns + c, width) : Vec<T>{};
+        block[i] =
+            i < height ? load_some(from + (r + i) * columns + c, width) : Vec<T>{};
       }
       transpose<T>(block);
 #pragma GCC unroll 16

@@ -37,7 +37,8 @@ Plan make_plan(int threads, const ScheduleView& v, double flops, Size recurrent,
   const bool worth_barrier = 2.0 * double(v.N * recurrent) > kWorthABarrier;
   const bool few_rows = v.N < 4 * Size(threads);
   const bool large = recurrent * Size(sizeof(T)) > kPrivateCache && v.N <= 32 * threads;
-  if (worth_barrier && (few_rows || large) && vectors >= threads) return {threads, true};
+  if (worth_barrier && (few_rows || large) && vectors >= threads)
+    return {threads, true};
   return {int(at_most(threads, v.N)), false};
 }
 

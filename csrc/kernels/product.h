@@ -14,11 +14,12 @@ struct Product {
   const T* b;         // [columns / lanes][K][lanes], packed
   T* const* c;        // [M] rows of `columns` numbers; may not overlap a or b
   Size M, K, columns;
-  bool accumulate;    // += instead of =
+  bool accumulate;  // += instead of =
 };
 
 // The sums are cut into runs of this many k, so that the rows of a that all panels pass
-// by stay in the private cache. What is summed so far waits in c: the bits are the same.
+// by stay in the private cache. What is summed so far waits in c: the bits are the
+// same.
 constexpr Size kDepth = 512;
 
 template <int R, int P, Rows kRows, class T>
@@ -43,8 +44,8 @@ __attribute__((noinline)) void product_tile(const Product<T>& x, Range k, Size m
     const Size rows = at_most(R, x.M - next);
     for (Size r = 0; r < rows; ++r) prefetch<P>(x.c[next + r] + column);
   }
-  multiply_add<R, P, 1, kRows, T>(acc, x.a + m, x.a_step, x.b + v * x.K * L, x.K * L, k.begin, k.end,
-                           ahead);
+  multiply_add<R, P, 1, kRows, T>(acc, x.a + m, x.a_step, x.b + v * x.K * L, x.K * L,
+                                  k.begin, k.end, ahead);
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 4
@@ -59,12 +60,12 @@ template <class T>
 void multiply(const Product<T>& x, Range column_vectors) {
   const auto run = [&](auto rows, Range k) {
     constexpr Rows kRows = decltype(rows)::value;
-    for_tiles<1, kRows>(x.M, column_vectors, x.b + k.begin * kLanes<T>, x.K * kLanes<T>,
-                 k.end - k.begin, false,
-                 [&](auto r, auto p, Size m, Size v, const T* ahead) {
-                   product_tile<decltype(r)::value, decltype(p)::value, kRows,
-                                T>(x, k, m, v, ahead);
-                 });
+    for_tiles<1, kRows>(
+        x.M, column_vectors, x.b + k.begin * kLanes<T>, x.K * kLanes<T>,
+        k.end - k.begin, false, [&](auto r, auto p, Size m, Size v, const T* ahead) {
+          product_tile<decltype(r)::value, decltype(p)::value, kRows, T>(x, k, m, v,
+                                                                         ahead);
+        });
   };
   Size begin = 0;
   do {

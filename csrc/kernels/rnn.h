@@ -14,18 +14,19 @@ namespace FASTRNN_NS {
 struct Rnn {
   Activation activation;  // the same for all: its branch is always predicted
 
-  static constexpr int G = 1;      // gates
+  static constexpr int G = 1;       // gates
   static constexpr int kGrads = 1;  // gradient blocks of H a row: dz
-  static constexpr int kTape = 0;  // blocks of H numbers in the tape's gates
+  static constexpr int kTape = 0;   // blocks of H numbers in the tape's gates
   static constexpr Carry kCarry = Carry::kNothing;
-  static constexpr Size kInputGrads = 0, kHiddenGrads = 0;  // first block of each product
+  static constexpr Size kInputGrads = 0,
+                        kHiddenGrads = 0;  // first block of each product
   static constexpr int kOnlyInputBias = G;
 
   static constexpr int input_block(int gate) { return gate; }
 
   template <class T>
-  FASTRNN_INLINE void forward(const Vec<T>* z, const ForwardRow<T>& row,
-                                     const T*, Size j, Size lanes, Size) const {
+  FASTRNN_INLINE void forward(const Vec<T>* z, const ForwardRow<T>& row, const T*,
+                              Size j, Size lanes, Size) const {
     Vec<T> h;
     if (activation == Activation::kTanh) {
       h = tanh<T>(z[0]);

@@ -16,8 +16,8 @@ FASTRNN_INLINE Size position(const ScheduleView& v, Size i, Size s) {
 }
 
 // Whether no state passes from step s − 1 (or the initial state) into step s of row i.
-// A reset at time t lies between t − 1 and t in either direction; in reverse the initial
-// state comes in at the other end, and no reset cuts it off.
+// A reset at time t lies between t − 1 and t in either direction; in reverse the
+// initial state comes in at the other end, and no reset cuts it off.
 FASTRNN_INLINE bool is_cut(const ScheduleView& v, Size i, Size s) {
   if (!v.resets) return false;
   if (!v.reverse) return v.resets[position(v, i, s)] != 0;

@@ -25,7 +25,8 @@ template <class T>
 bool apply_math(const char* name, const T* x, T* y, Size count) {
   using V = Vec<T>;
   if (same(name, "exp")) return apply([](V v) { return exp<T>(v); }, x, y, count);
-  if (same(name, "sigmoid")) return apply([](V v) { return sigmoid<T>(v); }, x, y, count);
+  if (same(name, "sigmoid"))
+    return apply([](V v) { return sigmoid<T>(v); }, x, y, count);
   if (same(name, "tanh")) return apply([](V v) { return tanh<T>(v); }, x, y, count);
   if (same(name, "expm1")) return apply([](V v) { return expm1<T>(v); }, x, y, count);
   return false;
@@ -33,11 +34,10 @@ bool apply_math(const char* name, const T* x, T* y, Size count) {
 
 template <class T>
 constexpr Kernels<T> make_kernels() {
-  return {rnn_forward<T>,    rnn_backward<T>,    gru_forward<T>,
-          gru_backward<T>,   lstm_forward<T>,    lstm_backward<T>,
-          linear_forward<T>, linear_backward<T>, cross_entropy<T>,
-          optimizer_step<T>, sum_of_squares<T>,  scale<T>,
-          clip<T>,           apply_math<T>};
+  return {rnn_forward<T>,   rnn_backward<T>,   gru_forward<T>,    gru_backward<T>,
+          lstm_forward<T>,  lstm_backward<T>,  linear_forward<T>, linear_backward<T>,
+          cross_entropy<T>, optimizer_step<T>, sum_of_squares<T>, scale<T>,
+          clip<T>,          apply_math<T>};
 }
 
 }  // namespace

@@ -21,16 +21,18 @@ constexpr int kMostPanels = 4;
 
 // How a tile finds a_r[k].
 enum class Rows {
-  kEach,       // each row by its own pointer, its numbers side by side: a[r][k]
-  kTogether,   // all rows from one pointer, side by side in each k: a[0][k·a_step + r]
+  kEach,      // each row by its own pointer, its numbers side by side: a[r][k]
+  kTogether,  // all rows from one pointer, side by side in each k: a[0][k·a_step + r]
 };
 
-// The most rows of a tile of G gates, and the most panels at R rows. With one gate it is
-// as many rows as there are registers for pointers to them: 12 rows × 2 panels read half
-// as much of b from the private cache as 6 × 4 do, and leave room for what streams by.
+// The most rows of a tile of G gates, and the most panels at R rows. With one gate it
+// is as many rows as there are registers for pointers to them: 12 rows × 2 panels read
+// half as much of b from the private cache as 6 × 4 do, and leave room for what streams
+// by.
 template <int G, Rows kRows>
-constexpr int kTileRows =
-    kAccumulators / (G > 1 ? G : kRows == Rows::kTogether ? 2 : 3);
+constexpr int kTileRows = kAccumulators / (G > 1                      ? G
+                                           : kRows == Rows::kTogether ? 2
+                                                                      : 3);
 
 constexpr int most_panels(int rows, int gates) {
   const int fit = kAccumulators / (rows * gates);
@@ -58,7 +60,8 @@ FASTRNN_INLINE void multiply_add(Vec<T> (&acc)[R][P * G], const T* const* a,
     }
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
-      const T a_rk = kRows == Rows::kEach ? row[r % kPointers][k] : row[0][k * a_step + r];
+      const T a_rk =
+          kRows == Rows::kEach ? row[r % kPointers][k] : row[0][k * a_step + r];
       const Vec<T> every_lane = broadcast(a_rk);
 #pragma GCC unroll 16
       for (int c = 0; c < P * G; ++c) acc[r][c] = fma(every_lane, w[c], acc[r][c]);
@@ -90,10 +93,9 @@ FASTRNN_INLINE void with_tile(Size rows, Size panels, const Call& call) {
 
 // Runs run(tile, first row, first panel, what to read ahead) over rows × panels, where
 // tile = (Constant<R>, Constant<P>). The panels of one tile, b_step apart, of which it
-// reads `depth` steps of k, stay in the near cache while all rows pass by; meanwhile the
-// next panels are fetched.
-// `backwards` begins at the last panels: a sweep that starts where the one before it
-// ended finds those still in the cache.
+// reads `depth` steps of k, stay in the near cache while all rows pass by; meanwhile
+// the next panels are fetched. `backwards` begins at the last panels: a sweep that
+// starts where the one before it ended finds those still in the cache.
 template <int G, Rows kRows, class T, class Run>
 FASTRNN_INLINE void for_tiles(Size rows, Range panels, const T* b, Size b_step,
                               Size depth, bool backwards, const Run& run) {
@@ -110,7 +112,8 @@ FASTRNN_INLINE void for_tiles(Size rows, Range panels, const T* b, Size b_step,
     const T* ahead = b + (panels.begin + next * width) * b_step;
     for (Size tile = 0, row = 0; tile < tiles.count; ++tile) {
       const Size R = tiles.small + (tile < tiles.larger);
-      with_tile<G, kMost, most_panels(kMost, G)>(R, P, [&](auto r, auto p) { run(r, p, row, panel, ahead); });
+      with_tile<G, kMost, most_panels(kMost, G)>(
+          R, P, [&](auto r, auto p) { run(r, p, row, panel, ahead); });
       ahead += depth * (64 / Size(sizeof(T)));
       row += R;
     }

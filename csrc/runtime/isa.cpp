@@ -7,9 +7,9 @@
 
 namespace fastrnn {
 
-#define FASTRNN_DECLARE(ns)                \
-  namespace ns {                           \
-  extern const Kernels<float> kernels_f32; \
+#define FASTRNN_DECLARE(ns)                 \
+  namespace ns {                            \
+  extern const Kernels<float> kernels_f32;  \
   extern const Kernels<double> kernels_f64; \
   }
 #if defined(FASTRNN_HAVE_AVX512)

@@ -1,8 +1,9 @@
 // Aligned memory, and a cache of large blocks.
 //
 // A large block that goes back to the system costs page faults when it is next wanted:
-// the kernel clears it, at some 10 GB/s. In training with 1024 units that was 13 % of the
-// time, for the same blocks every step. So a few freed ones wait here for their like.
+// the kernel clears it, at some 10 GB/s. In training with 1024 units that was 13 % of
+// the time, for the same blocks every step. So a few freed ones wait here for their
+// like.
 #include <cstdlib>
 #include <mutex>
 #include <new>
@@ -19,7 +20,7 @@ namespace {
 
 constexpr std::size_t kLine = 64;
 constexpr std::size_t kHugePage = std::size_t{1} << 21;
-constexpr std::size_t kLarge = 2 * kHugePage;           // from here on blocks are kept,
+constexpr std::size_t kLarge = 2 * kHugePage;  // from here on blocks are kept,
 constexpr std::size_t kMostKept = std::size_t{1} << 28;  // 256 MiB of them at the most
 constexpr int kMostBlocks = 32;
 

@@ -57,21 +57,21 @@ struct BackwardArgs {
   Activation activation;  // RNN
   const T* h0;            // as in forward
   const T* c0;
-  const T* y;      // what forward kept
+  const T* y;  // what forward kept
   const T* gates;
   const T* c;
-  const T* dy;     // [T, N, H] or null; not read on padding
-  const T* dh_n;   // [N, H] or null
-  const T* dc_n;   // [N, H] or null (LSTM)
-  T* dx;           // = [T, N, I] or null (tokens)
-  T* dembedding;   // = [V, I] or null
-  T* dw_ih;        // = [G·H, I]
-  T* dw_hh;        // = [G·H, H]
-  T* db_ih;        // = [G·H] or null
-  T* db_hh;        // = [G·H] or null
-  T* dh0;          // = [N, H]
-  T* dc0;          // = [N, H] (LSTM)
-  T* dh;           // = [T, N, H] or null: the gradient that reaches h_t
+  const T* dy;    // [T, N, H] or null; not read on padding
+  const T* dh_n;  // [N, H] or null
+  const T* dc_n;  // [N, H] or null (LSTM)
+  T* dx;          // = [T, N, I] or null (tokens)
+  T* dembedding;  // = [V, I] or null
+  T* dw_ih;       // = [G·H, I]
+  T* dw_hh;       // = [G·H, H]
+  T* db_ih;       // = [G·H] or null
+  T* db_hh;       // = [G·H] or null
+  T* dh0;         // = [N, H]
+  T* dc0;         // = [N, H] (LSTM)
+  T* dh;          // = [T, N, H] or null: the gradient that reaches h_t
   int threads;
 };
 

@@ -16,8 +16,8 @@ struct Team {
 using TeamBody = void (*)(Team team, void* context);
 
 // Calls body once on each of `threads` threads (on fewer where the system gives fewer:
-// the body reads team.size) and returns when all are done. Denormals are flushed to zero
-// inside; the caller's floating-point mode is put back.
+// the body reads team.size) and returns when all are done. Denormals are flushed to
+// zero inside; the caller's floating-point mode is put back.
 void run_team(int threads, TeamBody body, void* context);
 
 int get_num_threads();

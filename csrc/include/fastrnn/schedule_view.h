@@ -1,11 +1,12 @@
 // Which rows are at work at which step, and where each stands in [T, N, …].
 //
-// Rows are sorted by length, longest first, so that the active ones are always the first.
-// Row i (sorted) does its s-th step at position
+// Rows are sorted by length, longest first, so that the active ones are always the
+// first. Row i (sorted) does its s-th step at position
 //
 //   first[i] + s·stride        (an index into [T·N], to be scaled by a width)
 //
-// which covers both directions and both paddings; nothing is copied into another layout.
+// which covers both directions and both paddings; nothing is copied into another
+// layout.
 #pragma once
 
 #include <cstddef>
