@@ -47,7 +47,7 @@ struct Rnn {
     if (activation == Activation::kTanh) {
       dz = dh * fma(-h, h, one);
     } else if (activation == Activation::kRelu) {
-      dz = h > zero ? dh : zero;
+      dz = h <= zero ? zero : dh;  // NaN lets dh pass, as in PyTorch
     } else {
       dz = h > zero ? dh : dh * (one + h);
     }
