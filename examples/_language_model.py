@@ -124,7 +124,7 @@ class Training:
             raise UserError(f"step {self.step}: {error}; try a smaller --lr") from None
         self.adam.lr = settings["lr"] / (1 + self.step / settings["decay"])
         self.adam.step(gradients)
-        self.losses.append(loss / math.log(2))
+        self.losses.append(float(loss) / math.log(2))
 
     def validate(self) -> float:
         """Return the loss on the validation text in bits per token."""

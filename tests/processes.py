@@ -1,6 +1,7 @@
 """Fresh Python processes, for what a process does once."""
 
 import os
+import signal
 import subprocess
 import sys
 from typing import Any
@@ -11,16 +12,27 @@ OURS = ("FASTRNN_ISA", "FASTRNN_NUM_THREADS", "OMP_NUM_THREADS")
 def run_python(
     *words: str, timeout: float = 60, **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run Python with only the given ones of our variables set."""
-    environment = {k: v for k, v in os.environ.items() if k not in OURS}
-    return subprocess.run(
+    """Run Python with only the given ones of our variables set.
+
+    After ``timeout`` it is ended with all its children, which would hold its output
+    open: `subprocess.run` would wait for them.
+    """
+    others = {k: v for k, v in os.environ.items() if k not in OURS}
+    process = subprocess.Popen(
         [sys.executable, *words],
-        env=environment | variables,
-        timeout=timeout,
-        capture_output=True,
+        env=others | variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
+        start_new_session=True,
     )
+    try:
+        out, err = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        out, err = process.communicate()
+        raise AssertionError(f"not done after {timeout} s: {err}") from None
+    return subprocess.CompletedProcess(words, process.returncode, out, err)
 
 
 def run_program(program: str, **options: Any) -> str:
