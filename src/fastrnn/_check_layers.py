@@ -1,5 +1,7 @@
 """The gate of the layers; see `fastrnn._check`. The functions below check the rest."""
 
+from __future__ import annotations
+
 import contextlib
 import operator
 from typing import Any

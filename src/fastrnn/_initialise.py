@@ -1,5 +1,7 @@
 """First values of a layer's parameters."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping
 

@@ -1,5 +1,7 @@
 """The recurrent layers `RNN`, `GRU` and `LSTM`."""
 
+from __future__ import annotations
+
 from typing import Any, TypeAlias
 
 import numpy as np

@@ -4,6 +4,8 @@ Symbols: ``T`` time steps, ``N`` batch rows, ``I`` inputs, ``H`` hidden units, `
 gates, ``D`` directions (1 or 2), ``L`` layers.
 """
 
+from __future__ import annotations
+
 from typing import Any, ClassVar, Generic, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
