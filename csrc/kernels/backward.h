@@ -66,10 +66,10 @@ __attribute__((noinline)) void backward_tile(const BackwardStep<Cell, T>& x, Siz
   const Size panel = Size(Cell::G) * x.H * L;
   const T* w_hh = x.w + u * panel;
   for (int r = 0; r < R; ++r) {
-    for (int g = 0; g < Cell::kTape; ++g) prefetch<P>(rows[r].gates + g * x.H + u * L);
-    prefetch<P>(rows[r].c + u * L);
-    prefetch<P>(rows[r].c_prev + u * L);
-    prefetch<P>(rows[r].dy + u * L);
+    for (int g = 0; g < Cell::kTape; ++g) prefetch<P>(rows[r].gates, g * x.H + u * L);
+    prefetch<P>(rows[r].c, u * L);
+    prefetch<P>(rows[r].c_prev, u * L);
+    prefetch<P>(rows[r].dy, u * L);
     const Size k = x.K * r / R, end = x.K * (r + 1) / R;
     multiply_add<R, P, 1, Rows::kEach, T>(acc, dz_next, 0, w_hh, panel, k, end, ahead);
   }

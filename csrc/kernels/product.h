@@ -42,7 +42,7 @@ __attribute__((noinline)) void product_tile(const Product<T>& x, Range k, Size m
     const bool more = m + R < x.M;
     const Size next = more ? m + R : 0, column = (more ? v : v + P) * L;
     const Size rows = at_most(R, x.M - next);
-    for (Size r = 0; r < rows; ++r) prefetch<P>(x.c[next + r] + column);
+    for (Size r = 0; r < rows; ++r) prefetch<P>(x.c[next + r], column);
   }
   multiply_add<R, P, 1, kRows, T>(acc, x.a + m, x.a_step, x.b + v * x.K * L, x.K * L,
                                   k.begin, k.end, ahead);

@@ -93,11 +93,15 @@ FASTRNN_INLINE void store_some(T* p, Vec<T> v, Size lanes) {
   for (Size i = 0; i < lanes; ++i) p[i] = v[i];
 }
 
-// Asks for n vectors from p on; p need not be readable.
+// Asks for n vectors from p[offset] on. p may be null: the address is never read, and is
+// reckoned as a number.
 template <int n, class T>
-FASTRNN_INLINE void prefetch(const T* p) {
-  const char* line = reinterpret_cast<const char*>(p);
-  for (int i = 0; i < n * kVectorBytes; i += 64) __builtin_prefetch(line + i);
+FASTRNN_INLINE void prefetch(const T* p, Size offset) {
+  const auto from = reinterpret_cast<std::uintptr_t>(p) +
+                    static_cast<std::uintptr_t>(offset) * sizeof(T);
+  for (int i = 0; i < n * kVectorBytes; i += 64) {
+    __builtin_prefetch(reinterpret_cast<const void*>(from + std::uintptr_t(i)));
+  }
 }
 
 // x − 0 keeps the bits of every x, −0 included; 0 + x would not.

@@ -51,6 +51,20 @@ def test_loss(size: Any, bias: bool, isa: str, dtype: Any, reduction: str) -> No
 
 @every_dtype
 @every_isa
+def test_every_size_up_to_forty(isa: str, dtype: Any) -> None:
+    """All tiles that there are, and all that is left over behind them."""
+    for k in range(1, 41):
+        size = (k, 41 - k, 7 * k % 41)
+        arrays, arguments = draw_linear(size, dtype), draw_loss(size, dtype)
+        expected = call_linear(reference, double(arrays))
+        assert_near(call_linear(Compiled(isa), arrays), expected, max(size))
+        expected = call_loss(reference, double(arguments), reduction="sum")
+        got = call_loss(Compiled(isa), arguments, reduction="sum")
+        assert_near(got, expected, max(size))
+
+
+@every_dtype
+@every_isa
 def test_large_logits(isa: str, dtype: Any) -> None:
     """At 1e4 a logit is off by some roundings of 1e4, and so is the loss."""
     for size in ((129, 33, 257), (7, 1, 1000)):

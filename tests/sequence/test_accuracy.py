@@ -11,8 +11,8 @@ import pytest
 
 from fastrnn import reference
 from tests.comparing import assert_near
-from tests.implementations import DTYPES, ISAS, Compiled, lanes
-from tests.problems import VARIANTS, make_problem, size_id
+from tests.implementations import DTYPES, ISAS, Compiled, every_dtype, every_isa, lanes
+from tests.problems import CELLS, VARIANTS, make_problem, size_id
 
 
 def sizes(L: int) -> tuple[tuple[int, int, int, int], ...]:
@@ -53,6 +53,19 @@ def test_tokens(
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_floating_input(variant: str, size: Any, isa: str, dtype: Any) -> None:
     compare(make_problem(variant, *size, dtype=dtype), isa)
+
+
+@pytest.mark.parametrize("kind", ["floating", "embedding"])
+@every_dtype
+@every_isa
+@pytest.mark.parametrize("cell", CELLS)
+def test_every_number_of_rows_and_units(
+    cell: str, isa: str, dtype: Any, kind: str
+) -> None:
+    """All tiles that there are, and all that is left over behind them."""
+    for k in range(1, 41):
+        N, I, H = k, 41 - k, 7 * k % 41  # noqa: E741
+        compare(make_problem(cell, 2, N, I, H, kind=kind, dtype=dtype), isa)
 
 
 def compare(problem: Any, isa: str) -> None:

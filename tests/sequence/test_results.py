@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fastrnn import reference
 from tests.problems import CELLS, make_problem
 
 FIELDS = ("dx", "dw_ih", "dw_hh", "db_ih", "db_hh", "dh0", "dembedding", "dh")
@@ -62,6 +63,37 @@ def test_tape_is_read_only_and_reusable(cell: str, module: Any) -> None:
         np.testing.assert_array_equal(a, b)
     for name, a in zip(names, before, strict=True):
         np.testing.assert_array_equal(getattr(tape, name), a)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_tape_of_the_reference(cell: str, module: Any) -> None:
+    """It serves the compiled functions too, but for the GRU's, which keep more."""
+    problem = make_problem(cell, padding="left", resets=True)
+    _, _, tape = problem.forward(reference)
+    if cell == "gru" and module is not reference:
+        message = "tape: expected one of fastrnn.gru_forward, got one of fastrnn.ref"
+        with pytest.raises(TypeError, match=f"^{message}"):
+            problem.backward(module, tape)
+        return
+    _, _, own = problem.forward(module)
+    grads = zip(
+        problem.backward(module, tape), problem.backward(module, own), strict=True
+    )
+    for a, b in grads:
+        if b is not None:
+            np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_tape_for_the_reference(cell: str, module: Any) -> None:
+    problem = make_problem(cell, padding="left", resets=True)
+    _, _, tape = problem.forward(module)
+    _, _, own = problem.forward(reference)
+    for a, b in zip(
+        problem.backward(reference, tape), problem.backward(reference, own), strict=True
+    ):
+        if b is not None:
+            np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-13)
 
 
 @pytest.mark.parametrize("cell", CELLS)
