@@ -93,8 +93,8 @@ FASTRNN_INLINE void store_some(T* p, Vec<T> v, Size lanes) {
   for (Size i = 0; i < lanes; ++i) p[i] = v[i];
 }
 
-// Asks for n vectors from p[offset] on. p may be null: the address is never read, and is
-// reckoned as a number.
+// Asks for n vectors from p[offset] on. p may be null: the address is never read, and
+// is reckoned as a number.
 template <int n, class T>
 FASTRNN_INLINE void prefetch(const T* p, Size offset) {
   const auto from = reinterpret_cast<std::uintptr_t>(p) +
