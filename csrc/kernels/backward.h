@@ -54,7 +54,7 @@ FASTRNN_INLINE void backward_cell(Cell cell, Vec<T> dh, const BackwardRow<T>& ro
 
 template <class Cell, int R, int P, class T>
 __attribute__((noinline)) void backward_tile(const BackwardStep<Cell, T>& x, Size row,
-                                             Size u, const T* ahead) {
+                                             Size u, Ahead<T> ahead) {
   constexpr Size L = kLanes<T>;
   const BackwardRow<T>* rows = x.rows + row;
   Vec<T> acc[R][P] = {};
@@ -137,6 +137,7 @@ class Backward {
     w_hh_ = scratch_.take<T>(vectors_ * G * H_ * L);
     dz_ = scratch_.take<T>((chunk_rows_ + s_.N) * dz_width_ + kGradientRows);
     parts_ = scratch_.take<T>(plan_.threads * chunk_rows_ * kGradientRows);
+    bias_ = scratch_.take<T>(Cell::kGrads * H_);
     zeros_ = scratch_.take<T>(H_);
     h_packed_ = scratch_.take<T>(vectors_ * chunk_rows_ * L);
     if (kHasCarry) carry_ = scratch_.take<T>(s_.N * H_);
@@ -221,8 +222,7 @@ class Backward {
     };
     const Size valid = valid_steps(s_);
     zero(zeros_, H_);
-    zero(a_.db_ih, G * H_);
-    zero(a_.db_hh, G * H_);
+    zero(bias_, Cell::kGrads * H_);
     if (valid == 0) zero(a_.dw_hh, G * H_ * H_);
     if (valid == 0 || !dense_input_) zero(a_.dw_ih, G * H_ * I_);
     if (table_) zero(table_sum_, a_.input.V * G * H_);
@@ -315,7 +315,7 @@ class Backward {
     const BackwardStep<Cell, T> x{cell_, rows, w_hh_, H_, K};
     for_tiles<1, Rows::kEach>(
         count, units, w_hh_, G * H_ * L, K, s % 2 != 0,
-        [&](auto R, auto P, Size row, Size u, const T* ahead) {
+        [&](auto R, auto P, Size row, Size u, Ahead<T> ahead) {
           backward_tile<Cell, decltype(R)::value, decltype(P)::value, T>(x, row, u,
                                                                          ahead);
         });
@@ -340,11 +340,7 @@ class Backward {
   }
 
   void gradients_of_chunk(Team team, Size rows, bool first) {
-    weight_gradient(team, rows, h_packed_, H_, Cell::kHiddenGrads, a_.dw_hh, first);
-    if (dense_input_) {
-      weight_gradient(team, rows, x_packed_, I_, Cell::kInputGrads, a_.dw_ih, first);
-    }
-    bias_gradient(share_of(G * H_, team.rank, team.size, L), rows);
+    weight_gradients(team, rows, first);
     if (table_) {
       sum_by_token(share_of(G * H_, team.rank, team.size, L), rows);
     } else if (!dense_input_) {
@@ -354,71 +350,98 @@ class Backward {
     }
   }
 
-  T* part_of(Team team) const {
-    return parts_ + team.rank * chunk_rows_ * kGradientRows;
-  }
-
-  // Some columns of dz side by side: read in place, each k would be on another page.
-  void copy_part(Team team, Range part, Size rows, Size first_block) {
-    const T* from = dz_ + first_block * H_ + part.begin;
-    T* to = part_of(team);
-    for (Size k = 0; k < rows; ++k, from += dz_width_, to += kGradientRows) {
-      for (Size m = 0; m < kGradientRows; m += L) store(to + m, load(from + m));
+  // Blocks of dz that belong to the same weights: W_ih, W_hh or both.
+  struct Region {
+    int begin, end;
+    bool input, hidden;
+  };
+  static constexpr Region region_from(int begin) {
+    const auto input = [](int b) {
+      return b >= Cell::kInputGrads && b < Cell::kInputGrads + G;
+    };
+    const auto hidden = [](int b) {
+      return b >= Cell::kHiddenGrads && b < Cell::kHiddenGrads + G;
+    };
+    int end = begin + 1;
+    while (end < Cell::kGrads && input(end) == input(begin) &&
+           hidden(end) == hidden(begin)) {
+      ++end;
     }
+    return {begin, end, input(begin), hidden(begin)};
   }
 
-  // dw[m] (+)= Σ_k dz[k][m]·right[k] for this thread's rows m.
-  void weight_gradient(Team team, Size rows, const T* right, Size columns,
-                       Size first_block, T* dw, bool first) {
-    const Range share =
-        share_of(G * H_, team.rank, team.size, kTileRows<1, Rows::kTogether>);
-    const Size vectors = divide_up(columns, L);
+  // dW_hh, dW_ih and the biases. Of all columns that h and x have between them, so many
+  // at a time as stay in the private cache while this thread's columns of dz pass by.
+  void weight_gradients(Team team, Size rows, bool first) {
+    const Size all = vectors_ + (dense_input_ ? input_vectors_ : 0);
     const Size fit = kGradientBytes / (rows * kVectorBytes);
-    const Size most = fit > kMostPanels ? fit : kMostPanels;
-    for (Size v = 0; v < vectors; v += most) {
-      const Range block{v, at_most(vectors, v + most)};
-      for (Size m = share.begin; m < share.end; m += kGradientRows) {
-        const Range part{m, at_most(share.end, m + kGradientRows)};
-        weight_gradient_part(team, part, rows, right, columns, block, first_block, dw,
-                             first);
+    const Tiles blocks = split(all, fit > kMostPanels ? fit : kMostPanels);
+    for (Size i = 0; i < blocks.count; ++i) {
+      const Range columns{blocks.first(i), blocks.first(i) + blocks.size(i)};
+      for (Region region{}; region.end < Cell::kGrads;) {
+        region = region_from(region.end);
+        const Range share = share_of((region.end - region.begin) * H_, team.rank,
+                                     team.size, kTileRows<1, Rows::kTogether>);
+        const Size offset = region.begin * H_;
+        for (Size m = share.begin; m < share.end; m += kGradientRows) {
+          const Range part{offset + m, offset + at_most(share.end, m + kGradientRows)};
+          gradients_of_part(team, part, region, columns, rows, first, i == 0);
+        }
       }
     }
   }
 
-  void weight_gradient_part(Team team, Range part, Size rows, const T* right,
-                            Size columns, Range block, Size first_block, T* dw,
-                            bool first) {
-    copy_part(team, part, rows, first_block);
+  void gradients_of_part(Team team, Range part, Region region, Range columns, Size rows,
+                         bool first, bool with_bias) {
+    T* side_by_side = parts_ + team.rank * chunk_rows_ * kGradientRows;
+    copy_part(part, rows, side_by_side, with_bias);
+    const Size count = part.end - part.begin;
     const T** dz_columns = a_rows_ + team.rank * most_rows_;
     T** dw_rows = c_rows_ + team.rank * most_rows_;
-    const bool input = dw == a_.dw_ih;
-    for (Size m = part.begin; m < part.end; ++m) {
-      dz_columns[m - part.begin] = part_of(team) + m - part.begin;
-      dw_rows[m - part.begin] = dw + (input ? weight_row(m) : m) * columns;
+    for (Size m = 0; m < count; ++m) dz_columns[m] = side_by_side + m;
+    const Range h{columns.begin, at_most(columns.end, vectors_)};
+    if (region.hidden && h.begin < h.end) {
+      T* dw = a_.dw_hh + (part.begin - Cell::kHiddenGrads * H_) * H_;
+      for (Size m = 0; m < count; ++m) dw_rows[m] = dw + m * H_;
+      multiply(Product<T>{dz_columns, kGradientRows, h_packed_, dw_rows, count, rows,
+                          H_, !first},
+               h);
     }
-    const Product<T> x{dz_columns, kGradientRows, right, dw_rows, part.end - part.begin,
-                       rows,       columns,       !first};
-    multiply(x, block);
+    const Range x{columns.begin > vectors_ ? columns.begin - vectors_ : 0,
+                  columns.end - vectors_};
+    if (region.input && x.begin < x.end) {
+      for (Size m = 0; m < count; ++m) {
+        const Size row = weight_row(part.begin + m - Cell::kInputGrads * H_);
+        dw_rows[m] = a_.dw_ih + row * I_;
+      }
+      multiply(Product<T>{dz_columns, kGradientRows, x_packed_, dw_rows, count, rows,
+                          I_, !first},
+               x);
+    }
   }
 
-  void bias_gradient(Range part, Size rows) {
-    if (a_.db_hh) sum_rows(part, rows, dz_ + Cell::kHiddenGrads * H_, a_.db_hh);
-    if (!a_.db_ih) return;
-    for (Size m = part.begin; m < part.end;) {  // runs that lie together on both sides
-      const Size run = at_most(H_ - m % H_, part.end - m);
-      sum_rows({0, run}, rows, dz_ + Cell::kInputGrads * H_ + m,
-               a_.db_ih + weight_row(m));
-      m += run;
+  // Some columns of dz side by side: read in place, each k would be on another page.
+  // On the way their sums are added to the biases'.
+  void copy_part(Range part, Size rows, T* to, bool with_bias) {
+    constexpr Size kVectors = kGradientRows / L;
+    const T* from = dz_ + part.begin;
+    T* bias = bias_ + part.begin;
+    const Size count = part.end - part.begin;
+    Vec<T> sum[kVectors];
+    const auto lanes = [&](Size v) {
+      return v * L < count ? at_most(L, count - v * L) : 0;
+    };
+    for (Size v = 0; v < kVectors; ++v) sum[v] = load_some(bias + v * L, lanes(v));
+    for (Size k = 0; k < rows; ++k, from += dz_width_, to += kGradientRows) {
+#pragma GCC unroll 12
+      for (Size v = 0; v < kVectors; ++v) {
+        const Vec<T> dz = load(from + v * L);
+        store(to + v * L, dz);
+        sum[v] += dz;
+      }
     }
-  }
-
-  // to[m] += Σ_k dz[k][m]
-  void sum_rows(Range part, Size rows, const T* dz, T* to) {
-    for (Size m = part.begin; m < part.end; m += L) {
-      const Size lanes = at_most(L, part.end - m);
-      Vec<T> sum = load_some(to + m, lanes);
-      for (Size k = 0; k < rows; ++k) sum += load_some(dz + k * dz_width_ + m, lanes);
-      store_some(to + m, sum, lanes);
+    for (Size v = 0; with_bias && v < kVectors; ++v) {
+      store_some(bias + v * L, sum[v], lanes(v));
     }
   }
 
@@ -465,8 +488,14 @@ class Backward {
     }
   }
 
-  // dW_ih out of the table over the vocabulary: each gate's block transposed.
+  // The biases; dW_ih out of the table over the vocabulary, each gate's block
+  // transposed.
   void finish(Team team) {
+    const Range part = share_of(G * H_, team.rank, team.size);
+    for (Size m = part.begin; m < part.end; ++m) {
+      if (a_.db_hh) a_.db_hh[m] = bias_[Cell::kHiddenGrads * H_ + m];
+      if (a_.db_ih) a_.db_ih[weight_row(m)] = bias_[Cell::kInputGrads * H_ + m];
+    }
     if (!table_) return;
     const Size V = a_.input.V;
     for (int gate = 0; gate < G; ++gate) {
@@ -484,7 +513,7 @@ class Backward {
   bool tokens_ = false, table_ = false, dense_input_ = false;
   Size dz_width_ = 0, chunk_rows_ = 0, even_rows_ = 0, most_rows_ = 0;
   T *w_hh_ = nullptr, *w_ih_ = nullptr, *dz_ = nullptr, *zeros_ = nullptr;
-  T *h_packed_ = nullptr, *x_packed_ = nullptr, *carry_ = nullptr;
+  T *bias_ = nullptr, *h_packed_ = nullptr, *x_packed_ = nullptr, *carry_ = nullptr;
   T *dx_rows_ = nullptr, *table_sum_ = nullptr, *parts_ = nullptr;
   BackwardRow<T>* rows_ = nullptr;
   ChunkRow* chunk_ = nullptr;

@@ -62,11 +62,9 @@ struct CrossEntropy {
         if (a.dw) dw_row[v] = a.dw + v * a.H;
       }
     }
-    const Tiles blocks = split_rows(a.rows, kBlockRows);
-    for (Size i = 0, first = 0; i < blocks.count; ++i) {
-      const Size rows = blocks.small + (i < blocks.larger);
-      block(team, mine, first, rows);
-      first += rows;
+    const Tiles blocks = split(a.rows, kBlockRows);
+    for (Size i = 0; i < blocks.count; ++i) {
+      block(team, mine, blocks.first(i), blocks.size(i));
     }
     if (a.rows == 0 && a.dy && team.rank == 0) {
       for (Size i = 0; i < a.V * a.H; ++i) a.dw[i] = T(0);

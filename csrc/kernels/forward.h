@@ -33,7 +33,7 @@ struct InputProduct {
 
 template <int R, int P, int G, class T>
 __attribute__((noinline)) void input_tile(const InputProduct<T>& x, Size row, Size u,
-                                          const T* ahead) {
+                                          Ahead<T> ahead) {
   constexpr Size L = kLanes<T>;
   Vec<T> acc[R][P * G];
 #pragma GCC unroll 16
@@ -58,7 +58,7 @@ __attribute__((noinline)) void input_tile(const InputProduct<T>& x, Size row, Si
 template <int G, class T>
 void input_product(const InputProduct<T>& x, Range unit_vectors) {
   for_tiles<G, Rows::kEach>(x.rows, unit_vectors, x.w, x.I * G * kLanes<T>, x.I, false,
-                            [&](auto r, auto p, Size row, Size u, const T* ahead) {
+                            [&](auto r, auto p, Size row, Size u, Ahead<T> ahead) {
                               input_tile<decltype(r)::value, decltype(p)::value, G, T>(
                                   x, row, u, ahead);
                             });
@@ -76,7 +76,7 @@ struct ForwardStep {
 
 template <class Cell, int R, int P, class T>
 __attribute__((noinline)) void forward_tile(const ForwardStep<Cell, T>& x, Size row,
-                                            Size u, const T* ahead) {
+                                            Size u, Ahead<T> ahead) {
   constexpr Size L = kLanes<T>;
   constexpr int G = Cell::G;
   const ForwardRow<T>* rows = x.rows + row;
@@ -307,7 +307,7 @@ class Forward {
     const ForwardStep<Cell, T> x{cell_, r, w_hh_, b_hidden_, H_, z_step};
     for_tiles<G, Rows::kEach>(
         count, units, w_hh_, H_ * kWidth, H_, s % 2 != 0,
-        [&](auto R, auto P, Size row, Size u, const T* ahead) {
+        [&](auto R, auto P, Size row, Size u, Ahead<T> ahead) {
           forward_tile<Cell, decltype(R)::value, decltype(P)::value, T>(x, row, u,
                                                                         ahead);
         });

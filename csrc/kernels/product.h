@@ -20,11 +20,11 @@ struct Product {
 // The sums are cut into runs of this many k, so that the rows of a that all panels pass
 // by stay in the private cache. What is summed so far waits in c: the bits are the
 // same.
-constexpr Size kDepth = 512;
+constexpr Size kDepth = 2048;
 
 template <int R, int P, Rows kRows, class T>
 __attribute__((noinline)) void product_tile(const Product<T>& x, Range k, Size m,
-                                            Size v, const T* ahead) {
+                                            Size v, Ahead<T> ahead) {
   constexpr Size L = kLanes<T>;
   const bool accumulate = x.accumulate || k.begin > 0;
   const Size last = at_most(L, x.columns - (v + P - 1) * L);
@@ -62,7 +62,7 @@ void multiply(const Product<T>& x, Range column_vectors) {
     constexpr Rows kRows = decltype(rows)::value;
     for_tiles<1, kRows>(
         x.M, column_vectors, x.b + k.begin * kLanes<T>, x.K * kLanes<T>,
-        k.end - k.begin, false, [&](auto r, auto p, Size m, Size v, const T* ahead) {
+        k.end - k.begin, false, [&](auto r, auto p, Size m, Size v, Ahead<T> ahead) {
           product_tile<decltype(r)::value, decltype(p)::value, kRows, T>(x, k, m, v,
                                                                          ahead);
         });

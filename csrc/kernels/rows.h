@@ -34,12 +34,15 @@ FASTRNN_INLINE Range share_of(Size n, int rank, int size, Size grain = 1) {
           at_most(n, grains * (rank + 1) / size * grain)};
 }
 
-// n rows in tiles of at most `most` rows, as even as can be: a small last tile would
-// run at a third of the speed.
+// n things, at most `most` at a time, as even as can be: a small last share would run
+// at a third of the speed.
 struct Tiles {
-  Size count, small, larger;  // `larger` tiles have small + 1 rows and come first
+  Size count, small, larger;  // `larger` of them have small + 1 and come first
+
+  FASTRNN_INLINE Size size(Size i) const { return small + (i < larger); }
+  FASTRNN_INLINE Size first(Size i) const { return i * small + at_most(i, larger); }
 };
-FASTRNN_INLINE Tiles split_rows(Size n, Size most) {
+FASTRNN_INLINE Tiles split(Size n, Size most) {
   const Size count = divide_up(n, most);
   return {count, count ? n / count : 0, count ? n % count : 0};
 }

@@ -39,19 +39,28 @@ constexpr int most_panels(int rows, int gates) {
   return fit < 1 ? 1 : fit > kMostPanels ? kMostPanels : fit;
 }
 
+// What will be read next: so many numbers a k from there on are asked for. Step 0 asks
+// for the same line again, which costs next to nothing, where all is near already.
+template <class T>
+struct Ahead {
+  const T* from;
+  Size step;
+};
+
+// What stays in a core's private cache from one sweep over it to the next.
+constexpr Size kNearBytes = Size(1) << 20;
+
 // b: P panels, b_step apart, each [K][G][lanes].
-// ahead: what will be read next; a cache line a k from there on is asked for.
 template <int R, int P, int G, Rows kRows, class T>
 FASTRNN_INLINE void multiply_add(Vec<T> (&acc)[R][P * G], const T* const* a,
                                  Size a_step, const T* b, Size b_step, Size begin,
-                                 Size end, const T* ahead) {
+                                 Size end, Ahead<T> ahead) {
   constexpr Size L = kLanes<T>;
-  constexpr Size line = 64 / Size(sizeof(T));
   constexpr int kPointers = kRows == Rows::kEach ? R : 1;
   const T* row[kPointers];
   for (int r = 0; r < kPointers; ++r) row[r] = a[r];
   for (Size k = begin; k < end; ++k) {
-    __builtin_prefetch(ahead + k * line, 0, 2);
+    __builtin_prefetch(ahead.from + k * ahead.step, 0, 2);
     Vec<T> w[P * G];
 #pragma GCC unroll 4
     for (int p = 0; p < P; ++p) {
@@ -100,22 +109,23 @@ template <int G, Rows kRows, class T, class Run>
 FASTRNN_INLINE void for_tiles(Size rows, Range panels, const T* b, Size b_step,
                               Size depth, bool backwards, const Run& run) {
   constexpr int kMost = kTileRows<G, kRows>;
-  const Tiles tiles = split_rows(rows, kMost);
+  const Tiles tiles = split(rows, kMost);
   if (tiles.count == 0) return;
-  const Size width = most_panels(int(tiles.small + (tiles.larger > 0)), G);
-  const Size groups = divide_up(panels.end - panels.begin, width);
-  for (Size i = 0; i < groups; ++i) {
-    const Size group = backwards ? groups - 1 - i : i;
-    const Size next = i + 1 == groups ? group : backwards ? group - 1 : group + 1;
-    const Size panel = panels.begin + group * width;
-    const Size P = at_most(width, panels.end - panel);
-    const T* ahead = b + (panels.begin + next * width) * b_step;
-    for (Size tile = 0, row = 0; tile < tiles.count; ++tile) {
-      const Size R = tiles.small + (tile < tiles.larger);
+  const int rows_of_tile = int(tiles.small + (tiles.larger > 0));
+  const Tiles groups = split(panels.end - panels.begin, most_panels(rows_of_tile, G));
+  const bool near =
+      (panels.end - panels.begin) * b_step * Size(sizeof(T)) <= kNearBytes;
+  const Size step = near ? 0 : 64 / Size(sizeof(T));
+  for (Size i = 0; i < groups.count; ++i) {
+    const Size group = backwards ? groups.count - 1 - i : i;
+    const Size next = i + 1 == groups.count ? group : backwards ? group - 1 : group + 1;
+    const Size panel = panels.begin + groups.first(group);
+    Ahead<T> ahead{b + (panels.begin + groups.first(next)) * b_step, step};
+    for (Size tile = 0; tile < tiles.count; ++tile) {
       with_tile<G, kMost, most_panels(kMost, G)>(
-          R, P, [&](auto r, auto p) { run(r, p, row, panel, ahead); });
-      ahead += depth * (64 / Size(sizeof(T)));
-      row += R;
+          tiles.size(tile), groups.size(group),
+          [&](auto r, auto p) { run(r, p, tiles.first(tile), panel, ahead); });
+      ahead.from += depth * step;
     }
   }
 }
