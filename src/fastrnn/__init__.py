@@ -2,14 +2,26 @@
 
 Functions take NumPy arrays and keep no state: `rnn_forward`, `gru_forward`,
 `lstm_forward` and their ``_backward``, `linear_forward`, `linear_backward`,
-`linear_cross_entropy`. Layers keep parameters and gradients: `RNN`, `GRU`, `LSTM`.
+`linear_cross_entropy`, `mean_squared_error`. Layers keep parameters and gradients:
+`RNN`, `GRU`, `LSTM`, `Embedding`, `Linear`, `Dropout`, and `Sequential` of them.
 Training needs `clip_grad_norm`, `clip_grad_value` and one of `SGD`, `RMSprop`,
-`Adagrad`, `Adam`, `AdamW`. `fastrnn.reference` is the same in plain NumPy.
+`Adagrad`, `Adam`, `AdamW`; `perplexity`, `bits_per_character` and `accuracy` say how
+good the result is. `save` and `load` write and read files; `load_torch` and
+`load_keras` take over weights.
+
+`fastrnn.reference` is the recurrent and linear functions in plain NumPy; `fastrnn.text`
+has vocabularies and sampling, `fastrnn.plot` pictures (with matplotlib).
 
 ``python -m fastrnn`` prints the build, the instruction set and the threads in use.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from fastrnn._clip import clip_grad_norm, clip_grad_value
+from fastrnn._convert import load_keras, load_torch
+from fastrnn._dropout import Dropout
+from fastrnn._feedforward import Embedding, Linear
+from fastrnn._files import load, save
 from fastrnn._functions import (
     gru_backward,
     gru_forward,
@@ -20,6 +32,12 @@ from fastrnn._functions import (
 )
 from fastrnn._layers import GRU, LSTM, RNN
 from fastrnn._linear import linear_backward, linear_cross_entropy, linear_forward
+from fastrnn._losses import (
+    accuracy,
+    bits_per_character,
+    mean_squared_error,
+    perplexity,
+)
 from fastrnn._optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
 from fastrnn._runtime import (
     available_isas,
@@ -28,6 +46,20 @@ from fastrnn._runtime import (
     isa,
     set_num_threads,
 )
+from fastrnn._sequential import Sequential
+
+if TYPE_CHECKING:
+    from fastrnn import plot, text
+else:
+
+    def __getattr__(name: str) -> Any:
+        """Import ``fastrnn.text`` and ``fastrnn.plot`` when they are first used."""
+        if name in ("plot", "text"):
+            from importlib import import_module
+
+            return import_module(f"fastrnn.{name}")
+        raise AttributeError(f"module 'fastrnn' has no attribute {name!r}")
+
 
 __version__ = build_info()["version"]
 
@@ -39,8 +71,14 @@ __all__ = [
     "Adagrad",
     "Adam",
     "AdamW",
+    "Dropout",
+    "Embedding",
+    "Linear",
     "RMSprop",
+    "Sequential",
+    "accuracy",
     "available_isas",
+    "bits_per_character",
     "build_info",
     "clip_grad_norm",
     "clip_grad_value",
@@ -51,9 +89,17 @@ __all__ = [
     "linear_backward",
     "linear_cross_entropy",
     "linear_forward",
+    "load",
+    "load_keras",
+    "load_torch",
     "lstm_backward",
     "lstm_forward",
+    "mean_squared_error",
+    "perplexity",
+    "plot",
     "rnn_backward",
     "rnn_forward",
+    "save",
     "set_num_threads",
+    "text",
 ]

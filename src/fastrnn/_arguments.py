@@ -74,6 +74,23 @@ def check_integers(name: str, value: Any, kinds: str, expected: str) -> Any:
     return a
 
 
+def check_ids(name: str, noun: str, a: Any, V: int, ignored: int | None = None) -> Any:
+    """Return a private copy of ids, int64; those outside ``0 .. V-1`` are refused."""
+    ids = np.array(a, dtype=np.int64, order="C")
+    # Seen as unsigned, a negative id is a huge one: a single pass finds both.
+    if ids.size and ids.view(np.uint64).max() >= V:
+        bad = (a < 0) | (a >= V)
+        if ignored is not None:
+            bad &= a != ignored
+        if bad.any():
+            at = np.unravel_index(int(bad.argmax()), a.shape)
+            place = f" at {[int(i) for i in at]}" if at else ""
+            raise ValueError(
+                f"{name}: {noun} {a[at]}{place} is out of range 0 <= {noun} < V = {V}"
+            )
+    return ids
+
+
 def check_flag(name: str, value: Any) -> bool:
     if value is True or value is False:
         return value

@@ -9,6 +9,7 @@ from fastrnn._arguments import (
     check_choice,
     check_flag,
     check_floating,
+    check_ids,
     check_integers,
     check_optional,
     check_rank,
@@ -133,7 +134,7 @@ def check_cross_entropy(
     ignore_index = int(ignore_index)
     if not -(2**63) <= ignore_index < 2**63:
         raise ValueError(f"ignore_index: expected 64 bits, got {ignore_index}")
-    targets = check_targets(targets, V, ignore_index)
+    targets = check_ids("targets", "target", targets, V, ignore_index)
     return CrossEntropy(
         y.size // H, H, V, lead, dtype, y, w, b, targets,
         ignore_index, reduction, training,
@@ -147,18 +148,3 @@ def check_last(name: str, a: Any, symbol: str) -> tuple[tuple[int, ...], int]:
         raise ValueError(f"{name}: expected shape {symbols}, got {a.shape}")
     require_positive(name, symbols, symbol, a.shape[-1], a)
     return a.shape[:-1], a.shape[-1]
-
-
-def check_targets(a: Any, V: int, ignore_index: int) -> IntArray:
-    """Every target that is not ``ignore_index`` must be a class."""
-    ids = np.array(a, dtype=np.int64, order="C")
-    # Seen as unsigned, a negative id is a huge one: a single pass finds both.
-    if ids.size and ids.view(np.uint64).max() >= V:
-        bad = ((a < 0) | (a >= V)) & (a != ignore_index)
-        if bad.any():
-            at = np.unravel_index(int(bad.argmax()), a.shape)
-            place = f" at {[int(i) for i in at]}" if at else ""
-            raise ValueError(
-                f"targets: target {a[at]}{place} is out of range 0 <= target < V = {V}"
-            )
-    return ids

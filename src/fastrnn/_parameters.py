@@ -52,6 +52,13 @@ class Parameters:
         self.params = split(self._flat_params, self._shapes)
         self.grads = split(self._flat_grads, self._shapes)
 
+    def _move(self, flat_params: FloatArray, flat_grads: FloatArray) -> None:
+        """Live in these arrays from now on, with the values as they are."""
+        flat_params[...] = self._flat_params
+        flat_grads[...] = self._flat_grads
+        self._flat_params, self._flat_grads = flat_params, flat_grads
+        self._make_views()
+
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in vars(self).items() if k not in ("params", "grads")}
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from fastrnn._arguments import check_choice, check_flag
+from fastrnn._base import Layer
 from fastrnn._check import GATES
 from fastrnn._check_layers import (
     check_input,
@@ -23,12 +24,12 @@ from fastrnn._check_layers import (
     make_generator,
 )
 from fastrnn._check_training import check_number
+from fastrnn._dropout import draw_mask, multiply
 from fastrnn._initialise import INITS, initialise
-from fastrnn._parameters import Parameters, recurrent_shapes
+from fastrnn._parameters import recurrent_shapes
 from fastrnn._types import FloatArray
 
 StateT = TypeVar("StateT")
-LayerT = TypeVar("LayerT", bound="RecurrentLayer[Any]")
 States: TypeAlias = list[FloatArray | None]  # h [N, H], for LSTM h and c
 
 
@@ -40,7 +41,7 @@ class Call(NamedTuple):
     shape: tuple[int, int, int]  # T, N, D*H
 
 
-class RecurrentLayer(Parameters, Generic[StateT]):
+class RecurrentLayer(Layer, Generic[StateT]):
     """What the layers `RNN`, `LSTM` and `GRU` share.
 
     Attributes
@@ -123,16 +124,15 @@ class RecurrentLayer(Parameters, Generic[StateT]):
         self.dropout = check_number("dropout", dropout, below=1)
         self.bidirectional = check_flag("bidirectional", bidirectional)
         check_choice("init", init, INITS)
-        self.dtype = check_layer_dtype(dtype)
+        dtype = check_layer_dtype(dtype)
         self.rng = make_generator(seed)
-        self.training = True
         self._directions = 2 if self.bidirectional else 1
         G, H = GATES[self._cell], self.hidden_size
         super().__init__(
             recurrent_shapes(
                 G, self.input_size, H, self.num_layers, self._directions, self.bias
             ),
-            self.dtype,
+            dtype,
         )
         initialise(self.params, init, H, self.rng)
 
@@ -143,24 +143,22 @@ class RecurrentLayer(Parameters, Generic[StateT]):
         # [L*D] of w_ih, w_hh and, where there are biases, b_ih, b_hh.
         self._weights = [params[i : i + count] for i in range(0, len(params), count)]
         self._dweights = [grads[i : i + count] for i in range(0, len(grads), count)]
-        self._last: Call | None = None
-        self._no_tape = "expected a call of the layer before it, got none"
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
-        for derived in ("_weights", "_dweights", "_last", "_no_tape"):
-            del state[derived]
+        del state["_weights"], state["_dweights"]
         return state
 
-    def train(self: LayerT) -> LayerT:
-        """Keep a tape at each call, and drop out; the mode of a new layer."""
-        self.training = True
-        return self
+    @property
+    def tapes(self) -> list[Any]:
+        """The tapes of the last call, ``[L*D]``: ``tapes[0].gates``, ``tapes[0].c``.
 
-    def eval(self: LayerT) -> LayerT:
-        """Keep no tape, and drop nothing out."""
-        self.training = False
-        return self
+        Raises
+        ------
+        RuntimeError
+            There was no call yet, or the last one was in eval mode.
+        """
+        return list(self._kept("tapes").tapes)
 
     def __call__(
         self,
@@ -209,9 +207,7 @@ class RecurrentLayer(Parameters, Generic[StateT]):
         )
         if self.batch_first and resets is not None:
             resets = check_resets_by_row(resets, N, T)
-        # The tape before is of no more use; its memory can serve this call.
-        self._last = None
-        self._no_tape = "expected the last call to succeed, got one that raised"
+        self._begin()
         options: dict[str, Any] = {
             "lengths": lengths,
             "padding": padding,
@@ -221,7 +217,7 @@ class RecurrentLayer(Parameters, Generic[StateT]):
         finals, tapes, masks = [], [], []
         for k in range(self.num_layers):
             if k > 0 and self.training and self.dropout > 0:
-                masks.append(self._draw_mask(y.shape))
+                masks.append(draw_mask(self.rng, y.shape, self.dropout, self.dtype))
                 y = multiply(y, masks[-1])
             outputs = []
             for d in range(self._directions):
@@ -233,10 +229,7 @@ class RecurrentLayer(Parameters, Generic[StateT]):
                 finals.append(final)
                 tapes.append(tape)
             y = outputs[0] if len(outputs) == 1 else np.concatenate(outputs, axis=2)
-        if self.training:
-            self._last = Call(tapes, masks, y.shape)
-        else:
-            self._no_tape = "expected the last call in training mode, got eval mode"
+        self._keep(Call(tapes, masks, y.shape))
         if self.batch_first:
             y = y.swapaxes(0, 1).copy()
         return y, self._join(finals)
@@ -271,9 +264,7 @@ class RecurrentLayer(Parameters, Generic[StateT]):
         ValueError
             A shape is wrong.
         """
-        last = self._last
-        if last is None:
-            raise RuntimeError(f"backward: {self._no_tape}")
+        last: Call = self._kept("backward")
         H, D = self.hidden_size, self._directions
         dy = check_output_gradient(dy, last.shape, self.dtype, self.batch_first)
         upstream = check_states(
@@ -298,13 +289,6 @@ class RecurrentLayer(Parameters, Generic[StateT]):
             dy = dy.swapaxes(0, 1).copy()
         return dy, self._join(dinitials)
 
-    def _draw_mask(self, shape: tuple[int, ...]) -> FloatArray:
-        """Return 0 or ``1 / (1 - dropout)`` for every element, to multiply by."""
-        keep = 1 - self.dropout
-        kept = self.rng.random(shape, np.float32) < keep
-        mask: FloatArray = np.multiply(kept, self.dtype.type(1 / keep))
-        return mask
-
     def _join(self, states: list[tuple[FloatArray, ...]]) -> StateT:
         """Return the states [N, H] of all layers and directions as the caller's."""
         joined: Any = tuple(
@@ -325,11 +309,6 @@ class RecurrentLayer(Parameters, Generic[StateT]):
     ) -> tuple[Any, tuple[FloatArray, ...]]:
         """Return the gradients, and among them those of the initial states."""
         raise NotImplementedError
-
-
-@np.errstate(all="ignore")
-def multiply(a: FloatArray, b: FloatArray) -> FloatArray:
-    return a * b
 
 
 def at(states: States, i: int) -> States:

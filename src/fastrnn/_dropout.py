@@ -1,0 +1,111 @@
+"""The layer `Dropout`, and the mask that the recurrent layers draw too."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastrnn._arguments import check_any_floating, check_floating, check_shape
+from fastrnn._base import Layer
+from fastrnn._check_layers import make_generator
+from fastrnn._check_training import check_number
+from fastrnn._types import DType, FloatArray
+
+
+class Dropout(Layer):
+    """Zero a share of what passes through, anew for every element of every call.
+
+    In training mode an element is zeroed with probability ``p``; what is kept is
+    divided by ``1 - p``, so that the mean stays. In eval mode nothing changes.
+
+    Attributes
+    ----------
+    rng : numpy.random.Generator
+        What is drawn from.
+
+    References
+    ----------
+    N. Srivastava et al., "Dropout: a simple way to prevent neural networks from
+    overfitting", 2014.
+    """
+
+    def __init__(
+        self, p: float, *, seed: int | np.random.Generator | None = None
+    ) -> None:
+        """Make a layer in training mode.
+
+        Parameters
+        ----------
+        p : float
+            ``0 <= p < 1``.
+        seed : int, optional
+            All randomness comes from it. None takes fresh entropy; a
+            ``numpy.random.Generator`` is used as it is.
+
+        Raises
+        ------
+        TypeError
+            A type is wrong.
+        ValueError
+            A value is out of its range.
+        """
+        self.p = check_number("p", p, below=1)
+        self.rng = make_generator(seed)
+        super().__init__({}, np.dtype(np.float32))
+
+    def __call__(self, x: FloatArray) -> FloatArray:
+        """Return ``x`` with a share of it zeroed.
+
+        Parameters
+        ----------
+        x : array
+            float32 or float64, of any shape.
+
+        Returns
+        -------
+        array
+            A new one, of the shape and dtype of ``x``.
+
+        Raises
+        ------
+        TypeError
+            Another dtype, or no array.
+        """
+        x = check_any_floating("x", x)
+        self._begin()
+        mask = draw_mask(self.rng, x.shape, self.p, x.dtype) if self.training else None
+        self._keep(mask)
+        return x.copy() if mask is None else multiply(x, mask)
+
+    def backward(self, dy: FloatArray | None) -> FloatArray | None:
+        """Return the gradient of ``x``; None for None.
+
+        Raises
+        ------
+        RuntimeError
+            There was no call yet, or the last one was in eval mode.
+        TypeError
+            Another dtype than that of ``x``, or no array.
+        ValueError
+            Another shape than that of ``x``.
+        """
+        mask = self._kept("backward")
+        if dy is None:
+            return None
+        dy = check_floating("dy", dy, mask.dtype, "x")
+        check_shape("dy", dy, "(...) of x", mask.shape)
+        return multiply(dy, mask)
+
+
+def draw_mask(
+    rng: np.random.Generator, shape: tuple[int, ...], p: float, dtype: DType
+) -> FloatArray:
+    """Return 0 or ``1 / (1 - p)`` for every element, to multiply by."""
+    kept = rng.random(shape, np.float32) < 1 - p
+    mask: FloatArray = np.multiply(kept, dtype.type(1 / (1 - p)))
+    return mask
+
+
+# NaN and Inf in the data pass through as IEEE arithmetic has them: no warning.
+@np.errstate(all="ignore")
+def multiply(a: FloatArray, b: FloatArray) -> FloatArray:
+    return a * b

@@ -1,0 +1,125 @@
+"""A loss on numbers, and what tells how good predictions are."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastrnn._arguments import (
+    check_any_floating,
+    check_floating,
+    check_integers,
+    check_shape,
+    plain,
+)
+from fastrnn._check_linear import check_last
+from fastrnn._types import FloatArray
+
+
+# NaN and Inf in the data pass through as IEEE arithmetic has them: no warning.
+@np.errstate(all="ignore")
+def mean_squared_error(
+    y: FloatArray, targets: FloatArray, mask: ArrayLike | None = None
+) -> tuple[np.floating[Any], FloatArray]:
+    """Return the mean of ``(y - targets)**2`` and its gradient.
+
+    Parameters
+    ----------
+    y : array
+        float32 or float64, of any shape.
+    targets : array
+        Of the shape and dtype of ``y``.
+    mask : bool, of the shape of ``y`` or of its leading sizes, optional
+        What is False takes no part: not in the mean, and its gradient is 0. For ``y [T,
+        N, O]`` a mask ``[T, N]`` says which steps are valid.
+
+    Returns
+    -------
+    loss : scalar
+        The dtype of ``y``; NaN if nothing takes part.
+    dy : array
+        Gradient of ``y``.
+
+    Raises
+    ------
+    TypeError
+        A type or dtype is wrong.
+    ValueError
+        A shape is wrong.
+    """
+    y = check_any_floating("y", y)
+    targets = check_floating("targets", targets, y.dtype, "y")
+    check_shape("targets", targets, "(...) of y", y.shape)
+    error = y - targets
+    if mask is not None:
+        kept = check_integers("mask", mask, "b", "a bool")
+        if kept.shape != y.shape[: kept.ndim]:
+            raise ValueError(
+                f"mask: expected shape {y.shape} (that of y) or its leading sizes, "
+                f"got {kept.shape}"
+            )
+        kept = kept.reshape(kept.shape + (1,) * (y.ndim - kept.ndim))
+        error = np.where(kept, error, y.dtype.type(0))
+        count = int(np.broadcast_to(kept, y.shape).sum())
+    else:
+        count = y.size
+    total = float(np.square(error, dtype=np.float64).sum())
+    loss: np.floating[Any] = y.dtype.type(total / count if count else np.nan)
+    dy: FloatArray = error * y.dtype.type(2 / max(count, 1))
+    return loss, dy
+
+
+@np.errstate(over="ignore")
+def perplexity(loss: float) -> float:
+    """Return ``exp(loss)`` of a mean cross-entropy in nats.
+
+    Of so many equally likely words one would have to guess, to be as surprised.
+    """
+    return float(np.exp(np.float64(loss)))
+
+
+def bits_per_character(loss: float) -> float:
+    """Return a mean cross-entropy in nats as bits: ``loss / ln 2``."""
+    return float(loss) / math.log(2)
+
+
+def accuracy(predicted: Any, targets: ArrayLike, *, ignore_index: int = -100) -> float:
+    """Return the share of targets that were predicted.
+
+    Parameters
+    ----------
+    predicted : [..., V] floating, or [...] integer
+        Scores of all classes (the first of the highest counts), or class ids.
+    targets : [...] integer
+        Class ids.
+    ignore_index : int
+        What has this target takes no part.
+
+    Returns
+    -------
+    float
+        NaN if nothing takes part.
+
+    Raises
+    ------
+    TypeError
+        A type or dtype is wrong.
+    ValueError
+        A shape is wrong.
+    """
+    wanted = check_integers("targets", targets, "iu", "an integer")
+    if isinstance(predicted, np.ndarray) and predicted.dtype.kind == "f":
+        scores = check_any_floating("predicted", plain("predicted", predicted))
+        lead, _ = check_last("predicted", scores, "V")
+        check_shape("targets", wanted, "(...) of predicted (..., V)", lead)
+        ids = scores.argmax(axis=-1)
+    else:
+        ids = check_integers("predicted", predicted, "iu", "an integer")
+        check_shape("targets", wanted, "(...) of predicted", ids.shape)
+    counts = wanted != ignore_index
+    if not counts.any():
+        return math.nan
+    return float((ids == wanted)[counts].mean())

@@ -1,0 +1,336 @@
+"""Pictures of what a network does; matplotlib (``pip install matplotlib``) draws them.
+
+Every function returns a ``matplotlib.figure.Figure``: ``figure.savefig("name.png")``.
+`activations_html` returns a page that needs nothing else, as text.
+
+What to draw comes from a layer's tapes: ``layer.tapes[0].y`` and ``.c`` are its
+states, ``layer.tapes[0].gates`` its gates, and a backward function with
+``return_dh=True`` gives the gradient that reaches every step.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastrnn._check import valid_steps
+from fastrnn._types import FloatArray, GRUTape, LSTMTape, Tape
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+GATE_NAMES = {
+    GRUTape: ("reset", "update", ""),
+    LSTMTape: ("input", "forget", "", "output"),
+}
+SATURATED = 0.1  # as near as this to 0 or 1
+
+
+def losses(
+    curves: Mapping[str, Any],
+    lines: Mapping[str, float] | None = None,
+    *,
+    unit: str = "loss",
+    title: str = "",
+    log: bool = False,
+) -> Figure:
+    """Draw losses over training steps.
+
+    Parameters
+    ----------
+    curves : mapping of str to values, or to a pair (steps, values)
+        By name; without steps they count from 1.
+    lines : mapping of str to float, optional
+        Values to compare with, drawn across: baselines.
+    unit, title : str
+        Of the vertical axis, and above.
+    log : bool
+        A logarithmic vertical axis.
+    """
+    figure, axes = new_figure()
+    for name, curve in curves.items():
+        steps, values = (
+            curve if isinstance(curve, tuple) else (np.arange(len(curve)) + 1, curve)
+        )
+        axes.plot(steps, values, label=name, marker="." if len(steps) < 50 else "")
+    for style, (name, value) in zip(
+        ("--", ":", "-.") * len(lines or ()), (lines or {}).items(), strict=False
+    ):
+        axes.axhline(value, color="gray", linestyle=style, label=f"{name} {value:.2f}")
+    axes.set(xlabel="step", ylabel=unit, title=title)
+    if log:
+        axes.set_yscale("log")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure
+
+
+def states(
+    values: ArrayLike, tokens: Sequence[str] | None = None, *, title: str = ""
+) -> Figure:
+    """Draw the states of all units over time, one row a unit.
+
+    Parameters
+    ----------
+    values : [T, H]
+        Hidden or cell states; red is positive, blue negative.
+    tokens : [T] str, optional
+        Written under the steps.
+    title : str
+        Above the picture.
+    """
+    a = check_values(values, tokens, 2)
+    T, H = a.shape
+    figure, axes = new_figure(width=min(16, max(6, T / 6)), height=min(8, 2 + H / 10))
+    bound = largest(a)
+    image = axes.imshow(
+        a.T, aspect="auto", cmap="RdBu_r", vmin=-bound, vmax=bound, interpolation="none"
+    )
+    if tokens is not None:
+        axes.set_xticks(range(T), [visible(token) for token in tokens], fontsize=7)
+        axes.tick_params(axis="x", length=0, rotation=90 if has_words(tokens) else 0)
+    axes.set(xlabel="" if tokens is not None else "step", ylabel="unit", title=title)
+    figure.colorbar(image, ax=axes, pad=0.01)
+    return figure
+
+
+def activations(
+    tokens: Sequence[str],
+    values: ArrayLike,
+    *,
+    columns: int = 80,
+    title: str = "",
+) -> Figure:
+    """Draw a text with every token coloured by the value of one unit.
+
+    Parameters
+    ----------
+    tokens : [T] str
+        Characters (a str will do) or words.
+    values : [T]
+        Of one unit, say ``tape.c[:, 0, 17]``; red is positive, blue negative.
+    columns : int
+        Characters a line.
+    title : str
+        Above the picture.
+
+    References
+    ----------
+    A. Karpathy, J. Johnson, L. Fei-Fei, "Visualizing and understanding recurrent
+    networks", 2015.
+    """
+    from matplotlib import colormaps
+
+    a = check_values(values, tokens, 1)
+    bound, colours = largest(a), colormaps["RdBu_r"]
+    places, rows = lay_out(tokens, columns)
+    figure, axes = new_figure(width=0.1 * columns + 0.4, height=0.22 * rows + 0.6)
+    for token, value, (row, column) in zip(tokens, a, places, strict=True):
+        shade = colours(0.5 + 0.5 * value / bound)
+        ink = "white" if abs(value) > 0.7 * bound else "black"
+        shown = visible(token) if token == "\n" else token
+        axes.barh(row, len(shown), 1, column, color=shade)
+        for i, character in enumerate(shown.strip(" ") and shown):
+            axes.text(
+                column + i + 0.5, row, character, color=ink, fontsize=8,
+                family="monospace", ha="center", va="center", parse_math=False,
+            )  # fmt: skip
+    axes.set(xlim=(0, columns), ylim=(rows - 0.5, -0.5), title=title)
+    axes.axis("off")
+    return figure
+
+
+def activations_html(
+    tokens: Sequence[str], values: ArrayLike, *, title: str = "Activations"
+) -> str:
+    """Return a page that shows a text coloured by one unit, to be chosen by a slider.
+
+    Parameters
+    ----------
+    tokens : [T] str
+        Characters (a str will do) or words.
+    values : [T] or [T, H]
+        Of one unit or of all. Write the page with ``path.write_text(page, "utf-8")``.
+    title : str
+        Of the page.
+    """
+    a = check_values(values, tokens, np.ndim(values))
+    a = a.reshape(len(a), -1)
+    scaled = np.rint(100 * a / [largest(unit) for unit in a.T]).astype(int)
+    spans = "".join(f"<span>{html.escape(token)}</span>" for token in tokens)
+    return PAGE.format(
+        title=html.escape(title),
+        last=a.shape[1] - 1,
+        spans=spans,
+        values=json.dumps(scaled.T.tolist(), separators=(",", ":")),
+    )
+
+
+def gate_saturation(tape: Tape, *, title: str = "") -> Figure:
+    """Draw how often each unit's gates are nearly closed and nearly open.
+
+    A point is one unit: across, the share of steps at which its gate is below 0.1;
+    upwards, that at which it is above 0.9. A forget gate at the upper left remembers.
+
+    Parameters
+    ----------
+    tape : LSTMTape or GRUTape
+        Of a forward call: ``layer.tapes[0]``.
+    title : str
+        Above the picture.
+
+    Raises
+    ------
+    TypeError
+        Another tape, or none.
+
+    References
+    ----------
+    A. Karpathy, J. Johnson, L. Fei-Fei, "Visualizing and understanding recurrent
+    networks", 2015.
+    """
+    names = GATE_NAMES.get(type(tape))
+    if names is None:
+        kind = type(tape).__name__
+        raise TypeError(f"tape: expected a tape of LSTM or GRU, got {kind}")
+    s = tape.sequence
+    valid = valid_steps(s.T, s.N, s.lengths, s.padding)
+    gates = tape.gates[valid].reshape(-1, s.G, s.H)
+    shown = [(k, name) for k, name in enumerate(names) if name]
+    figure, all_axes = new_figure(width=3.4 * len(shown), height=3.8, count=len(shown))
+    for axes, (k, name) in zip(all_axes, shown, strict=True):
+        closed = (gates[:, k] < SATURATED).mean(0)
+        opened = (gates[:, k] > 1 - SATURATED).mean(0)
+        axes.scatter(closed, opened, s=14, alpha=0.6)
+        axes.plot([0, 1], [1, 0], color="gray", linewidth=0.8)
+        axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal")
+        axes.set(title=f"{name} gate", xlabel=f"share of steps below {SATURATED}")
+    all_axes[0].set_ylabel(f"share of steps above {1 - SATURATED}")
+    figure.suptitle(title)
+    return figure
+
+
+def gradient_norms(
+    dh: Any, *, title: str = "", unit: str = "norm of the gradient of h"
+) -> Figure:
+    """Draw the norm of the gradient that reaches each step, on a logarithmic axis.
+
+    Parameters
+    ----------
+    dh : [T, N, H], or mapping of str to such
+        ``grads.dh`` of a backward call with ``return_dh=True``. Norms are over units,
+        their mean is over rows. A gradient of 0 has no place on the axis.
+    title, unit : str
+        Above the picture, and of the vertical axis.
+    """
+    figure, axes = new_figure()
+    for name, a in (dh if isinstance(dh, Mapping) else {"": dh}).items():
+        values = np.asarray(a, np.float64)
+        if values.ndim != 3:
+            raise ValueError(f"dh: expected shape (T, N, H), got {values.shape}")
+        norms = np.linalg.norm(values, axis=2).mean(axis=1)
+        axes.plot(np.where(norms > 0, norms, np.nan), label=name)
+    axes.set_yscale("log")
+    axes.set(xlabel="step", ylabel=unit, title=title)
+    axes.grid(alpha=0.3)
+    if isinstance(dh, Mapping):
+        axes.legend()
+    return figure
+
+
+def new_figure(
+    width: float = 8, height: float = 5, count: int = 1
+) -> tuple[Figure, Any]:
+    """Return a figure and its axes, ``count`` side by side."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ImportError(
+            "matplotlib is not installed: pip install matplotlib"
+        ) from None
+    figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
+    return figure, figure.subplots(1, count)
+
+
+def check_values(
+    values: ArrayLike, tokens: Sequence[str] | None, rank: int
+) -> FloatArray:
+    a = np.asarray(values)
+    if a.dtype.kind not in "fiu":
+        raise TypeError(f"values: expected numbers, got {a.dtype}")
+    symbols = ["(T,)", "(T, H)"]
+    if a.ndim != rank or not 1 <= rank <= 2 or not a.size:
+        expected = " or ".join(symbols) if rank not in (1, 2) else symbols[rank - 1]
+        raise ValueError(f"values: expected shape {expected}, got {a.shape}")
+    if tokens is not None and len(tokens) != len(a):
+        raise ValueError(
+            f"tokens: expected T = {len(a)} (the steps of values), got {len(tokens)}"
+        )
+    return a.astype(np.float64)
+
+
+def largest(a: FloatArray) -> float:
+    return float(np.abs(a).max()) or 1.0
+
+
+def has_words(tokens: Sequence[str]) -> bool:
+    return any(len(token) > 1 for token in tokens)
+
+
+def visible(token: str) -> str:
+    return token.replace("\n", "⏎").replace("\t", "⇥")
+
+
+def lay_out(tokens: Sequence[str], columns: int) -> tuple[list[tuple[int, int]], int]:
+    """Return row and column of every token, and the number of rows."""
+    gap = 1 if has_words(tokens) else 0
+    places, row, column = [], 0, 0
+    for token in tokens:
+        if column and column + len(token) > columns:
+            row, column = row + 1, 0
+        places.append((row, column))
+        column += len(token) + gap
+        if token == "\n":
+            row, column = row + 1, 0
+    return places, places[-1][0] + 1
+
+
+PAGE = textwrap.dedent("""\
+    <!DOCTYPE html>
+    <html lang="en">
+    <meta charset="utf-8">
+    <title>{title}</title>
+    <style>
+    body {{ max-width: 60em; margin: 2em auto; padding: 0 1em;
+           font-family: sans-serif; color: #111; background: #fff }}
+    pre {{ white-space: pre-wrap; line-height: 1.6; font-size: 15px }}
+    input {{ width: 60% }}
+    </style>
+    <h1>{title}</h1>
+    <p><label>unit <output id="number">0</output>
+    <input id="unit" type="range" min="0" max="{last}" value="0"></label>
+    red: positive, blue: negative</p>
+    <pre id="text">{spans}</pre>
+    <script>
+    const values = {values};
+    const spans = document.querySelectorAll("#text span");
+    const unit = document.getElementById("unit");
+    function show() {{
+      document.getElementById("number").textContent = unit.value;
+      values[unit.value].forEach((v, t) => {{
+        const colour = v > 0 ? "205, 40, 40" : "40, 80, 205";
+        spans[t].style.background = `rgba(${{colour}}, ${{Math.abs(v) / 125}})`;
+        spans[t].title = (v / 100).toFixed(2);
+      }});
+    }}
+    unit.addEventListener("input", show);
+    show();
+    </script>
+    </html>
+    """)

@@ -1,0 +1,380 @@
+"""Text for networks: a vocabulary, and drawing tokens from what a network says.
+
+::
+
+    vocabulary = fastrnn.text.Vocabulary(text)
+    ids = vocabulary.encode(text)
+    ...
+    prompt = vocabulary.encode("The ")
+    ids = fastrnn.text.generate(model, prompt, 200, temperature=0.7, seed=0)
+    print(vocabulary.decode(ids))
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastrnn._arguments import (
+    check_any_floating,
+    check_flag,
+    check_ids,
+    check_integers,
+    check_rank,
+)
+from fastrnn._base import Layer
+from fastrnn._check_layers import check_size, make_generator
+from fastrnn._check_training import check_number
+
+PAD, UNK, EOS = "<pad>", "<unk>", "<eos>"
+
+
+class Vocabulary:
+    """The distinct characters or words of a text; a token's place is its id.
+
+    Attributes
+    ----------
+    tokens : list of str
+        By id: `PAD`, `UNK`, `EOS` as far as asked for, then the others in order.
+    pad, unk, eos : int or None
+        The ids of the special tokens; None without them.
+    words : bool
+        Words; else characters.
+    """
+
+    def __init__(
+        self,
+        text: str | Iterable[str],
+        *,
+        words: bool = False,
+        min_count: int = 1,
+        pad: bool = False,
+        unk: bool = False,
+        eos: bool = False,
+    ) -> None:
+        """Collect the tokens of a text.
+
+        Parameters
+        ----------
+        text : str, or iterable of str
+            One text or several.
+        words : bool
+            Take words and punctuation marks, as `split_words` does; else characters.
+        min_count : int
+            Leave out what comes less often.
+        pad : bool
+            Have a token to fill short rows with; it is 0.
+        unk : bool
+            Have a token that stands for all that are not in the vocabulary; without it
+            `encode` refuses them.
+        eos : bool
+            Have a token that ends a text.
+
+        Raises
+        ------
+        TypeError
+            A type is wrong.
+        ValueError
+            A value is out of its range, or the text has no tokens.
+        """
+        self.words = check_flag("words", words)
+        least = check_size("min_count", min_count)
+        texts = [text] if isinstance(text, str) else check_texts(text)
+        counts: Counter[str] = Counter()
+        for one in texts:
+            counts.update(split_words(one) if self.words else one)
+        found = sorted(token for token, count in counts.items() if count >= least)
+        specials = {PAD: pad, UNK: unk, EOS: eos}
+        for token, wanted in specials.items():
+            check_flag(token.strip("<>"), wanted)
+        self._set([token for token, wanted in specials.items() if wanted], found)
+        if not self.tokens:
+            raise ValueError("text: expected at least one token, got none")
+
+    def _set(self, specials: list[str], tokens: list[str]) -> None:
+        self.tokens = specials + tokens
+        self.pad, self.unk, self.eos = (
+            specials.index(token) if token in specials else None
+            for token in (PAD, UNK, EOS)
+        )
+        self._first = len(specials)  # id of the first token that is not special
+        if self.words:
+            self._ids = {token: i for i, token in enumerate(tokens, self._first)}
+        else:
+            self._codes = code_points("".join(tokens))
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __repr__(self) -> str:
+        kind = "words" if self.words else "characters"
+        return f"Vocabulary({len(self)} {kind})"
+
+    def encode(self, text: str, *, eos: bool = False) -> NDArray[np.int32]:
+        """Return the ids of a text.
+
+        Parameters
+        ----------
+        text : str
+            Any length, also none.
+        eos : bool
+            Put the id of `EOS` after them.
+
+        Returns
+        -------
+        [length] int32
+
+        Raises
+        ------
+        TypeError
+            No text.
+        ValueError
+            A token is unknown and there is no `UNK`, or ``eos`` and there is no `EOS`.
+        """
+        if not isinstance(text, str):
+            raise TypeError(f"text: expected a str, got {type(text).__name__}")
+        end = []
+        if check_flag("eos", eos):
+            if self.eos is None:
+                raise ValueError("eos: expected a vocabulary with EOS, got one without")
+            end = [self.eos]
+        ids, known, tokens = (
+            self._word_ids(text) if self.words else self._character_ids(text)
+        )
+        if not known.all():
+            if self.unk is None:
+                at = int(known.argmin())
+                kind = "word" if self.words else "character"
+                raise ValueError(
+                    f"{kind} {tokens[at]!r} at {at} is not in the vocabulary"
+                )
+            ids[~known] = self.unk
+        return np.concatenate([ids, end]).astype(np.int32)
+
+    def _word_ids(self, text: str) -> tuple[Any, Any, Sequence[str]]:
+        tokens = split_words(text)
+        ids = np.array([self._ids.get(token, -1) for token in tokens], np.int64)
+        return ids, ids >= 0, tokens
+
+    def _character_ids(self, text: str) -> tuple[Any, Any, Sequence[str]]:
+        codes = code_points(text)
+        places = np.searchsorted(self._codes, codes)
+        known = np.zeros(len(codes), bool)
+        if len(self._codes):
+            places = places.clip(max=len(self._codes) - 1)
+            known = self._codes[places] == codes
+        return places + self._first, known, text
+
+    def decode(self, ids: ArrayLike | Iterable[int]) -> str:
+        """Return the text of ids; `PAD` and `EOS` leave nothing.
+
+        Words are joined by spaces, but for those before ``.`` or after ``(`` and the
+        like: white space is not in the vocabulary.
+
+        Raises
+        ------
+        TypeError
+            No ids.
+        ValueError
+            An id outside the vocabulary.
+        """
+        listed = ids if isinstance(ids, np.ndarray) else list(ids)  # type: ignore[arg-type]
+        a = check_integers("ids", listed, "iu", "an integer")
+        check_rank("ids", a, "(length,)", 1)
+        silent = (self.pad, self.eos)
+        checked = check_ids("ids", "id", a, len(self)).tolist()
+        tokens = [self.tokens[i] for i in checked if i not in silent]
+        return join_words(tokens) if self.words else "".join(tokens)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what `from_state_dict` takes, as JSON can hold it."""
+        return {
+            "words": self.words,
+            "specials": self.tokens[: self._first],
+            "tokens": self.tokens[self._first :],
+        }
+
+    @classmethod
+    def from_state_dict(cls, d: Mapping[str, Any]) -> Vocabulary:
+        """Return the vocabulary that `state_dict` described.
+
+        Raises
+        ------
+        KeyError
+            An entry is missing.
+        """
+        vocabulary = cls.__new__(cls)
+        vocabulary.words = bool(d["words"])
+        vocabulary._set(list(d["specials"]), list(d["tokens"]))
+        return vocabulary
+
+
+def split_words(text: str) -> list[str]:
+    """Return words (with inner apostrophes) and punctuation marks, one by one."""
+    return re.findall(r"\w+(?:['’]\w+)*|[^\w\s]", text)
+
+
+def join_words(tokens: Iterable[str]) -> str:
+    """Put spaces between tokens, but not where punctuation has none."""
+    text = " ".join(tokens)
+    return re.sub(r" ([.,;:!?)\]}%])", r"\1", re.sub(r"([(\[{]) ", r"\1", text))
+
+
+def choose(
+    logits: ArrayLike,
+    seed: int | np.random.Generator | None = None,
+    *,
+    temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+) -> int:
+    """Draw one id from ``softmax(logits / temperature)``.
+
+    Parameters
+    ----------
+    logits : [V] floating
+        Of all ids.
+    seed : int or numpy.random.Generator, optional
+        Give a generator to draw again and again; None takes fresh entropy.
+    temperature : float
+        Above 1 more daring, below 1 more careful; 0 takes the likeliest.
+    top_k : int
+        Only the ``top_k`` likeliest are drawn from; 0: all.
+    top_p : float
+        Of these, only the fewest that together hold this share of the probability.
+
+    Raises
+    ------
+    TypeError
+        A type or dtype is wrong.
+    ValueError
+        A shape is wrong, a value is out of its range, or the largest logit is not
+        finite.
+
+    References
+    ----------
+    A. Holtzman et al., "The curious case of neural text degeneration", 2020 (top-p).
+    """
+    scores = check_any_floating("logits", logits)
+    if scores.ndim != 1 or not scores.size:
+        raise ValueError(f"logits: expected shape (V,) with V >= 1, got {scores.shape}")
+    how = check_how(temperature, top_k, top_p)
+    return draw(scores, make_generator(seed), *how)
+
+
+def generate(
+    model: Callable[..., tuple[Any, Any]],
+    prompt: ArrayLike,
+    length: int,
+    *,
+    temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    stop: int | None = None,
+    state: Any = None,
+    seed: int | np.random.Generator | None = None,
+) -> Iterator[int]:
+    """Yield ids, each drawn from what the model says, then read in its turn.
+
+    Parameters
+    ----------
+    model : Sequential, or a function
+        ``logits, state = model(x, state)`` with tokens ``x [T, 1]`` and ``logits [T, 1,
+        V]``. A layer is put into eval mode for each call, and back.
+    prompt : [T] integer
+        What comes before; at least one token.
+    length : int
+        At most so many ids.
+    temperature, top_k, top_p
+        As in `choose`.
+    stop : int, optional
+        End before this id: ``vocabulary.eos``.
+    state
+        Of the model before the prompt.
+    seed : int or numpy.random.Generator, optional
+        All randomness comes from it.
+
+    Raises
+    ------
+    TypeError
+        A type or dtype is wrong.
+    ValueError
+        A shape is wrong, or a value is out of its range.
+    """
+    how = check_how(temperature, top_k, top_p)
+    ids = check_integers("prompt", prompt, "iu", "an integer")
+    if ids.ndim != 1 or not ids.size:
+        raise ValueError(f"prompt: expected shape (T,) with T >= 1, got {ids.shape}")
+    most = int(check_number("length", length))
+    rng = make_generator(seed)
+
+    def ids_drawn() -> Iterator[int]:
+        x, now = ids[:, None], state
+        for _ in range(most):
+            logits, now = in_eval_mode(model, x, now)
+            i = draw(logits[-1, 0], rng, *how)
+            if i == stop:
+                return
+            yield i
+            x = np.array([[i]], ids.dtype)
+
+    return ids_drawn()  # so that bad arguments raise here, not at the first id
+
+
+def in_eval_mode(model: Any, x: Any, state: Any) -> tuple[Any, Any]:
+    if not isinstance(model, Layer) or not model.training:
+        y, after = model(x, state)
+        return y, after
+    model.eval()
+    try:
+        y, after = model(x, state)  # type: ignore[operator]
+    finally:
+        model.train()
+    return y, after
+
+
+def draw(
+    logits: Any, rng: np.random.Generator, temperature: float, top_k: int, top_p: float
+) -> int:
+    order = np.argsort(-logits, kind="stable")
+    if not np.isfinite(logits[order[0]]):
+        raise ValueError(f"logits: expected a finite largest one, got {logits.max()}")
+    if temperature == 0:
+        return int(order[0])
+    if top_k:
+        order = order[:top_k]
+    scores = logits[order].astype(np.float64)
+    p = np.exp((scores - scores[0]) / temperature)
+    edges = np.cumsum(p / p.sum())
+    edges = edges[: np.searchsorted(edges, top_p) + 1]
+    drawn = rng.random() * edges[-1]
+    return int(order[np.searchsorted(edges[:-1], drawn, side="right")])
+
+
+def check_how(temperature: Any, top_k: Any, top_p: Any) -> tuple[float, int, float]:
+    temperature = check_number("temperature", temperature)
+    if top_k != 0:
+        top_k = check_size("top_k", top_k)
+    if check_number("top_p", top_p) > 1:
+        raise ValueError(f"top_p: expected 0 <= top_p <= 1, got {top_p}")
+    return temperature, top_k, float(top_p)
+
+
+def check_texts(texts: Any) -> list[str]:
+    if not isinstance(texts, Iterable):
+        kind = type(texts).__name__
+        raise TypeError(f"text: expected a str or several, got {kind}")
+    listed = list(texts)
+    for i, one in enumerate(listed):
+        if not isinstance(one, str):
+            raise TypeError(f"text[{i}]: expected a str, got {type(one).__name__}")
+    return listed
+
+
+def code_points(text: str) -> NDArray[np.uint32]:
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)

@@ -1,0 +1,201 @@
+"""Weights of PyTorch: the same outputs as the modules they come from."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastrnn
+from tests.errors import raises
+
+torch = pytest.importorskip("torch")
+nn = torch.nn
+T, N, V, I, H = 5, 3, 7, 4, 6  # noqa: E741
+
+
+def draw(*shape: int) -> Any:
+    return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+
+
+def forward(module: Any, x: Any) -> Any:
+    found = module(torch.tensor(x))
+    found = found[0] if isinstance(found, tuple) else found
+    return found.detach().numpy()
+
+
+def assert_same(layer: Any, x: Any, expected: Any) -> None:
+    found = layer(x)
+    found = found[0] if isinstance(found, tuple) else found
+    np.testing.assert_allclose(found, expected, atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"num_layers": 3}, {"bidirectional": True, "num_layers": 2}, {"bias": False}],
+    ids=str,
+)
+@pytest.mark.parametrize("cell", ["RNN", "GRU", "LSTM"])
+def test_one_module(cell: str, options: dict[str, Any]) -> None:
+    module = getattr(nn, cell)(I, H, **options)
+    layer = fastrnn.load_torch(module.state_dict())
+    assert type(layer) is getattr(fastrnn, cell)
+    assert_same(layer, draw(T, N, I), forward(module, draw(T, N, I)))
+
+
+def test_options_that_are_not_among_the_weights() -> None:
+    module = nn.RNN(I, H, nonlinearity="relu", batch_first=True)
+    layer = fastrnn.load_torch(
+        module.state_dict(), nonlinearity="relu", batch_first=True
+    )
+    assert_same(layer, draw(N, T, I), forward(module, draw(N, T, I)))
+
+
+def test_parameters_that_want_gradients_and_float64() -> None:
+    module = nn.Linear(I, H).double()
+    layer = fastrnn.load_torch(dict(module.named_parameters()))
+    assert type(layer) is fastrnn.Linear
+    assert layer.dtype == np.float64
+    x = draw(T, N, I).astype(np.float64)
+    assert_same(layer, x, forward(module, x))
+
+
+@pytest.mark.parametrize("cell", ["RNN", "GRU", "LSTM"])
+def test_a_cell(cell: str) -> None:
+    module = getattr(nn, f"{cell}Cell")(I, H)
+    layer = fastrnn.load_torch(module.state_dict())
+    assert_same(layer, draw(1, N, I), forward(module, draw(N, I))[None])
+
+
+class Tagger(nn.Module):
+    """A model as people write them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.emb = nn.Embedding(V, I)
+        self.encoder = nn.GRU(I, H, bidirectional=True)
+        self.drop = nn.Dropout(0.5)
+        self.hidden = nn.Linear(2 * H, I, bias=False)
+        self.out = nn.Sequential(nn.Linear(I, V))
+
+    def forward(self, x: Any) -> Any:
+        return self.out(self.hidden(self.encoder(self.emb(x))[0]))
+
+
+def test_a_whole_model() -> None:
+    module = Tagger()
+    model = fastrnn.load_torch(module.state_dict())
+    kinds = [type(a).__name__ for a in model.layers.values()]
+    assert list(model.layers) == ["emb", "encoder", "hidden", "out_0"]
+    assert kinds == ["Embedding", "GRU", "Linear", "Linear"]
+    x = np.random.default_rng(0).integers(0, V, (T, N))
+    assert_same(model, x, forward(module, x))
+
+
+@pytest.mark.parametrize("name", ["model.pt", "model.safetensors"])
+def test_files(name: str, tmp_path: Path) -> None:
+    module, path = Tagger(), tmp_path / name
+    if name.endswith(".pt"):
+        torch.save(module.state_dict(), path)
+    else:
+        pytest.importorskip("safetensors.torch").save_file(module.state_dict(), path)
+    model = fastrnn.load_torch(path)
+    x = np.random.default_rng(0).integers(0, V, (T, N))
+    assert_same(model, x, forward(module, x))
+
+
+def state(**changes: Any) -> dict[str, Any]:
+    d = dict(nn.GRU(I, H).state_dict())
+    d.update(changes)
+    return {name: a for name, a in d.items() if a is not None}
+
+
+BAD = {
+    "no weights": (ValueError, {}, "source: expected weights, got none"),
+    "strange": (
+        ValueError,
+        {"norm.running_mean": torch.zeros(3)},
+        "norm: expected weights of an RNN, GRU, LSTM, Linear or Embedding, "
+        "got running_mean",
+    ),
+    "half": (
+        TypeError,
+        {"a.weight": torch.zeros(3, 3, dtype=torch.float16)},
+        "a.weight: expected float32 or float64, got float16",
+    ),
+    "one missing": (
+        ValueError,
+        state(bias_hh_l0=None),
+        "source: d: expected the names of the state, got 'bias_hh_l0' missing",
+    ),
+    "no recurrent weights": (
+        ValueError,
+        state(weight_hh_l0=None),
+        "source: expected weight_ih and weight_hh, both matrices",
+    ),
+    "two gates": (
+        ValueError,
+        state(weight_hh_l0=torch.zeros(2 * H, H)),
+        "source: expected weight_hh (G*H, H) of 1, 3 or 4 gates, got (12, 6)",
+    ),
+    "another shape": (
+        ValueError,
+        state(bias_ih_l0=torch.zeros(4)),
+        "source: d['bias_ih_l0']: expected shape (18,), got (4,)",
+    ),
+    "projection": (
+        ValueError,
+        nn.LSTM(I, H, proj_size=3).state_dict(),
+        "source: expected weight_hh (G*H, H) of 1, 3 or 4 gates, got (24, 3)",
+    ),
+    "no tensor": (TypeError, {"weight": 3}, "weight: expected a NumPy array, got int"),
+}
+
+
+@pytest.mark.parametrize("name", BAD, ids=lambda name: name.replace(" ", "-"))
+def test_bad_state_dicts(name: str) -> None:
+    error, bad, message = BAD[name]
+    with raises(error, message):
+        fastrnn.load_torch(bad)
+
+
+def test_a_file_that_holds_something_else(tmp_path: Path) -> None:
+    path = tmp_path / "tensor.pt"
+    torch.save(torch.zeros(3), path)
+    with raises(TypeError, f"{path}: expected a state dict, got Tensor"):
+        fastrnn.load_torch(path)
+
+
+def cell_of_keras(width: int) -> list[Any]:
+    return [draw(width, 4 * H), draw(H, 4 * H), draw(4 * H)]
+
+
+BAD_KERAS = {
+    "no weights": (ValueError, [], "weights: expected arrays, got none"),
+    "a dict": (TypeError, {}, "weights: expected a sequence of arrays, got dict"),
+    "no arrays": (TypeError, [1], "weights[0]: expected a NumPy array, got int"),
+    "half": (
+        TypeError,
+        [draw(3, 4).astype(np.float16)],
+        "weights[0]: expected float32 or float64, got float16",
+    ),
+    "no bias": (
+        ValueError,
+        [draw(V, I), draw(I, 4 * H), draw(H, 4 * H)],
+        "weights[1]: expected the first weight of an RNN, GRU, LSTM or Dense layer "
+        "with bias, got shape (4, 24)",
+    ),
+    "ambiguous": (
+        ValueError,
+        cell_of_keras(H) + cell_of_keras(H),
+        "weights[3]: expected bidirectional=True or False, since shape (6, 24) after "
+        "the same can be a second direction or another layer",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD_KERAS, ids=lambda name: name.replace(" ", "-"))
+def test_bad_weights_of_keras(name: str) -> None:
+    error, bad, message = BAD_KERAS[name]
+    with raises(error, message):
+        fastrnn.load_keras(bad)
