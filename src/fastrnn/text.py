@@ -341,9 +341,9 @@ def in_eval_mode(model: Any, x: Any, state: Any) -> tuple[Any, Any]:
 def draw(
     logits: Any, rng: np.random.Generator, temperature: float, top_k: int, top_p: float
 ) -> int:
+    if not np.isfinite(most := logits.max()):
+        raise ValueError(f"logits: expected a finite largest one, got {most}")
     order = np.argsort(-logits, kind="stable")
-    if not np.isfinite(logits[order[0]]):
-        raise ValueError(f"logits: expected a finite largest one, got {logits.max()}")
     if temperature == 0:
         return int(order[0])
     if top_k:

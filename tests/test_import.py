@@ -1,0 +1,38 @@
+"""Importing fastrnn is light: what few programs need is imported when used."""
+
+import subprocess
+import sys
+
+import pytest
+
+import fastrnn
+
+
+def run(program: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def test_only_what_is_needed_is_imported() -> None:
+    found = run("import fastrnn, sys; print(*sys.modules)").split()
+    heavy = {"matplotlib", "safetensors", "torch", "jax", "numpy.random"}
+    assert not heavy & set(found)
+    parts = {f"fastrnn.{name}" for name in ("text", "plot", "reference")}
+    assert not parts & set(found)
+
+
+def test_parts_come_when_used() -> None:
+    assert run("import fastrnn; print(fastrnn.text.Vocabulary('ab'))") == (
+        "Vocabulary(2 characters)"
+    )
+    assert run("import fastrnn; print(fastrnn.plot.__name__)") == "fastrnn.plot"
+
+
+def test_all_is_there() -> None:
+    for name in fastrnn.__all__:
+        assert hasattr(fastrnn, name)
+    assert sorted(fastrnn.__all__) == sorted(set(fastrnn.__all__))
+    with pytest.raises(AttributeError, match="module 'fastrnn' has no attribute 'x'"):
+        fastrnn.x  # noqa: B018

@@ -1,0 +1,219 @@
+"""Vocabularies there and back, and what is drawn from logits."""
+
+import json
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastrnn
+from fastrnn.text import Vocabulary, choose, generate, join_words, split_words
+from tests.errors import bad_values, raises
+
+SPECIAL = {"pad": True, "unk": True, "eos": True}
+TEXT = "The dog's bone (the big one) is gone, isn't it? Gone!"
+
+
+# --- vocabularies --------------------------------------------------------------------
+
+
+def test_characters_go_there_and_back() -> None:
+    vocabulary = Vocabulary("zażółć 🐍\n" * 2)
+    assert "".join(vocabulary.tokens) == "\n azóćłż🐍"
+    ids = vocabulary.encode("ża🐍")
+    assert ids.dtype == np.int32
+    assert ids.tolist() == [7, 2, 8]
+    assert vocabulary.decode(ids) == "ża🐍"
+    assert vocabulary.encode("").shape == (0,)
+    assert vocabulary.decode([]) == ""
+    assert len(vocabulary) == 9
+    assert repr(vocabulary) == "Vocabulary(9 characters)"
+    assert (vocabulary.pad, vocabulary.unk, vocabulary.eos) == (None, None, None)
+
+
+def test_words_go_there_and_back() -> None:
+    vocabulary = Vocabulary(TEXT, words=True, **SPECIAL)
+    assert vocabulary.tokens[:3] == ["<pad>", "<unk>", "<eos>"]
+    assert (vocabulary.pad, vocabulary.unk, vocabulary.eos) == (0, 1, 2)
+    assert vocabulary.tokens[3:] == sorted(set(split_words(TEXT)))
+    ids = vocabulary.encode(TEXT, eos=True)
+    assert ids[-1] == 2
+    assert vocabulary.decode(ids) == TEXT
+    assert vocabulary.decode([0, 0, 1, 2]) == "<unk>"
+
+
+@pytest.mark.parametrize("words", [False, True], ids=["characters", "words"])
+def test_what_is_rare_or_new_is_unknown(words: bool) -> None:
+    text = "b a b c d d".replace(" ", " " if words else "")
+    vocabulary = Vocabulary(text, words=words, min_count=2, unk=True, eos=True)
+    assert vocabulary.tokens == ["<unk>", "<eos>", "b", "d"]
+    join = " " if words else ""
+    ids = vocabulary.encode(join.join("abxd"), eos=True)
+    assert ids.tolist() == [0, 2, 0, 3, 1]
+    rare = Vocabulary("abc", words=words, min_count=9, unk=True)
+    assert rare.encode(join.join("abc")).tolist() == [0] * 3
+
+
+def test_several_texts_are_one() -> None:
+    assert Vocabulary(["ab", "cb"]).tokens == Vocabulary("abcb").tokens
+    lines = Vocabulary(iter(["a b", "c"]), words=True)
+    assert lines.tokens == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("words", [False, True], ids=["characters", "words"])
+def test_state_dict_through_json(words: bool) -> None:
+    vocabulary = Vocabulary(TEXT, words=words, **SPECIAL)
+    d = json.loads(json.dumps(vocabulary.state_dict()))
+    other = Vocabulary.from_state_dict(d)
+    assert vars(other).keys() == vars(vocabulary).keys()
+    assert other.tokens == vocabulary.tokens
+    np.testing.assert_array_equal(other.encode(TEXT), vocabulary.encode(TEXT))
+    assert (other.pad, other.unk, other.eos) == (0, 1, 2)
+
+
+def test_words_and_punctuation() -> None:
+    assert split_words("Don't — stop (now)!") == [
+        "Don't",
+        "—",
+        "stop",
+        "(",
+        "now",
+        ")",
+        "!",
+    ]
+    assert join_words(["a", "(", "b", ")", ",", "c", "."]) == "a (b), c."
+
+
+@bad_values(
+    TypeError={
+        "text: expected a str or several, got int": {"text": 3},
+        "text[1]: expected a str, got int": {"text": ["a", 1]},
+        "words: expected a bool, got int": {"words": 1},
+        "eos: expected a bool, got int": {"eos": 1},
+        "min_count: expected an int, got float": {"min_count": 1.5},
+    },
+    ValueError={
+        "min_count: expected min_count >= 1, got 0": {"min_count": 0},
+        "text: expected at least one token, got none": {"text": ""},
+    },
+)
+def test_bad_vocabularies(bad: Any, error: type[Exception], message: str) -> None:
+    with raises(error, message):
+        Vocabulary(**{"text": "abc", **bad})
+
+
+def test_bad_texts_and_ids() -> None:
+    with raises(ValueError, "character 'b' at 2 is not in the vocabulary"):
+        Vocabulary("aż").encode("żaba")
+    with raises(ValueError, "word 'cat' at 1 is not in the vocabulary"):
+        Vocabulary("the dog", words=True).encode("the cat")
+    vocabulary = Vocabulary("abc")
+    with raises(TypeError, "text: expected a str, got bytes"):
+        vocabulary.encode(b"a")  # type: ignore[arg-type]
+    with raises(ValueError, "eos: expected a vocabulary with EOS, got one without"):
+        vocabulary.encode("a", eos=True)
+    with raises(ValueError, "ids: id 3 at [1] is out of range 0 <= id < V = 3"):
+        vocabulary.decode([0, 3])
+    with raises(TypeError, "ids: expected an integer dtype, got float64"):
+        vocabulary.decode([0.5])
+
+
+# --- drawing -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("how", "kept"),
+    [
+        ({}, [0.4, 0.3, 0.2, 0.1]),
+        ({"top_k": 2}, [0.4, 0.3, 0, 0]),
+        ({"top_k": 9}, [0.4, 0.3, 0.2, 0.1]),
+        ({"top_p": 0.65}, [0.4, 0.3, 0, 0]),
+        ({"top_p": 0.75}, [0.4, 0.3, 0.2, 0]),
+        ({"top_p": 0.0}, [0.4, 0, 0, 0]),
+        ({"top_k": 2, "top_p": 0.5}, [0.4, 0, 0, 0]),  # 0.4 of 0.7 is more than half
+        ({"temperature": 0.5}, [0.16, 0.09, 0.04, 0.01]),
+        ({"temperature": 0}, [1, 0, 0, 0]),
+    ],
+    ids=str,
+)
+def test_choose_draws_what_it_says(how: dict[str, Any], kept: list[float]) -> None:
+    places = np.array([2, 0, 3, 1])  # of the likeliest, the next, …
+    logits = np.empty(4, np.float32)
+    logits[places] = 500 + np.log([0.4, 0.3, 0.2, 0.1])
+    rng = np.random.default_rng(0)
+    drawn = Counter(choose(logits, rng, **how) for _ in range(4000))
+    share = np.array([drawn[i] / 4000 for i in places])
+    expected = np.array(kept) / sum(kept)
+    assert not share[expected == 0].any()
+    np.testing.assert_allclose(share, expected, atol=0.03)  # 4 σ of 4000 draws
+
+
+def counting(x: Any, state: Any) -> Any:
+    """Say that the next token is the sum of all so far, of 10 there are."""
+    total = (int(x.sum()) + (state or 0)) % 10
+    logits = np.full((*x.shape, 10), -50, np.float32)
+    logits[-1, :, total] = 0
+    return logits, total
+
+
+def test_generate_carries_the_state_on() -> None:
+    assert list(generate(counting, [1, 2], 5, seed=0)) == [3, 6, 2, 4, 8]
+    assert list(generate(counting, [1, 2], 5, stop=2, seed=0)) == [3, 6]
+    assert list(generate(counting, [1, 2], 2, state=4, seed=0)) == [7, 4]
+    assert list(generate(counting, [1], 0, seed=0)) == []
+
+
+def test_generate_from_a_model() -> None:
+    rng = np.random.default_rng(0)
+    model = fastrnn.Sequential(
+        fastrnn.Embedding(9, 8, seed=rng),
+        fastrnn.LSTM(8, 8, 2, dropout=0.5, seed=rng),
+        fastrnn.Linear(8, 9, seed=rng),
+    )
+    model.flat_params *= 4
+    first = list(generate(model, [1, 2, 3], 30, seed=0))
+    assert model.training
+    assert first == list(generate(model, [1, 2, 3], 30, seed=0))
+    assert first != list(generate(model, [1, 2, 3], 30, seed=1))
+    greedy = list(generate(model, [1, 2, 3], 30, temperature=0))
+    assert greedy == list(generate(model, [1, 2, 3], 30, top_k=1))
+    model.eval()
+    x = np.array([[1], [2], [3], *([i] for i in greedy)])
+    assert model(x)[0][2:-1, 0].argmax(1).tolist() == greedy
+
+
+def test_generate_puts_the_mode_back_after_an_error() -> None:
+    model = fastrnn.Sequential(fastrnn.LSTM(3, 3))
+    with pytest.raises(ValueError, match="x: token 5"):
+        list(generate(model, [5], 1))
+    assert model.training
+
+
+@bad_values(
+    TypeError={
+        "temperature: expected a number, got str": {"temperature": "hot"},
+        "top_k: expected an int, got float": {"top_k": 1.0},
+        "prompt: expected an integer dtype, got float64": {"prompt": [0.5]},
+    },
+    ValueError={
+        "temperature: expected a finite number >= 0, got -1": {"temperature": -1},
+        "top_k: expected top_k >= 1, got -1": {"top_k": -1},
+        "top_p: expected 0 <= top_p <= 1, got 1.5": {"top_p": 1.5},
+        "length: expected a finite number >= 0, got -1": {"length": -1},
+        "prompt: expected shape (T,) with T >= 1, got (0,)": {"prompt": []},
+        "prompt: expected shape (T,) with T >= 1, got (1, 1)": {"prompt": [[1]]},
+    },
+)
+def test_bad_drawing(bad: Any, error: type[Exception], message: str) -> None:
+    with raises(error, message):
+        generate(**{"model": counting, "prompt": [1], "length": 3, **bad})
+
+
+def test_bad_logits() -> None:
+    with raises(ValueError, "logits: expected shape (V,) with V >= 1, got (1, 2)"):
+        choose(np.zeros((1, 2)))
+    with raises(ValueError, "logits: expected a finite largest one, got nan"):
+        choose(np.array([1, np.nan]))
+    with raises(TypeError, "logits: expected dtype float32 or float64, got int64"):
+        choose(np.array([1, 2]))
