@@ -8,11 +8,11 @@ backpropagation through time. x [T, N] are tokens, targets [T, N] the tokens aft
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from _common import UserError, choose
+from _common import UserError
 
 import fastrnn
 
@@ -21,69 +21,84 @@ IGNORED = -100  # a target that the loss leaves out
 
 
 class Model:
-    """Tokens in, the next token's logits out: recurrent layers and a linear head."""
+    """Tokens in, the next token's logits out: recurrent layers and a linear head.
+
+    Settings: cell, hidden, layers, dropout, seed. With an `embedding` tokens first
+    become vectors of that size (else they are one-hot), and dropout acts on these and
+    before the head too; `tied`, these vectors are also the weights of the head.
+    """
 
     def __init__(self, settings: Mapping[str, Any], vocabulary_size: int) -> None:
         V, H, seed = vocabulary_size, settings["hidden"], settings["seed"]
-        layers = getattr(fastrnn, settings["cell"].upper())
-        dropout = settings["dropout"]
-        self.rnn = layers(V, H, settings["layers"], dropout=dropout, seed=seed)
-        bound = 1 / math.sqrt(H)
-        rng = np.random.default_rng([seed, 1])
-        self.w = rng.uniform(-bound, bound, (V, H)).astype(np.float32)
-        self.b = np.zeros(V, np.float32)
-        self.parameters = [self.rnn.flat_params, self.w, self.b]
+        width, p = settings.get("embedding", 0), settings["dropout"]
+        self.tied = settings.get("tied", False)
+        kind = getattr(fastrnn, settings["cell"].upper())
+        rnn = kind(width or V, H, settings["layers"], dropout=p, seed=seed)
+        self.rng = rnn.rng  # what dropout draws from
+        before, after = {}, {}
+        if width:
+            rng = np.random.default_rng([seed, 2])
+            before["embedding"] = fastrnn.Embedding(V, width, seed=rng)
+            before["embedding"].params["weight"] *= 0.1
+            before["drop"] = fastrnn.Dropout(p, seed=self.rng)
+            after["drop2"] = fastrnn.Dropout(p, seed=self.rng)
+        if not self.tied:
+            rng = np.random.default_rng([seed, 1])
+            after["head"] = fastrnn.Linear(H, V, seed=rng)
+            after["head"].params["bias"][...] = 0
+        self.layers = fastrnn.Sequential(**before, rnn=rnn, **after)
 
     def gradients(self, x: np.ndarray, targets: np.ndarray, state: Any) -> Any:
-        """Return the mean loss in nats, all gradients, and the state after x."""
-        self.rnn.train()
-        y, state = self.rnn(x, state)
-        loss, head = fastrnn.linear_cross_entropy(y, self.w, self.b, targets)
-        self.rnn.zero_grad()
-        self.rnn.backward(head.dy)
-        return loss, [self.rnn.flat_grads, head.dw, head.db], state
+        """Return the mean loss in nats and the state after x; the layers get grads."""
+        self.layers.train()
+        self.layers.zero_grad()
+        loss, state, dy = self.loss(x, targets, state)
+        self.layers.backward(dy)
+        return loss, state
+
+    def loss(
+        self, x: np.ndarray, targets: np.ndarray, state: Any, reduction: str = "mean"
+    ) -> Any:
+        """Return the loss in nats, the state after x, and what backward starts from."""
+        if not self.tied:
+            loss, state = self.layers.cross_entropy(
+                x, targets, state, reduction=reduction
+            )
+            return loss, state, None
+        y, state = self.layers(x, state)
+        training = self.layers.training
+        loss, head = fastrnn.linear_cross_entropy(
+            y, self.vectors, None, targets, reduction=reduction, training=training
+        )
+        if training:
+            self.layers.grads["embedding.weight"] += head.dw
+        return loss, state, head.dy if training else None
+
+    @property
+    def vectors(self) -> np.ndarray:
+        """The embedding [V, width]."""
+        return self.layers.params["embedding.weight"]
 
     def total_loss(self, x: np.ndarray, targets: np.ndarray) -> float:
         """Return the summed loss in nats; nothing is kept for a backward pass."""
-        self.rnn.eval()
+        self.layers.eval()
         total, state = 0.0, None
         for t in range(0, len(x), 256):  # in pieces, for the memory's sake
-            y, state = self.rnn(x[t : t + 256], state)
-            loss, _ = fastrnn.linear_cross_entropy(
-                y,
-                self.w,
-                self.b,
-                targets[t : t + 256],
-                reduction="sum",
-                training=False,
-            )
+            piece = slice(t, t + 256)
+            loss, state, _ = self.loss(x[piece], targets[piece], state, "sum")
             total += loss
         return total
 
-    def sample(
-        self, prompt: np.ndarray, length: int, rng: np.random.Generator, **how: Any
-    ) -> Iterator[int]:
-        """Yield `length` tokens, each drawn as `choose` does, then read in its turn."""
-        self.rnn.eval()
-        x, state = prompt[:, None], None
-        for _ in range(length):
-            y, state = self.rnn(x, state)
-            logits = fastrnn.linear_forward(y[-1], self.w, self.b)[0]
-            x = np.array([[choose(logits, rng, **how)]], np.int32)
-            yield int(x[0, 0])
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """Return the parameters by name."""
-        recurrent = {f"rnn.{k}": v for k, v in self.rnn.state_dict().items()}
-        return {**recurrent, "head.w": self.w, "head.b": self.b}
-
     def load(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Take over the parameters that `arrays` returned."""
-        self.rnn.load_state_dict(below("rnn.", arrays))
-        for mine, name in ((self.w, "head.w"), (self.b, "head.b")):
-            if mine.shape != arrays[name].shape:
-                raise ValueError(f"{name}: {mine.shape} is not {arrays[name].shape}")
-            mine[...] = arrays[name]
+        """Take over the parameters from a `Training.snapshot`."""
+        mine = self.layers.params
+        self.layers.load_state_dict({k: arrays[k] for k in mine if k in arrays})
+
+    def __call__(self, x: np.ndarray, state: Any = None) -> Any:
+        """Return the logits for the token after x, [1, N, V], and the state."""
+        self.layers.eval()
+        y, state = self.layers(x, state)
+        return fastrnn.linear_forward(y, self.vectors) if self.tied else y, state
 
 
 class Training:
@@ -98,7 +113,7 @@ class Training:
         self.x, self.targets = in_rows(ids[: self.split], settings["batch"])
         self.rounds = len(self.x) // settings["seq"]  # steps from end to end
         self.model = Model(settings, vocabulary_size)
-        self.adam = fastrnn.Adam(self.model.parameters)
+        self.adam = fastrnn.Adam(self.model.layers.flat_params)
         self.state: Any = None  # of the recurrent layers, after the last step
         self.losses: list[float] = []  # of every step, in bits
         self.judged: dict[int, float] = {}  # by step: what `validate` found then
@@ -115,9 +130,10 @@ class Training:
         if start == 0:
             self.state = None
         now = slice(start, start + T)
-        loss, gradients, self.state = self.model.gradients(
+        loss, self.state = self.model.gradients(
             self.x[now], self.targets[now], self.state
         )
+        gradients = self.model.layers.flat_grads
         try:
             fastrnn.clip_grad_norm(gradients, settings["clip"])
         except ValueError as error:
@@ -134,24 +150,25 @@ class Training:
 
     def snapshot(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Return all that changes, as arrays and as facts for JSON."""
-        state = self.state if isinstance(self.state, tuple) else (self.state,)
+        (state,) = self.state or (None,)
+        state = state if isinstance(state, tuple) else (state,)
         adam = self.adam.state_dict()
-        arrays = self.model.arrays()
+        arrays = self.model.layers.state_dict()
         arrays |= {f"adam.{name}": np.asarray(a) for name, a in adam.items()}
         arrays |= {f"state.{i}": s for i, s in enumerate(state) if s is not None}
         arrays["losses"] = np.array(self.losses)
         arrays["judged"] = np.array(list(self.judged.items())).reshape(-1, 2)
-        return arrays, {"dropout_rng": self.model.rnn.rng.bit_generator.state}
+        return arrays, {"dropout_rng": self.model.rng.bit_generator.state}
 
     def restore(
         self, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]
     ) -> None:
         """Go back to where `snapshot` was called."""
         self.model.load(arrays)
-        self.model.rnn.rng.bit_generator.state = facts["dropout_rng"]
+        self.model.rng.bit_generator.state = facts["dropout_rng"]
         self.adam.load_state_dict(below("adam.", arrays))
         state = tuple(below("state.", arrays).values())
-        self.state = state if len(state) > 1 else next(iter(state), None)
+        self.state = ((state if len(state) > 1 else state[0]),) if state else None
         self.losses = arrays["losses"].tolist()
         self.judged = {int(step): float(bits) for step, bits in arrays["judged"]}
 

@@ -23,22 +23,20 @@ from typing import Any
 import numpy as np
 from _common import (
     UserError,
-    Vocabulary,
+    clear_errors,
     ctrl_c,
-    fitting,
-    load_checkpoint,
     make_folder,
-    plot_losses,
     read_text,
     require,
     run,
-    save_checkpoint,
+    write_figure,
 )
 from _language_model import VALIDATION_SHARE, Model, Training
 from _ngrams import ngram_bits
 from _settings import Setting, add_settings, number, settle
 
 import fastrnn
+from fastrnn.text import Vocabulary
 
 KIND = "fastrnn char_lm 1"  # the entry of a checkpoint's metadata that holds the facts
 CELLS = [cell for cell in ("rnn", "gru", "lstm") if hasattr(fastrnn, cell.upper())]
@@ -85,7 +83,7 @@ def main() -> int:
     if options.threads:
         fastrnn.set_num_threads(options.threads)
     source = options.resume or options.sample
-    arrays, facts = load_checkpoint(Path(source), KIND) if source else ({}, {})
+    arrays, facts = load(Path(source)) if source else ({}, {})
     settings = settle(SETTINGS, options, facts.get("settings"), source)
     if settings["dropout"] and settings["layers"] == 1:
         raise UserError("--dropout acts between layers: it takes --layers 2 or more")
@@ -96,10 +94,16 @@ def main() -> int:
     return job.train()
 
 
+def load(path: Path) -> Any:
+    """Read a checkpoint."""
+    with clear_errors("" if path.exists() else f"{path}: "):
+        return fastrnn.load(path, kind=KIND)
+
+
 def sample(options: argparse.Namespace, settings: Any, arrays: Any, facts: Any) -> int:
     """Print what a trained model writes."""
     vocabulary = Vocabulary(facts["vocabulary"])
-    vocabulary.encode(options.prompt)
+    check_prompt(vocabulary, options.prompt)
     model = Model(settings, len(vocabulary))
     with fitting(options.sample):
         model.load(arrays)
@@ -109,17 +113,27 @@ def sample(options: argparse.Namespace, settings: Any, arrays: Any, facts: Any) 
     return 0
 
 
+def check_prompt(vocabulary: Vocabulary, prompt: str) -> None:
+    """Fail now, not after the first steps, if the model cannot read the prompt."""
+    with clear_errors():
+        vocabulary.encode(prompt)
+
+
+def fitting(path: str) -> Any:
+    """Say of what loading arrays raises when they do not fit."""
+    return clear_errors(f"{path}: arrays do not fit its settings: ")
+
+
 def written(
     model: Model, vocabulary: Vocabulary, options: argparse.Namespace, seed: Any
 ) -> Iterator[str]:
     """Yield the prompt, then what the model makes of it, character by character."""
-    start = "\n" if "\n" in vocabulary.characters else vocabulary.characters[0]
+    start = "\n" if "\n" in vocabulary.tokens else vocabulary.tokens[0]
     prompt = vocabulary.encode(options.prompt or start)
     how = {k: getattr(options, k) for k in ("temperature", "top_k", "top_p")}
-    rng = np.random.default_rng(seed)
     yield options.prompt
-    for i in model.sample(prompt, options.length, rng, **how):
-        yield vocabulary.characters[i]
+    for i in fastrnn.text.generate(model, prompt, options.length, seed=seed, **how):
+        yield vocabulary.tokens[i]
 
 
 def training_text(settings: dict[str, Any]) -> str:
@@ -145,10 +159,10 @@ class Job:
         self.title = "{layers} × {cell} of {hidden}".format(**settings)
         text = training_text(settings)
         self.vocabulary = Vocabulary(text)
-        self.vocabulary.encode(options.prompt)  # fails now, not after the first steps
+        check_prompt(self.vocabulary, options.prompt)
         self.facts = {
             "settings": settings,
-            "vocabulary": self.vocabulary.characters,
+            "vocabulary": "".join(self.vocabulary.tokens),
             "text": hashlib.sha256(text.encode()).hexdigest(),
         }
         ids = self.vocabulary.encode(text)
@@ -166,7 +180,7 @@ class Job:
     def introduce(self) -> None:
         """Say what will be trained, and on what; find out what it has to beat."""
         ids, split, V = self.training.ids, self.training.split, len(self.vocabulary)
-        size = sum(p.size for p in self.training.model.parameters)
+        size = self.training.model.layers.flat_params.size
         print(
             f"text: {len(ids):,} characters, {V} different, the last "
             f"{len(ids) - split:,} for validation\n"
@@ -215,7 +229,8 @@ class Job:
     def save(self) -> None:
         """Write the checkpoint and the plot."""
         arrays, facts = self.training.snapshot()
-        save_checkpoint(self.checkpoint, KIND, arrays, facts | self.facts)
+        with clear_errors(f"{self.checkpoint}: cannot be written: "):
+            fastrnn.save(self.checkpoint, arrays, facts | self.facts, kind=KIND)
         losses, judged = np.array(self.training.losses), self.training.judged
         block = max(1, len(losses) // 200)
         ends = np.arange(block, len(losses) + 1, block)
@@ -224,8 +239,10 @@ class Job:
             "training": (ends, means),
             "validation": (np.array([*judged]), np.array([*judged.values()])),
         }
-        unit = "bits per character"
-        plot_losses(self.plot, curves, self.baselines, unit, self.title)
+        figure = fastrnn.plot.losses(
+            curves, self.baselines, unit="bits per character", title=self.title
+        )
+        write_figure(self.plot, figure)
 
     def conclude(self) -> None:
         """Print how it ended, and what can be done with it."""

@@ -81,7 +81,7 @@ def test_activations() -> None:
     assert found[0, 1] == blue  # after the line's end: on the next row
     assert found[1, 0] == white
     letters = "".join(text.get_text() for text in axes.texts)
-    assert letters == "a<b>⏎$c$&d"
+    assert letters == TEXT.replace("\n", "⏎")
     drawn = colours(figure)
     for shade in (red, blue):
         assert tuple(round(255 * c) for c in shade[:3]) in drawn

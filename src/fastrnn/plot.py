@@ -130,13 +130,15 @@ def activations(
     a = check_values(values, tokens, 1)
     bound, colours = largest(a), colormaps["RdBu_r"]
     places, rows = lay_out(tokens, columns)
+    columns = max(
+        at + len(token) for token, (_, at) in zip(tokens, places, strict=True)
+    )
     figure, axes = new_figure(width=0.1 * columns + 0.4, height=0.22 * rows + 0.6)
     for token, value, (row, column) in zip(tokens, a, places, strict=True):
         shade = colours(0.5 + 0.5 * value / bound)
         ink = "white" if abs(value) > 0.7 * bound else "black"
-        shown = visible(token) if token == "\n" else token
-        axes.barh(row, len(shown), 1, column, color=shade)
-        for i, character in enumerate(shown.strip(" ") and shown):
+        axes.barh(row, len(token), 1, column, color=shade)
+        for i, character in enumerate(visible(token)):
             axes.text(
                 column + i + 0.5, row, character, color=ink, fontsize=8,
                 family="monospace", ha="center", va="center", parse_math=False,
@@ -163,7 +165,8 @@ def activations_html(
     a = check_values(values, tokens, np.ndim(values))
     a = a.reshape(len(a), -1)
     scaled = np.rint(100 * a / [largest(unit) for unit in a.T]).astype(int)
-    spans = "".join(f"<span>{html.escape(token)}</span>" for token in tokens)
+    gap = " " if has_words(tokens) else ""
+    spans = gap.join(f"<span>{html.escape(token)}</span>" for token in tokens)
     return PAGE.format(
         title=html.escape(title),
         last=a.shape[1] - 1,
