@@ -17,9 +17,12 @@ def run(program: str) -> str:
 
 def test_only_what_is_needed_is_imported() -> None:
     found = run("import fastrnn, sys; print(*sys.modules)").split()
-    heavy = {"matplotlib", "safetensors", "torch", "jax", "numpy.random"}
+    heavy = {"matplotlib", "safetensors", "torch", "jax", "numpy.random", "json"}
     assert not heavy & set(found)
-    parts = {f"fastrnn.{name}" for name in ("text", "plot", "reference")}
+    parts = {
+        f"fastrnn.{name}"
+        for name in ("text", "plot", "reference", "_files", "_convert")
+    }
     assert not parts & set(found)
 
 

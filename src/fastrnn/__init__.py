@@ -18,10 +18,8 @@ has vocabularies and sampling, `fastrnn.plot` pictures (with matplotlib).
 from typing import TYPE_CHECKING, Any
 
 from fastrnn._clip import clip_grad_norm, clip_grad_value
-from fastrnn._convert import load_keras, load_torch
 from fastrnn._dropout import Dropout
 from fastrnn._feedforward import Embedding, Linear
-from fastrnn._files import load, save
 from fastrnn._functions import (
     gru_backward,
     gru_forward,
@@ -50,15 +48,26 @@ from fastrnn._sequential import Sequential
 
 if TYPE_CHECKING:
     from fastrnn import plot, text
+    from fastrnn._convert import load_keras, load_torch
+    from fastrnn._files import load, save
 else:
+    LATER = {
+        "load": "_files",
+        "load_keras": "_convert",
+        "load_torch": "_convert",
+        "plot": "plot",
+        "save": "_files",
+        "text": "text",
+    }
 
     def __getattr__(name: str) -> Any:
-        """Import ``fastrnn.text`` and ``fastrnn.plot`` when they are first used."""
-        if name in ("plot", "text"):
-            from importlib import import_module
+        """Import what few programs need when it is first used."""
+        if name not in LATER:
+            raise AttributeError(f"module 'fastrnn' has no attribute {name!r}")
+        from importlib import import_module
 
-            return import_module(f"fastrnn.{name}")
-        raise AttributeError(f"module 'fastrnn' has no attribute {name!r}")
+        module = import_module(f"fastrnn.{LATER[name]}")
+        return module if name == LATER[name] else getattr(module, name)
 
 
 __version__ = build_info()["version"]
