@@ -18,8 +18,6 @@ has vocabularies and sampling, `fastrnn.plot` pictures (with matplotlib).
 from typing import TYPE_CHECKING, Any
 
 from fastrnn._clip import clip_grad_norm, clip_grad_value
-from fastrnn._dropout import Dropout
-from fastrnn._feedforward import Embedding, Linear
 from fastrnn._functions import (
     gru_backward,
     gru_forward,
@@ -30,12 +28,6 @@ from fastrnn._functions import (
 )
 from fastrnn._layers import GRU, LSTM, RNN
 from fastrnn._linear import linear_backward, linear_cross_entropy, linear_forward
-from fastrnn._losses import (
-    accuracy,
-    bits_per_character,
-    mean_squared_error,
-    perplexity,
-)
 from fastrnn._optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
 from fastrnn._runtime import (
     available_isas,
@@ -44,30 +36,52 @@ from fastrnn._runtime import (
     isa,
     set_num_threads,
 )
-from fastrnn._sequential import Sequential
 
 if TYPE_CHECKING:
     from fastrnn import plot, text
     from fastrnn._convert import load_keras, load_torch
+    from fastrnn._dropout import Dropout
+    from fastrnn._feedforward import Embedding, Linear
     from fastrnn._files import load, save
+    from fastrnn._losses import (
+        accuracy,
+        bits_per_character,
+        mean_squared_error,
+        perplexity,
+    )
+    from fastrnn._sequential import Sequential
 else:
+    # The same by name, imported when first used: who needs one layer does not wait.
     LATER = {
+        "Dropout": "_dropout",
+        "Embedding": "_feedforward",
+        "Linear": "_feedforward",
+        "Sequential": "_sequential",
+        "accuracy": "_losses",
+        "bits_per_character": "_losses",
         "load": "_files",
         "load_keras": "_convert",
         "load_torch": "_convert",
+        "mean_squared_error": "_losses",
+        "perplexity": "_losses",
         "plot": "plot",
         "save": "_files",
         "text": "text",
     }
 
     def __getattr__(name: str) -> Any:
-        """Import what few programs need when it is first used."""
+        """Import a name of `LATER`."""
         if name not in LATER:
             raise AttributeError(f"module 'fastrnn' has no attribute {name!r}")
         from importlib import import_module
 
         module = import_module(f"fastrnn.{LATER[name]}")
-        return module if name == LATER[name] else getattr(module, name)
+        found = module if name == LATER[name] else getattr(module, name)
+        globals()[name] = found  # so that this is asked once
+        return found
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *LATER})
 
 
 __version__ = build_info()["version"]
