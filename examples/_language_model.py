@@ -15,9 +15,9 @@ import numpy as np
 from _common import UserError
 
 import fastrnn
+from fastrnn.data import stream_batches
 
 VALIDATION_SHARE = 0.1  # of a text: its end
-IGNORED = -100  # a target that the loss leaves out
 
 
 class Model:
@@ -79,13 +79,12 @@ class Model:
         """The embedding [V, width]."""
         return self.layers.params["embedding.weight"]
 
-    def total_loss(self, x: np.ndarray, targets: np.ndarray) -> float:
+    def total_loss(self, tokens: np.ndarray, rows: int) -> float:
         """Return the summed loss in nats; nothing is kept for a backward pass."""
         self.layers.eval()
         total, state = 0.0, None
-        for t in range(0, len(x), 256):  # in pieces, for the memory's sake
-            piece = slice(t, t + 256)
-            loss, state, _ = self.loss(x[piece], targets[piece], state, "sum")
+        for x, targets in stream_batches(tokens, rows, steps=256):
+            loss, state, _ = self.loss(x, targets, state, "sum")
             total += loss
         return total
 
@@ -110,8 +109,9 @@ class Training:
         self.settings = settings
         self.ids = ids
         self.split = int(len(ids) * (1 - VALIDATION_SHARE))
-        self.x, self.targets = in_rows(ids[: self.split], settings["batch"])
-        self.rounds = len(self.x) // settings["seq"]  # steps from end to end
+        self.batches = stream_batches(
+            ids[: self.split], settings["batch"], settings["seq"], drop_last=True
+        )
         self.model = Model(settings, vocabulary_size)
         self.adam = fastrnn.Adam(self.model.layers.flat_params)
         self.state: Any = None  # of the recurrent layers, after the last step
@@ -125,14 +125,11 @@ class Training:
 
     def advance(self) -> None:
         """Take one step: read on, go back in time, change the parameters."""
-        settings, T = self.settings, self.settings["seq"]
-        start = self.step % self.rounds * T
-        if start == 0:
+        settings, place = self.settings, self.step % len(self.batches)
+        if place == 0:  # the text begins again
             self.state = None
-        now = slice(start, start + T)
-        loss, self.state = self.model.gradients(
-            self.x[now], self.targets[now], self.state
-        )
+        x, targets = self.batches[place]
+        loss, self.state = self.model.gradients(x, targets, self.state)
         gradients = self.model.layers.flat_grads
         try:
             fastrnn.clip_grad_norm(gradients, settings["clip"])
@@ -144,9 +141,9 @@ class Training:
 
     def validate(self) -> float:
         """Return the loss on the validation text in bits per token."""
-        x, targets = in_rows(self.ids[self.split :], self.settings["batch"])
-        nats = self.model.total_loss(x, targets) / np.count_nonzero(targets != IGNORED)
-        return nats / math.log(2)
+        tokens = self.ids[self.split :]
+        nats = float(self.model.total_loss(tokens, self.settings["batch"]))
+        return nats / (len(tokens) - 1) / math.log(2)
 
     def snapshot(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Return all that changes, as arrays and as facts for JSON."""
@@ -171,18 +168,6 @@ class Training:
         self.state = ((state if len(state) > 1 else state[0]),) if state else None
         self.losses = arrays["losses"].tolist()
         self.judged = {int(step): float(bits) for step, bits in arrays["judged"]}
-
-
-def in_rows(ids: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return tokens and targets [S, rows]: the text in equal rows, one a column.
-
-    Each row goes on where the one before it ends. What the last one lacks is padding,
-    which the loss ignores.
-    """
-    S = -(-(len(ids) - 1) // rows)
-    x, targets = np.zeros(rows * S, np.int32), np.full(rows * S, IGNORED, np.int32)
-    x[: len(ids) - 1], targets[: len(ids) - 1] = ids[:-1], ids[1:]
-    return x.reshape(rows, S).T.copy(), targets.reshape(rows, S).T.copy()
 
 
 def below(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

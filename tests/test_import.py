@@ -21,7 +21,7 @@ def test_only_what_is_needed_is_imported() -> None:
     assert not heavy & set(found)
     parts = {
         f"fastrnn.{name}"
-        for name in ("text", "plot", "reference", "_files", "_convert")
+        for name in ("data", "text", "plot", "reference", "_files", "_convert")
     }
     assert not parts & set(found)
 

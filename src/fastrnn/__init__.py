@@ -9,8 +9,9 @@ Training needs `clip_grad_norm`, `clip_grad_value` and one of `SGD`, `RMSprop`,
 good the result is. `save` and `load` write and read files; `load_torch` and
 `load_keras` take over weights.
 
-`fastrnn.reference` is the recurrent and linear functions in plain NumPy; `fastrnn.text`
-has vocabularies and sampling, `fastrnn.plot` pictures (with matplotlib).
+`fastrnn.data` makes batches of sequences and texts, `fastrnn.text` has vocabularies and
+sampling, `fastrnn.plot` pictures (with matplotlib). `fastrnn.reference` is the recurrent
+and linear functions in plain NumPy.
 
 ``python -m fastrnn`` prints the build, the instruction set and the threads in use.
 """
@@ -38,7 +39,7 @@ from fastrnn._runtime import (
 )
 
 if TYPE_CHECKING:
-    from fastrnn import plot, text
+    from fastrnn import data, plot, text
     from fastrnn._convert import load_keras, load_torch
     from fastrnn._dropout import Dropout
     from fastrnn._feedforward import Embedding, Linear
@@ -59,6 +60,7 @@ else:
         "Sequential": "_sequential",
         "accuracy": "_losses",
         "bits_per_character": "_losses",
+        "data": "data",
         "load": "_files",
         "load_keras": "_convert",
         "load_torch": "_convert",
@@ -105,6 +107,7 @@ __all__ = [
     "build_info",
     "clip_grad_norm",
     "clip_grad_value",
+    "data",
     "get_num_threads",
     "gru_backward",
     "gru_forward",

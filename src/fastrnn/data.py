@@ -1,0 +1,332 @@
+"""From lists of sequences, or one long text, to the arrays that layers take.
+
+`pad_sequences` makes one padded batch, `bucket_batches` says which sequences to put
+together, `pack_streams` lays many short sequences end to end, and `stream_batches`
+cuts one long text into pieces between which the state is carried. Time comes first,
+``[T, N, ...]``.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from fastrnn._arguments import (
+    check_choice,
+    check_flag,
+    check_integers,
+    check_rank,
+    from_sequence,
+    plain,
+)
+from fastrnn._check import PADDINGS
+from fastrnn._check_layers import check_size, make_generator
+from fastrnn._types import BoolArray, IntArray
+
+__all__ = [
+    "PackedStreams",
+    "bucket_batches",
+    "pack_streams",
+    "pad_sequences",
+    "stream_batches",
+]
+
+IGNORED = -100  # a target that `fastrnn.linear_cross_entropy` leaves out
+
+
+def pad_sequences(
+    sequences: Iterable[ArrayLike],
+    max_length: int | None = None,
+    *,
+    padding: str = "right",
+    truncate: str = "right",
+    value: complex = 0,
+    dtype: DTypeLike | None = None,
+) -> tuple[Any, IntArray]:
+    """Put sequences of unequal lengths side by side.
+
+    ::
+
+        x, lengths = pad_sequences(sequences)
+        y, state = layer(x, lengths=lengths)
+
+    Parameters
+    ----------
+    sequences : N arrays or lists, ``[length]`` or ``[length, ...]``
+        All alike but for their lengths, which may be 0.
+    max_length : int, optional
+        Longer sequences are truncated to so many steps.
+    padding : {"right", "left"}
+        Where shorter ones are filled up; give the layer the same.
+    truncate : {"right", "left"}
+        Where longer ones lose steps: their end or their beginning.
+    value : number
+        What fills them up. Layers do not look at it.
+    dtype : optional
+        That of the sequences when left out.
+
+    Returns
+    -------
+    x : [T, N, ...]
+        ``T`` is the longest length.
+    lengths : [N] int64
+
+    Raises
+    ------
+    TypeError
+        No sequences of numbers.
+    ValueError
+        None at all, or of different widths.
+    """
+    arrays = check_sequences("sequences", sequences, dtype)
+    check_choice("padding", padding, PADDINGS)
+    check_choice("truncate", truncate, PADDINGS)
+    if max_length is not None:
+        most = check_size("max_length", max_length)
+        arrays = [a[:most] if truncate == "right" else a[-most:] for a in arrays]
+    lengths = np.array([len(a) for a in arrays], np.int64)
+    T = lengths.max()
+    x = np.full((T, len(arrays), *arrays[0].shape[1:]), value, arrays[0].dtype)
+    for n, a in enumerate(arrays):
+        start = 0 if padding == "right" else T - len(a)
+        x[start : start + len(a), n] = a
+    return x, lengths
+
+
+def bucket_batches(
+    lengths: ArrayLike,
+    batch_size: int,
+    *,
+    seed: int | np.random.Generator | None = None,
+) -> list[IntArray]:
+    """Group sequences of similar length into batches, in random order.
+
+    ::
+
+        for batch in bucket_batches([len(s) for s in sequences], 32, seed=epoch):
+            x, lengths = pad_sequences([sequences[i] for i in batch])
+
+    Sequences are shuffled, sorted by length (those of equal length stay shuffled), cut
+    into batches, and the batches are shuffled. Every sequence is in exactly one.
+
+    Parameters
+    ----------
+    lengths : [N] integer
+        Of the sequences.
+    batch_size : int
+        Sequences a batch; one batch is smaller where they do not come out even.
+    seed : int, optional
+        The same seed gives the same batches: give another one each epoch, or a
+        ``numpy.random.Generator``. None takes fresh entropy.
+
+    Returns
+    -------
+    list of [batch_size] int64
+        Indices into ``lengths``.
+
+    Raises
+    ------
+    TypeError
+        A type or dtype is wrong.
+    ValueError
+        A shape or value is wrong.
+    """
+    a = check_integers("lengths", lengths, "iu", "an integer")
+    check_rank("lengths", a, "(N,)", 1)
+    size = check_size("batch_size", batch_size)
+    rng = make_generator(seed)
+    order = rng.permutation(len(a))
+    order = order[np.argsort(a[order], kind="stable")]
+    # The smaller batch is one of any length, and not that of the longest each time.
+    count = -(-len(a) // size)
+    sizes = np.full(count, size)
+    if count:
+        sizes[rng.integers(count)] -= count * size - len(a)
+    batches = np.split(order, np.cumsum(sizes)[:-1]) if count else []
+    return [batches[k].astype(np.int64) for k in rng.permutation(count)]
+
+
+class PackedStreams(NamedTuple):
+    """What `pack_streams` returns.
+
+    Attributes
+    ----------
+    x : [T, N, ...]
+        The sequences end to end, zeros behind the last of each row.
+    resets : [T, N] bool
+        True where a sequence begins.
+    lengths : [N] int64
+        How many steps of each row are taken.
+    rows, starts : [K] int64
+        Where each sequence lies: sequence ``k`` is
+        ``x[starts[k] : starts[k] + length, rows[k]]``, and so is its part of ``y``.
+    """
+
+    x: Any
+    resets: BoolArray
+    lengths: IntArray
+    rows: IntArray
+    starts: IntArray
+
+
+def pack_streams(
+    sequences: Iterable[ArrayLike], rows: int, *, dtype: DTypeLike | None = None
+) -> PackedStreams:
+    """Lay many short sequences end to end in a few rows.
+
+    ::
+
+        packed = pack_streams(sequences, rows=32)
+        y, state = layer(packed.x, lengths=packed.lengths, resets=packed.resets)
+
+    Rows are of nearly equal length: the longest sequence goes first, each to the row
+    that is the shortest so far. Where they lie depends on the lengths alone, so that
+    targets as long as their sequences are packed alike.
+
+    Parameters
+    ----------
+    sequences : K arrays or lists, ``[length]`` or ``[length, ...]``
+        All alike but for their lengths, which may be 0.
+    rows : int
+        ``N``.
+    dtype : optional
+        That of the sequences when left out.
+
+    Returns
+    -------
+    PackedStreams
+        ``x``, ``resets``, ``lengths``, ``rows``, ``starts``.
+
+    Raises
+    ------
+    TypeError
+        No sequences of numbers.
+    ValueError
+        None at all, or of different widths.
+    """
+    arrays = check_sequences("sequences", sequences, dtype)
+    N = check_size("rows", rows)
+    filled = [(0, n) for n in range(N)]  # a heap: the shortest row first
+    where = np.zeros((2, len(arrays)), np.int64)
+    for k in sorted(range(len(arrays)), key=lambda k: -len(arrays[k])):
+        start, n = filled[0]
+        where[:, k] = n, start
+        heapq.heapreplace(filled, (start + len(arrays[k]), n))
+    lengths = np.zeros(N, np.int64)
+    for length, n in filled:
+        lengths[n] = length
+    T = lengths.max()
+    x = np.zeros((T, N, *arrays[0].shape[1:]), arrays[0].dtype)
+    resets = np.zeros((T, N), np.bool_)
+    for a, n, start in zip(arrays, *where, strict=True):
+        x[start : start + len(a), n] = a
+        resets[start : start + 1, n] |= len(a) > 0
+    return PackedStreams(x, resets, lengths, where[0], where[1])
+
+
+def stream_batches(
+    tokens: ArrayLike, rows: int, steps: int, *, drop_last: bool = False
+) -> list[tuple[IntArray, IntArray]]:
+    """Cut one long text for truncated backpropagation through time.
+
+    ::
+
+        state = None
+        for x, targets in stream_batches(tokens, rows=32, steps=64):
+            y, state = layer(x, state)
+
+    The text is cut into ``rows`` equal parts that are read side by side, ``steps``
+    tokens at a time. Each batch goes on where the one before it ended, so the state
+    that it left is carried to the next: the gradient is cut there, the memory is not.
+
+    Parameters
+    ----------
+    tokens : [S] integer
+        The text.
+    rows : int
+        ``N``, the rows of a batch.
+    steps : int
+        ``T``, the steps of a batch. The last batch has fewer where they do not come
+        out even.
+    drop_last : bool
+        Leave that shorter batch out.
+
+    Returns
+    -------
+    list of (x, targets), each [T, N]
+        Of the dtype of ``tokens``; ``targets`` are the tokens after those of ``x``.
+        What the last row lacks at its end is 0 in ``x`` and -100 in ``targets``, which
+        `linear_cross_entropy` leaves out (in an unsigned dtype there is no -100: then
+        both are int64).
+
+    Raises
+    ------
+    TypeError
+        A type or dtype is wrong.
+    ValueError
+        A shape or value is wrong, or there are not two tokens.
+    """
+    a = check_integers("tokens", tokens, "iu", "an integer")
+    check_rank("tokens", a, "(S,)", 1)
+    if len(a) < 2:
+        raise ValueError(f"tokens: expected at least 2, got {len(a)}")
+    N, T = check_size("rows", rows), check_size("steps", steps)
+    drop_last = check_flag("drop_last", drop_last)
+    if a.dtype.kind == "u":
+        a = a.astype(np.int64)
+    S = -(-(len(a) - 1) // N)
+    x, targets = np.zeros(N * S, a.dtype), np.full(N * S, IGNORED, a.dtype)
+    x[: len(a) - 1], targets[: len(a) - 1] = a[:-1], a[1:]
+    x, targets = (b.reshape(N, S).T.copy() for b in (x, targets))
+    if drop_last and S < T:
+        raise ValueError(
+            f"tokens: expected at least rows * (steps - 1) + 2 = {N * (T - 1) + 2} "
+            f"with drop_last, got {len(a)}"
+        )
+    end = S - S % T if drop_last else S
+    return [(x[t : t + T], targets[t : t + T]) for t in range(0, end, T)]
+
+
+def check_sequences(name: str, sequences: Any, dtype: Any) -> list[Any]:
+    """Return at least one array, all of one dtype and alike but for their lengths."""
+    if isinstance(sequences, (str, bytes)) or not isinstance(sequences, Iterable):
+        kind = type(sequences).__name__
+        raise TypeError(f"{name}: expected a list of sequences, got {kind}")
+    arrays = [as_sequence(f"{name}[{k}]", a) for k, a in enumerate(sequences)]
+    if not arrays:
+        raise ValueError(f"{name}: expected at least one, got none")
+    # An empty list has no dtype or width of its own.
+    like = next((k for k, a in enumerate(arrays) if a.size), 0)
+    first = arrays[like]
+    for k, a in enumerate(arrays):
+        if a.shape == (0,):
+            arrays[k] = a = np.zeros((0, *first.shape[1:]), first.dtype)
+        if a.shape[1:] != first.shape[1:]:
+            expected = ", ".join(["length", *map(str, first.shape[1:])])
+            raise ValueError(
+                f"{name}[{k}]: expected shape ({expected}) as {name}[{like}], "
+                f"got {a.shape}"
+            )
+        if dtype is None and a.dtype != first.dtype:
+            raise TypeError(
+                f"{name}[{k}]: expected dtype {first.dtype} (that of {name}[{like}]), "
+                f"got {a.dtype}"
+            )
+    return arrays if dtype is None else [a.astype(dtype, copy=False) for a in arrays]
+
+
+def as_sequence(name: str, value: Any) -> Any:
+    a = plain(name, value) if isinstance(value, np.ndarray) else value
+    if isinstance(value, (str, bytes)):
+        raise TypeError(f"{name}: expected numbers, got {type(value).__name__}")
+    if not isinstance(value, np.ndarray):
+        a = from_sequence(name, value)
+    if a.dtype.kind not in "biuf":
+        raise TypeError(f"{name}: expected numbers, got dtype {a.dtype}")
+    if a.ndim == 0:
+        raise ValueError(f"{name}: expected shape (length, ...), got ()")
+    return a
