@@ -10,8 +10,8 @@ good the result is. `save` and `load` write and read files; `load_torch` and
 `load_keras` take over weights.
 
 `fastrnn.data` makes batches of sequences and texts, `fastrnn.text` has vocabularies and
-sampling, `fastrnn.plot` pictures (with matplotlib). `fastrnn.reference` is the recurrent
-and linear functions in plain NumPy.
+sampling, `fastrnn.plot` pictures (with matplotlib). `fastrnn.reference` is the
+recurrent and linear functions in plain NumPy.
 
 ``python -m fastrnn`` prints the build, the instruction set and the threads in use.
 """
