@@ -49,7 +49,7 @@ class Cache {
   bool keep(Header* block) {
     const std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
     if (!lock || block->bytes > kMostKept) return false;
-    while (count_ == kMostBlocks || kept_ + block->bytes > kMostKept) {
+    while (count_ > 0 && (count_ == kMostBlocks || kept_ + block->bytes > kMostKept)) {
       std::free(remove(0));
     }
     blocks_[count_++] = block;
