@@ -92,6 +92,11 @@ def type_errors() -> Table:
             "lengths": np.ma.masked_array([3, 1])
         },
         "resets: expected a bool or integer dtype, got float32": {"resets": f32(T, N)},
+        f"recurrent_mask: {array}, got float": {"recurrent_mask": 0.5},
+        f"recurrent_mask: expected dtype float32 ({one_of}), got bool": {
+            "recurrent_mask": np.ones((N, H), bool)
+        },
+        "zoneout: expected a number, got bool": {"zoneout": True},
     }
 
 
@@ -132,6 +137,12 @@ def value_errors(cell: str) -> Table:
             "resets": np.zeros((N, T), bool)
         },
         "resets: expected shape (T, N) = (3, 2), got (3,)": {"resets": [0, 1, 0]},
+        "recurrent_mask: expected shape (N, H) = (2, 5), got (3, 2, 5)": {
+            "recurrent_mask": f32(T, N, H)
+        },
+        "zoneout: expected 0 <= zoneout < 1, got 1.0": {"zoneout": 1.0},
+        "zoneout: expected masks with training=True, got a number (the expectation "
+        "over masks, which training=False computes)": {"zoneout": 0.5},
     }
 
 
@@ -189,22 +200,50 @@ def token_value_errors(cell: str, kind: str) -> Table:
     return table
 
 
+ONE_MASK: tuple[Table, Table] = (
+    {
+        "zoneout: expected a NumPy array, got tuple": {"zoneout": ()},
+        "zoneout: expected dtype bool, got float32": {"zoneout": f32(T, N, H)},
+    },
+    {
+        "zoneout: expected shape (T, N, H) = (3, 2, 5), got (3, 2)": {
+            "zoneout": np.ones((T, N), bool)
+        }
+    },
+)
+
 ONE_CELL: dict[str, tuple[Table, Table]] = {
     "rnn": (
-        {"nonlinearity: expected a str, got ufunc": {"nonlinearity": np.tanh}},
-        {
+        {"nonlinearity: expected a str, got ufunc": {"nonlinearity": np.tanh}}
+        | ONE_MASK[0],
+        ONE_MASK[1]
+        | {
             "nonlinearity: expected 'tanh', 'relu' or 'elu', got 'gelu'": {
                 "nonlinearity": "gelu"
             }
         },
     ),
-    "gru": ({}, {}),
+    "gru": ONE_MASK,
     "lstm": (
         {
             "c0: expected a NumPy array, got list": {"c0": [0.0]},
             "c0: expected dtype float32 (that of x), got float64": {"c0": f64(N, H)},
+            "zoneout: expected a number or masks (of h, of c), got ndarray": {
+                "zoneout": np.ones((2, T, N, H), bool)
+            },
+            "zoneout[1]: expected dtype bool, got int64": {
+                "zoneout": (np.ones((T, N, H), bool), np.ones((T, N, H), int))
+            },
         },
-        {"c0: expected shape (N, H) = (2, 5), got (5, 2)": {"c0": f32(H, N)}},
+        {
+            "c0: expected shape (N, H) = (2, 5), got (5, 2)": {"c0": f32(H, N)},
+            "zoneout: expected masks (of h, of c), got 3 of them": {
+                "zoneout": [np.ones((T, N, H), bool)] * 3
+            },
+            "zoneout[0]: expected shape (T, N, H) = (3, 2, 5), got (2, 3, 5)": {
+                "zoneout": [np.ones((N, T, H), bool)] * 2
+            },
+        },
     ),
 }
 

@@ -57,8 +57,14 @@ class Problem(NamedTuple):
                 for k, a in arrays.items()
             }
 
+        options = self.options
+        if "recurrent_mask" in options:
+            mask = options["recurrent_mask"].astype(dtype)
+            options = {**options, "recurrent_mask": mask}
         return self._replace(
-            arrays=convert(self.arrays), upstream=convert(self.upstream)
+            arrays=convert(self.arrays),
+            options=options,
+            upstream=convert(self.upstream),
         )
 
     def contracting(self) -> "Problem":
@@ -105,10 +111,13 @@ def make_problem(
     reverse: bool = False,
     bias: bool = True,
     state: bool = True,
+    recurrent_mask: bool = False,
+    zoneout: bool = False,
 ) -> Problem:
     """Draw a problem of one of ``CELLS`` or ``VARIANTS``; ``kind`` is one of ``KINDS``.
 
     With ``padding`` the lengths are random; from 3 rows on, 0 and T are among them.
+    A recurrent mask is 0 in places, and zoneout keeps a third of the states.
     """
     cell, _, variant = cell.partition("-")
     nonlinearity = variant or nonlinearity
@@ -142,8 +151,21 @@ def make_problem(
         options |= {"lengths": rng.permutation(lengths), "padding": padding}
     if resets:
         options["resets"] = rng.random((T, N)) < 0.3
+    if recurrent_mask:
+        mask = rng.random((N, H)) * (rng.random((N, H)) < 0.7)
+        options["recurrent_mask"] = mask.astype(dtype)
+    if zoneout:
+        keep = [rng.random((T, N, H)) < 0.33 for _ in states]
+        options["zoneout"] = tuple(keep) if len(keep) > 1 else keep[0]
     upstream = {"dy": draw(T, N, H)} | {f"d{s}_n": draw(N, H) for s in states}
     return Problem(cell, arrays, options, upstream)
+
+
+def each_mask(zoneout: Any, change: Any) -> Any:
+    """Return the mask, or a pair of them, changed by a function."""
+    return (
+        tuple(map(change, zoneout)) if isinstance(zoneout, tuple) else change(zoneout)
+    )
 
 
 def size_id(size: tuple[int, ...]) -> str:

@@ -50,6 +50,15 @@ py::array apply_math(const std::string& name, const py::array& x) {
   });
 }
 
+// state: uint32 [4, 16].
+py::array draw_flags(const py::array& state, std::uint32_t threshold, Size count) {
+  auto flags = empty<bool>({count});
+  kernels<float>().draw_flags(data<std::uint32_t>(state), threshold,
+                              reinterpret_cast<std::uint8_t*>(flags.mutable_data()),
+                              count);
+  return std::move(flags);
+}
+
 }  // namespace
 
 void register_runtime(py::module_& m) {
@@ -58,8 +67,10 @@ void register_runtime(py::module_& m) {
   m.def("select_isa", [](const std::string& name) { select_isa(name.c_str()); });
   m.def("get_num_threads", get_num_threads);
   m.def("set_num_threads", set_num_threads);
+  m.def("limit_threads", limit_threads);
   m.def("build_info", build_info);
   m.def("apply_math", apply_math);
+  m.def("draw_flags", draw_flags);
 }
 
 }  // namespace fastrnn

@@ -35,7 +35,11 @@ enum Field {
   kResets,
   kReverse,
   kEmbedding,
-  kTraining
+  kTraining,
+  kRecurrentMask,
+  kKeepH,
+  kKeepC,
+  kZoneoutRate
 };
 
 // A checked call: sizes, schedule and pointers.
@@ -67,6 +71,10 @@ struct Call {
                   data<T>(fields[kEmbedding])};
     args.weights = {H, data<T>(fields[kWIh]), data<T>(fields[kWHh]),
                     data<T>(fields[kBIh]), data<T>(fields[kBHh])};
+    args.regularisers = {data<T>(fields[kRecurrentMask]),
+                         data<std::uint8_t>(fields[kKeepH]),
+                         data<std::uint8_t>(fields[kKeepC]),
+                         static_cast<T>(fields[kZoneoutRate].cast<double>())};
     args.activation = activation;
     args.h0 = data<T>(fields[kH0]);
     args.c0 = data<T>(fields[kC0]);

@@ -40,16 +40,43 @@ struct BackwardStep {
   Size H, K;   // K = G·H, or 0 where nothing comes back from a next step
 };
 
+// The cell's part where zoneout kept some units' states: their gradients pass it by.
+template <class Cell, class T>
+FASTRNN_INLINE void backward_zoneout(Cell cell, Vec<T> dh, const BackwardRow<T>& row,
+                                     Size j, Size lanes, Size H) {
+  const Vec<T> none = {};
+  const auto keep_h = load_flags<T>(row.keep_h + j, lanes);
+  store_some(row.held + j, keep_h ? dh : none, lanes);
+  Vec<T> dc_held = none;
+  if (Cell::kCarry == Carry::kCellState) {
+    const auto keep_c = load_flags<T>(row.keep_c + j, lanes);
+    const Vec<T> dc = row.cut ? none : load_some(row.carry + j, lanes);
+    store_some(row.carry + j, keep_c ? none : dc, lanes);
+    dc_held = keep_c ? dc : none;
+  }
+  cell.template backward<T>(keep_h ? none : dh, row, j, lanes, H);
+  if (Cell::kCarry == Carry::kCellState) {
+    store_some(row.carry + j, load_some(row.carry + j, lanes) + dc_held, lanes);
+  }
+}
+
 // dh = what came back from the next step, and all else that reaches h here.
 template <class Cell, class T>
 FASTRNN_INLINE void backward_cell(Cell cell, Vec<T> dh, const BackwardRow<T>& row,
                                   Size j, Size lanes, Size H) {
+  if (row.mask) dh *= load_some(row.mask + j, lanes);
   if (Cell::kCarry == Carry::kHidden) dh += load_some(row.carry + j, lanes);
+  if (row.held) dh += load_some(row.held + j, lanes);
   if (row.cut) dh = Vec<T>{};
   if (row.dy) dh += load_some(row.dy + j, lanes);
   if (row.dh_n) dh += load_some(row.dh_n + j, lanes);
   if (row.dh_out) store_some(row.dh_out + j, dh, lanes);
-  if (row.dz) cell.template backward<T>(dh, row, j, lanes, H);
+  if (!row.dz) return;
+  if (!row.held) {
+    cell.template backward<T>(dh, row, j, lanes, H);
+  } else {
+    backward_zoneout<Cell, T>(cell, dh, row, j, lanes, H);
+  }
 }
 
 template <class Cell, int R, int P, class T>
@@ -67,9 +94,12 @@ __attribute__((noinline)) void backward_tile(const BackwardStep<Cell, T>& x, Siz
   const T* w_hh = x.w + u * panel;
   for (int r = 0; r < R; ++r) {
     for (int g = 0; g < Cell::kTape; ++g) prefetch<P>(rows[r].gates, g * x.H + u * L);
-    prefetch<P>(rows[r].c, u * L);
-    prefetch<P>(rows[r].c_prev, u * L);
+    prefetch<P>(Cell::kCarry == Carry::kCellState ? rows[r].c_prev : rows[r].c, u * L);
     prefetch<P>(rows[r].dy, u * L);
+    if (rows[r].held) {
+      prefetch<1>(rows[r].keep_h, u * L);
+      prefetch<1>(rows[r].keep_c, u * L);
+    }
     const Size k = x.K * r / R, end = x.K * (r + 1) / R;
     multiply_add<R, P, 1, Rows::kEach, T>(acc, dz_next, 0, w_hh, panel, k, end, ahead);
   }
@@ -149,6 +179,7 @@ class Backward {
     if (table_) table_sum_ = scratch_.take<T>(a_.input.V * G * H_);
     rows_ = scratch_.take<BackwardRow<T>>(plan_.threads * s_.N);
     chunk_ = scratch_.take<ChunkRow>(chunk_rows_);
+    if (a_.regularisers.keep_h) held_ = scratch_.take<T>(s_.N * H_);
     most_rows_ = chunk_rows_ > G * H_ ? chunk_rows_ : G * H_;
     a_rows_ = scratch_.take<const T*>(plan_.threads * most_rows_);
     c_rows_ = scratch_.take<T*>(plan_.threads * most_rows_);
@@ -158,6 +189,7 @@ class Backward {
   struct ChunkRow {
     Size at;          // its position
     const T* h_prev;  // [H]
+    const T* mask;    // [H] or null: a factor of h_prev
   };
 
   void work(Team team) {
@@ -238,6 +270,7 @@ class Backward {
       for (Size j = 0; j < H_; ++j) {
         const T dc = kCellState && a_.dc_n ? a_.dc_n[state + j] : T(0);
         if (kHasCarry) carry_[i * H_ + j] = dc;
+        if (held_) held_[i * H_ + j] = T(0);
         if (none) a_.dh0[state + j] = a_.dh_n ? a_.dh_n[state + j] : T(0);
         if (none && kCellState) a_.dc0[state + j] = dc;
       }
@@ -260,9 +293,14 @@ class Backward {
     ChunkRow* row = chunk_;
     for (Size s = end - 1; s >= begin; --s) {
       for (Size i = 0; i < s_.active[s]; ++i) {
-        *row++ = {position(s_, i, s), before(i, s)};
+        *row++ = {position(s_, i, s), before(i, s), mask_of(i)};
       }
     }
+  }
+
+  const T* mask_of(Size i) const {
+    const T* mask = a_.regularisers.mask;
+    return mask ? mask + s_.row[i] * H_ : nullptr;
   }
 
   void keep_last_step(Size end, Size base) {
@@ -279,8 +317,14 @@ class Backward {
 
   // h and x of the chunk, as the right sides of the weight gradients.
   void pack_chunk(Team team, Size rows) {
-    pack_columns([&](Size k) { return chunk_[k].h_prev; }, rows, H_,
-                 share_of(vectors_, team.rank, team.size), h_packed_);
+    const auto h_prev = [&](Size k) { return chunk_[k].h_prev; };
+    const Range vectors = share_of(vectors_, team.rank, team.size);
+    if (a_.regularisers.mask) {
+      const auto mask = [&](Size k) { return chunk_[k].mask; };
+      pack_scaled_columns(h_prev, mask, rows, H_, vectors, h_packed_);
+    } else {
+      pack_columns(h_prev, rows, H_, vectors, h_packed_);
+    }
     if (!dense_input_) return;
     pack_columns([&](Size k) { return input_row(chunk_[k].at); }, rows, I_,
                  share_of(input_vectors_, team.rank, team.size), x_packed_);
@@ -299,12 +343,16 @@ class Backward {
       r[j].gates = a_.gates ? a_.gates + at * G * H_ : nullptr;
       r[j].h = a_.y + at * H_;
       r[j].h_prev = before(i, s);
-      r[j].c = a_.c ? a_.c + at * H_ : nullptr;
+      r[j].c = a_.c && !kCellState ? a_.c + at * H_ : nullptr;
       r[j].c_prev = kCellState ? cell_before(i, s) : nullptr;
       r[j].dz = dz_ + (base + i) * dz_width_;
       r[j].carry = kHasCarry ? carry_ + i * H_ : nullptr;
       r[j].dh_out = a_.dh ? a_.dh + at * H_ : nullptr;
       r[j].cut = !last && is_cut(s_, i, s + 1);
+      r[j].mask = mask_of(i);
+      r[j].keep_h = a_.regularisers.keep_h ? a_.regularisers.keep_h + at * H_ : nullptr;
+      r[j].keep_c = a_.regularisers.keep_c ? a_.regularisers.keep_c + at * H_ : nullptr;
+      r[j].held = held_ ? held_ + i * H_ : nullptr;
     }
     const Size going_on = slice.count(s_.active[s + 1]);
     product(r, going_on, units, G * H_, s);
@@ -331,6 +379,8 @@ class Backward {
       r[j].dz_next = dz_ + (base + i) * dz_width_ + Cell::kHiddenGrads * H_;
       r[j].carry = kHasCarry ? carry_ + i * H_ : nullptr;
       r[j].dh_out = a_.dh0 + s_.row[i] * H_;
+      r[j].mask = mask_of(i);
+      r[j].held = held_ ? held_ + i * H_ : nullptr;
       r[j].cut = is_cut(s_, i, 0);
       if (!kCellState || slice.unit_rank > 0) continue;
       T* dc0 = a_.dc0 + s_.row[i] * H_;
@@ -514,7 +564,7 @@ class Backward {
   Size dz_width_ = 0, chunk_rows_ = 0, even_rows_ = 0, most_rows_ = 0;
   T *w_hh_ = nullptr, *w_ih_ = nullptr, *dz_ = nullptr, *zeros_ = nullptr;
   T *bias_ = nullptr, *h_packed_ = nullptr, *x_packed_ = nullptr, *carry_ = nullptr;
-  T *dx_rows_ = nullptr, *table_sum_ = nullptr, *parts_ = nullptr;
+  T *dx_rows_ = nullptr, *table_sum_ = nullptr, *parts_ = nullptr, *held_ = nullptr;
   BackwardRow<T>* rows_ = nullptr;
   ChunkRow* chunk_ = nullptr;
   const T** a_rows_ = nullptr;

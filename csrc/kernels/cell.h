@@ -27,10 +27,14 @@ template <class T>
 struct ForwardRow {
   const T* z;       // W_ih·x + b of this row, [unit vectors] apart, each [G][lanes]
   const T* h_prev;  // [H]
+  const T* h_in;    // [H]: what W_hh multiplies, h_prev or what a mask leaves of it
   const T* c_prev;  // [H] (LSTM); may be c itself
   T* h;             // = [H]
   T* c;             // = [H] (LSTM: cell state; GRU: W_hn·h + b_hn, for the tape)
   T* gates;         // = [G·H] or null
+  // For the driver: see Regularisers.
+  const std::uint8_t* keep_h;  // [H] or null
+  const std::uint8_t* keep_c;  // [H] or null
 };
 
 // The same, backward. `dz_next` and `cut` belong to the step after this one.
@@ -42,12 +46,17 @@ struct BackwardRow {
   const T* gates;    // [G·H]
   const T* h;        // [H]
   const T* h_prev;   // [H]
-  const T* c;        // [H]
-  const T* c_prev;   // [H]
+  const T* c;        // [H] (GRU)
+  const T* c_prev;   // [H] (LSTM)
   T* dz;      // = [kGrads·H]; null before the first step: dh goes to dh_out alone
   T* carry;   // read, then = [H]
   T* dh_out;  // = [H] or null
   bool cut;   // nothing comes back from the next step
+  // For the driver: see Regularisers.
+  const T* mask;               // [H] or null
+  const std::uint8_t* keep_h;  // [H] or null
+  const std::uint8_t* keep_c;  // [H] or null
+  T* held;  // read, then = [H]: the part of dh that passes by the cell; or null
 };
 
 }  // namespace FASTRNN_NS

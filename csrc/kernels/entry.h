@@ -30,6 +30,8 @@ template <class T>
 double sum_of_squares(const T* values, Size count, int threads, Scratch& scratch);
 template <class T>
 void scale(T* values, Size count, T factor, int threads);
+void draw_flags(const std::uint32_t* state, std::uint32_t threshold,
+                std::uint8_t* flags, Size count);
 template <class T>
 void clip(T* values, Size count, T bound, int threads);
 

@@ -72,7 +72,34 @@ struct ForwardStep {
   const T* w;         // W_hh packed
   const T* b_hidden;  // [unit vectors][lanes]: b_hh of the last gate, where it is apart
   Size H, z_step;
+  bool zoneout;  // states are partly kept: where the rows' bytes say so, or
+  T rate;        // without bytes this share of each
 };
+
+// The state of zoneout: what was just computed, or the old one.
+template <class T>
+FASTRNN_INLINE void keep_old(Vec<T> old, const std::uint8_t* keep, T rate, T* state,
+                             Size lanes) {
+  const Vec<T> fresh = load_some(state, lanes);
+  const Vec<T> mixed = keep ? (load_flags<T>(keep, lanes) ? old : fresh)
+                            : fma(broadcast(rate), old, broadcast(T(1) - rate) * fresh);
+  store_some(state, mixed, lanes);
+}
+
+template <class Cell, class T>
+FASTRNN_INLINE void forward_cell(const ForwardStep<Cell, T>& x, const Vec<T>* z,
+                                 const ForwardRow<T>& row, const T* z_input, Size j,
+                                 Size lanes) {
+  constexpr bool kCellState = Cell::kCarry == Carry::kCellState;
+  Vec<T> c_prev = {};
+  if (kCellState && x.zoneout) c_prev = load_some(row.c_prev + j, lanes);
+  x.cell.template forward<T>(z, row, z_input, j, lanes, x.H);
+  if (!x.zoneout) return;
+  const Vec<T> h_prev = load_some(row.h_prev + j, lanes);
+  keep_old<T>(h_prev, row.keep_h ? row.keep_h + j : nullptr, x.rate, row.h + j, lanes);
+  if (!kCellState) return;
+  keep_old<T>(c_prev, row.keep_c ? row.keep_c + j : nullptr, x.rate, row.c + j, lanes);
+}
 
 template <class Cell, int R, int P, class T>
 __attribute__((noinline)) void forward_tile(const ForwardStep<Cell, T>& x, Size row,
@@ -81,10 +108,10 @@ __attribute__((noinline)) void forward_tile(const ForwardStep<Cell, T>& x, Size 
   constexpr int G = Cell::G;
   const ForwardRow<T>* rows = x.rows + row;
   Vec<T> acc[R][P * G];
-  const T* h_prev[R];
+  const T* h_in[R];
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
-    h_prev[r] = rows[r].h_prev;
+    h_in[r] = rows[r].h_in;
 #pragma GCC unroll 4
     for (int p = 0; p < P; ++p) {
       const T* z = rows[r].z + (u + p) * x.z_step;
@@ -95,8 +122,14 @@ __attribute__((noinline)) void forward_tile(const ForwardStep<Cell, T>& x, Size 
       }
     }
   }
+  if (x.zoneout) {
+    for (int r = 0; r < R; ++r) {
+      prefetch<1>(rows[r].keep_h, u * L);
+      prefetch<1>(rows[r].keep_c, u * L);
+    }
+  }
   const Size panel = x.H * G * L;
-  multiply_add<R, P, G, Rows::kEach, T>(acc, h_prev, 0, x.w + u * panel, panel, 0, x.H,
+  multiply_add<R, P, G, Rows::kEach, T>(acc, h_in, 0, x.w + u * panel, panel, 0, x.H,
                                         ahead);
   // Through memory in the nearest cache, so that the cell stands here once, with its
   // constants in registers, and not unrolled among the accumulators.
@@ -108,14 +141,12 @@ __attribute__((noinline)) void forward_tile(const ForwardStep<Cell, T>& x, Size 
     if (j + L <= x.H) {
 #pragma GCC unroll 2
       for (int r = 0; r < R; ++r) {
-        x.cell.template forward<T>(z[r * P + p], rows[r], rows[r].z + z_step, j, L,
-                                   x.H);
+        forward_cell<Cell, T>(x, z[r * P + p], rows[r], rows[r].z + z_step, j, L);
       }
     } else {
 #pragma GCC unroll 1
       for (int r = 0; r < R; ++r) {
-        x.cell.template forward<T>(z[r * P + p], rows[r], rows[r].z + z_step, j,
-                                   x.H - j, x.H);
+        forward_cell<Cell, T>(x, z[r * P + p], rows[r], rows[r].z + z_step, j, x.H - j);
       }
     }
   }
@@ -173,6 +204,7 @@ class Forward {
         plan_.threads * (chunk_rows_ > table_rows ? chunk_rows_ : table_rows));
     tokens_ = scratch_.take<std::int64_t>(plan_.threads * chunk_rows_);
     rows_ = scratch_.take<ForwardRow<T>>(plan_.threads * s_.N);
+    if (a_.regularisers.mask) masked_ = scratch_.take<T>(plan_.threads * s_.N * H_);
   }
 
   void work(Team team) {
@@ -291,6 +323,12 @@ class Forward {
       const Size state = s_.row[i] * H_;
       r[j].z = z + z_row * kWidth;
       r[j].h_prev = fresh ? zeros_ : s > 0 ? a_.y + before : initial(a_.h0, state);
+      r[j].h_in = r[j].h_prev;
+      if (a_.regularisers.mask && !fresh) {
+        r[j].h_in = mask(r[j].h_prev, state, masked_ + (team.rank * s_.N + j) * H_);
+      }
+      r[j].keep_h = flags(a_.regularisers.keep_h, at);
+      r[j].keep_c = flags(a_.regularisers.keep_c, at);
       r[j].h = a_.y + at * H_;
       r[j].gates = a_.gates ? a_.gates + at * G * H_ : nullptr;
       if (kCellState) {
@@ -304,13 +342,30 @@ class Forward {
       }
     }
     const Size z_step = (table_ ? a_.input.V : rows) * kWidth;
-    const ForwardStep<Cell, T> x{cell_, r, w_hh_, b_hidden_, H_, z_step};
+    const T rate = a_.regularisers.rate;
+    const bool zoneout = a_.regularisers.keep_h || rate > T(0);
+    const ForwardStep<Cell, T> x{cell_, r, w_hh_, b_hidden_, H_, z_step, zoneout, rate};
     for_tiles<G, Rows::kEach>(
         count, units, w_hh_, H_ * kWidth, H_, s % 2 != 0,
         [&](auto R, auto P, Size row, Size u, Ahead<T> ahead) {
           forward_tile<Cell, decltype(R)::value, decltype(P)::value, T>(x, row, u,
                                                                         ahead);
         });
+  }
+
+  // masked = h ⊙ the mask of the row whose state begins at that offset.
+  const T* mask(const T* h, Size state, T* masked) const {
+    const T* scale = a_.regularisers.mask + state;
+    for (Size k = 0; k < H_; k += L) {
+      const Size lanes = at_most(L, H_ - k);
+      store_some(masked + k, load_some(h + k, lanes) * load_some(scale + k, lanes),
+                 lanes);
+    }
+    return masked;
+  }
+
+  const std::uint8_t* flags(const std::uint8_t* all, Size at) const {
+    return all ? all + at * H_ : nullptr;
   }
 
   const T* initial(const T* state, Size offset) const {
@@ -341,7 +396,7 @@ class Forward {
   bool table_ = false, one_hot_ = false;
   Size chunk_rows_ = 0;
   T *w_ih_ = nullptr, *w_hh_ = nullptr, *bias_ = nullptr, *b_hidden_ = nullptr;
-  T *zeros_ = nullptr, *c_running_ = nullptr, *z_ = nullptr;
+  T *zeros_ = nullptr, *c_running_ = nullptr, *z_ = nullptr, *masked_ = nullptr;
   const T** row_pointers_ = nullptr;
   std::int64_t* tokens_ = nullptr;
   ForwardRow<T>* rows_ = nullptr;

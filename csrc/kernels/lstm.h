@@ -10,7 +10,8 @@
 //   dz_i  = dc ⊙ g ⊙ i(1 − i)            dz_f = dc ⊙ c_{t−1} ⊙ f(1 − f)
 //   dz_g  = dc ⊙ i ⊙ (1 − g²)            dz_o = dh ⊙ tanh(c_t) ⊙ o(1 − o)
 //   dc_{t−1} = dc ⊙ f
-// tanh(c_t) is computed again: 11 cycles a vector against a load from far memory.
+// c_t and tanh(c_t) are computed again: 12 cycles a vector against a load from far
+// memory, and c_t as it was before zoneout is nowhere else.
 // Source: Hochreiter & Schmidhuber (1997) with the forget gate of Gers et al. (2000).
 #pragma once
 
@@ -57,7 +58,7 @@ struct Lstm {
     const Vec<T> g = load_some(row.gates + 2 * H + j, lanes);
     const Vec<T> o = load_some(row.gates + 3 * H + j, lanes);
     const Vec<T> c_prev = load_some(row.c_prev + j, lanes);
-    const Vec<T> tanh_c = tanh<T>(load_some(row.c + j, lanes));
+    const Vec<T> tanh_c = tanh<T>(fma(f, c_prev, i * g));
     const Vec<T> dc_next = row.cut ? Vec<T>{} : load_some(row.carry + j, lanes);
     const Vec<T> dc = fma(dh * o, fma(-tanh_c, tanh_c, one), dc_next);
     store_some(row.dz + 0 * H + j, dc * g * fma(-i, i, i), lanes);

@@ -65,6 +65,21 @@ FASTRNN_INLINE void pack_columns(RowOf row_of, Size K, Size columns,
   }
 }
 
+// The same of products, row_of(k) ⊙ scale_of(k).
+template <class T, class RowOf, class ScaleOf>
+FASTRNN_INLINE void pack_scaled_columns(RowOf row_of, ScaleOf scale_of, Size K,
+                                        Size columns, Range column_vectors, T* to) {
+  constexpr Size L = kLanes<T>;
+  for (Size k = 0; k < K; ++k) {
+    const T *row = row_of(k), *scale = scale_of(k);
+    for (Size v = column_vectors.begin; v < column_vectors.end; ++v) {
+      const Size lanes = at_most(L, columns - v * L);
+      store(to + (v * K + k) * L,
+            load_some(row + v * L, lanes) * load_some(scale + v * L, lanes));
+    }
+  }
+}
+
 // to [columns, rows] = from [rows, columns] transposed, for the given columns.
 template <class T>
 void transpose_matrix(const T* from, Size rows, Size columns, Range range, T* to) {

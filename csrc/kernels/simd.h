@@ -49,6 +49,7 @@ struct VectorTypes<float> {
   typedef float Unaligned
       __attribute__((vector_size(kVectorBytes), aligned(4), may_alias));
   typedef int32_t Int __attribute__((vector_size(kVectorBytes)));
+  typedef uint8_t Bytes __attribute__((vector_size(kVectorBytes / 4)));
 };
 template <>
 struct VectorTypes<double> {
@@ -56,6 +57,7 @@ struct VectorTypes<double> {
   typedef double Unaligned
       __attribute__((vector_size(kVectorBytes), aligned(8), may_alias));
   typedef int64_t Int __attribute__((vector_size(kVectorBytes)));
+  typedef uint8_t Bytes __attribute__((vector_size(kVectorBytes / 8)));
 };
 
 template <class T>
@@ -91,6 +93,18 @@ template <class T>
 FASTRNN_INLINE void store_some(T* p, Vec<T> v, Size lanes) {
   if (lanes == kLanes<T>) return store(p, v);
   for (Size i = 0; i < lanes; ++i) p[i] = v[i];
+}
+
+// Lanes of ones where a byte is not 0.
+template <class T>
+FASTRNN_INLINE IntVec<T> load_flags(const std::uint8_t* p, Size lanes) {
+  typename VectorTypes<T>::Bytes bytes = {};  // one a lane
+  if (lanes == kLanes<T>) {
+    __builtin_memcpy(&bytes, p, sizeof(bytes));
+  } else {
+    for (Size i = 0; i < lanes; ++i) bytes[i] = p[i];
+  }
+  return __builtin_convertvector(bytes, IntVec<T>) != IntVec<T>{};
 }
 
 // Asks for n vectors from p[offset] on. p may be null: the address is never read, and

@@ -37,7 +37,7 @@ constexpr Kernels<T> make_kernels() {
   return {rnn_forward<T>,   rnn_backward<T>,   gru_forward<T>,    gru_backward<T>,
           lstm_forward<T>,  lstm_backward<T>,  linear_forward<T>, linear_backward<T>,
           cross_entropy<T>, optimizer_step<T>, sum_of_squares<T>, scale<T>,
-          clip<T>,          apply_math<T>};
+          clip<T>,          draw_flags,        apply_math<T>};
 }
 
 }  // namespace

@@ -18,6 +18,7 @@ namespace fastrnn {
 namespace {
 
 std::atomic<int> num_threads{1};
+thread_local int limit = 0;  // of the calls of this thread; 0 is none
 
 // Denormals are flushed while this lives.
 class FlushDenormals {
@@ -83,8 +84,17 @@ void run_team(int threads, TeamBody body, void* context) {
   body(Team{0, 1}, context);
 }
 
-int get_num_threads() { return num_threads; }
+int get_num_threads() {
+  const int threads = num_threads;
+  return limit > 0 && limit < threads ? limit : threads;
+}
 void set_num_threads(int threads) { num_threads = threads; }
+
+int limit_threads(int threads) {
+  const int before = limit;
+  limit = threads;
+  return before;
+}
 
 bool has_openmp() {
 #if defined(_OPENMP)

@@ -7,6 +7,7 @@ before sizes. NumPy only; the good case costs a few attribute tests an array (no
 over data except tokens, lengths and resets), since small models call it every step.
 """
 
+import numbers
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -26,6 +27,7 @@ from fastrnn._arguments import (
     plain,
     require_positive,
 )
+from fastrnn._check_training import check_number
 from fastrnn._types import TAPES, BoolArray, FloatArray, IntArray, Sequence
 
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
@@ -38,6 +40,9 @@ SYMBOLS = {
     "gru": ("(3*H, I)", "(3*H, H)", "(3*H,)"),
     "lstm": ("(4*H, I)", "(4*H, H)", "(4*H,)"),
 }
+
+
+NO_KEEP: tuple[dict[str, Any], float] = ({}, 0.0)
 
 
 class Upstream(NamedTuple):
@@ -66,6 +71,8 @@ def check_forward(
     reverse: Any = False,
     embedding: Any = None,
     training: Any = True,
+    recurrent_mask: Any = None,
+    zoneout: Any = None,
 ) -> Sequence:
     """Check the arguments of ``<cell>_forward`` before any work.
 
@@ -94,6 +101,8 @@ def check_forward(
     h0 = check_optional("h0", h0, dtype, like)
     c0 = check_optional("c0", c0, dtype, like)
     embedding = check_optional("embedding", embedding, dtype, like)
+    mask = check_optional("recurrent_mask", recurrent_mask, dtype, like)
+    keep, rate = check_zoneout_types(zoneout, cell) if zoneout is not None else NO_KEEP
     reverse = check_flag("reverse", reverse)
     training = check_flag("training", training)
     check_choice("nonlinearity", nonlinearity, NONLINEARITIES)
@@ -117,7 +126,17 @@ def check_forward(
     if c0 is not None:
         check_shape("c0", c0, "(N, H)", (N, H))
 
+    if mask is not None:
+        check_shape("recurrent_mask", mask, "(N, H)", (N, H))
+    for name, a in keep.items():
+        check_shape(name, a, "(T, N, H)", (T, N, H))
+
     # Values.
+    if rate > 0 and training:
+        raise ValueError(
+            "zoneout: expected masks with training=True, got a number (the expectation "
+            "over masks, which training=False computes)"
+        )
     if lengths is not None:
         lengths = check_lengths(lengths, T, N)
     if resets is not None:
@@ -126,9 +145,11 @@ def check_forward(
     if like == "w_ih":
         tokens = check_tokens(x, V, lengths, padding)
         x = None
+    keep_h, keep_c = (*keep.values(), None, None)[:2]
     return Sequence(
         cell, T, N, I, H, G, V, dtype, x, tokens, w_ih, w_hh, b_ih, b_hh, h0, c0,
-        nonlinearity, lengths, padding, resets, reverse, embedding, training,
+        nonlinearity, lengths, padding, resets, reverse, embedding, training, mask,
+        keep_h, keep_c, rate,
     )  # fmt: skip
 
 
@@ -238,6 +259,33 @@ def check_resets(resets: Any, T: int, N: int) -> BoolArray:
     a = check_integers("resets", resets, "biu", "a bool or integer")
     check_shape("resets", a, "(T, N)", (T, N))
     return np.array(a, dtype=np.bool_, order="C")
+
+
+def check_zoneout_types(zoneout: Any, cell: str) -> tuple[dict[str, Any], float]:
+    """Return the masks by name, of h and then of c, and the rate; one of them."""
+    if isinstance(zoneout, numbers.Real):
+        return {}, check_number("zoneout", zoneout, below=1)
+    masks = {"zoneout": zoneout}
+    if cell == "lstm":
+        if not isinstance(zoneout, (tuple, list)):
+            kind = type(zoneout).__name__
+            raise TypeError(
+                f"zoneout: expected a number or masks (of h, of c), got {kind}"
+            )
+        if len(zoneout) != 2:
+            raise ValueError(
+                f"zoneout: expected masks (of h, of c), got {len(zoneout)} of them"
+            )
+        masks = {f"zoneout[{i}]": a for i, a in enumerate(zoneout)}
+    return {name: check_mask(name, a) for name, a in masks.items()}, 0.0
+
+
+def check_mask(name: str, a: Any) -> BoolArray:
+    a = plain(name, a)
+    if a.dtype != np.bool_:
+        raise TypeError(f"{name}: expected dtype bool, got {a.dtype}")
+    found: BoolArray = contiguous(a)
+    return found
 
 
 def check_tokens(a: Any, V: int, lengths: IntArray | None, padding: str) -> IntArray:

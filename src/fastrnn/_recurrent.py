@@ -27,6 +27,7 @@ from fastrnn._check_training import check_number
 from fastrnn._dropout import draw_mask, multiply
 from fastrnn._initialise import INITS, initialise
 from fastrnn._parameters import recurrent_shapes
+from fastrnn._regularisers import Rates, draw_call
 from fastrnn._types import FloatArray
 
 StateT = TypeVar("StateT")
@@ -37,6 +38,7 @@ class Call(NamedTuple):
     """What backward needs of the last call."""
 
     tapes: list[Any]  # [L*D]
+    weight_masks: list[FloatArray | None]  # [L*D]: factors of w_hh
     masks: list[FloatArray]  # [L-1] of [T, N, D*H], or empty: what dropout multiplied
     shape: tuple[int, int, int]  # T, N, D*H
 
@@ -51,8 +53,8 @@ class RecurrentLayer(Layer, Generic[StateT]):
         ``weight_ih_l0 [G*H, I]``, ``weight_hh_l0 [G*H, H]``, ``bias_ih_l0 [G*H]``,
         ``bias_hh_l0 [G*H]``, the same with ``_reverse``, then ``l1``. Write into them.
     rng : numpy.random.Generator
-        What dropout draws from; its ``bit_generator.state`` is all there is to save
-        for an exact continuation.
+        What dropout and its kin draw from; its ``bit_generator.state`` is all there is
+        to save for an exact continuation.
     training : bool
         See `train` and `eval`.
 
@@ -74,6 +76,9 @@ class RecurrentLayer(Layer, Generic[StateT]):
         bias: bool = True,
         batch_first: bool = False,
         dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        zoneout: float = 0.0,
+        weight_dropout: float = 0.0,
         bidirectional: bool = False,
         init: str = "uniform",
         dtype: DTypeLike = np.float32,
@@ -97,6 +102,18 @@ class RecurrentLayer(Layer, Generic[StateT]):
             ``0 <= dropout < 1``. In training mode each output between two layers is
             zeroed with this probability, drawn anew for every step, row and unit, and
             what is kept is divided by ``1 - dropout``.
+        recurrent_dropout : float
+            ``0 <= p < 1``. In training mode what ``w_hh`` reads of the state is
+            multiplied by a mask of 0 with probability ``p`` and ``1 / (1 - p)`` else,
+            one for each row and unit, the same at every step of the call.
+        zoneout : float
+            ``0 <= p < 1``. In training mode a unit keeps its old state with probability
+            ``p``, drawn anew for every step, row and unit (for LSTM, for h and for c).
+            In eval mode states are the expectation, ``p`` old + ``(1 - p)`` new.
+        weight_dropout : float
+            ``0 <= p < 1``. In training mode each weight of ``weight_hh`` is 0 with
+            probability ``p`` and divided by ``1 - p`` else, drawn anew at every call.
+            For the exact definitions of these three see `fastrnn._regularisers`.
         bidirectional : bool
             ``D = 2``: a second direction reads time backwards, and the outputs of both
             lie side by side, ``y [T, N, 2*H]``.
@@ -105,9 +122,9 @@ class RecurrentLayer(Layer, Generic[StateT]):
         dtype : float32 or float64
             Of parameters, inputs and outputs.
         seed : int, optional
-            All randomness comes from it: first the initial values, then dropout in the
-            order of the calls. None takes fresh entropy; a ``numpy.random.Generator``
-            is used as it is.
+            All randomness comes from it: first the initial values, then what each call
+            draws, layer by layer. None takes fresh entropy; a
+            ``numpy.random.Generator`` is used as it is.
 
         Raises
         ------
@@ -122,6 +139,11 @@ class RecurrentLayer(Layer, Generic[StateT]):
         self.bias = check_flag("bias", bias)
         self.batch_first = check_flag("batch_first", batch_first)
         self.dropout = check_number("dropout", dropout, below=1)
+        self.recurrent_dropout = check_number(
+            "recurrent_dropout", recurrent_dropout, below=1
+        )
+        self.zoneout = check_number("zoneout", zoneout, below=1)
+        self.weight_dropout = check_number("weight_dropout", weight_dropout, below=1)
         self.bidirectional = check_flag("bidirectional", bidirectional)
         check_choice("init", init, INITS)
         dtype = check_layer_dtype(dtype)
@@ -214,7 +236,8 @@ class RecurrentLayer(Layer, Generic[StateT]):
             "resets": resets,
             "training": self.training,
         }
-        finals, tapes, masks = [], [], []
+        rates = Rates(self.recurrent_dropout, self.zoneout, self.weight_dropout)
+        finals, tapes, masks, weight_masks = [], [], [], []
         for k in range(self.num_layers):
             if k > 0 and self.training and self.dropout > 0:
                 masks.append(draw_mask(self.rng, y.shape, self.dropout, self.dtype))
@@ -222,14 +245,20 @@ class RecurrentLayer(Layer, Generic[StateT]):
             outputs = []
             for d in range(self._directions):
                 i = k * self._directions + d
+                drawn = draw_call(
+                    self.rng, rates, self._weights[i], (T, N), self._states,
+                    self.training,
+                )  # fmt: skip
+                weight_masks.append(drawn.weight_mask)
                 output, final, tape = self._forward(
-                    y, self._weights[i], at(initial, i), reverse=d == 1, **options
-                )
+                    y, drawn.weights, at(initial, i), reverse=d == 1, **options,
+                    **drawn.options,
+                )  # fmt: skip
                 outputs.append(output)
                 finals.append(final)
                 tapes.append(tape)
             y = outputs[0] if len(outputs) == 1 else np.concatenate(outputs, axis=2)
-        self._keep(Call(tapes, masks, y.shape))
+        self._keep(Call(tapes, weight_masks, masks, y.shape))
         if self.batch_first:
             y = y.swapaxes(0, 1).copy()
         return y, self._join(finals)
@@ -278,6 +307,9 @@ class RecurrentLayer(Layer, Generic[StateT]):
                 i = k * D + d
                 dy_d = dy if D == 1 or dy is None else dy[:, :, d * H : (d + 1) * H]
                 g, dinitials[i] = self._backward(last.tapes[i], dy_d, at(upstream, i))
+                weight_mask = last.weight_masks[i]
+                if weight_mask is not None:
+                    np.multiply(g.dw_hh, weight_mask, out=g.dw_hh)
                 found = (g.dw_ih, g.dw_hh, g.db_ih, g.db_hh)
                 for total, a in zip(self._dweights[i], found, strict=False):
                     total += a

@@ -46,6 +46,10 @@ class Sequence(NamedTuple):
     reverse: bool
     embedding: FloatArray | None  # [V, I]
     training: bool
+    recurrent_mask: FloatArray | None  # [N, H]
+    keep_h: BoolArray | None  # [T, N, H]: zoneout of h
+    keep_c: BoolArray | None  # [T, N, H]: zoneout of c, together with keep_h
+    zoneout_rate: float  # its expectation; 0 with keep_h
 
 
 class RNNGrads(NamedTuple):

@@ -7,9 +7,20 @@ import pytest
 
 from tests.comparing import assert_same_bits
 from tests.implementations import FMA_ISAS, ISAS, Compiled, every_dtype, every_isa
-from tests.problems import CELLS, KINDS, VARIANTS, Problem, make_problem, size_id
+from tests.problems import (
+    CELLS,
+    KINDS,
+    VARIANTS,
+    Problem,
+    each_mask,
+    make_problem,
+    size_id,
+)
 
 every_cell = pytest.mark.parametrize("cell", CELLS)
+regularised_or_not = pytest.mark.parametrize(
+    "regularised", [False, True], ids=["plain", "regularised"]
+)
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
@@ -30,12 +41,16 @@ every_kind = pytest.mark.parametrize("kind", KINDS)
 )
 @every_kind
 @pytest.mark.parametrize("variant", VARIANTS)
+@regularised_or_not
 def test_instruction_sets_with_fma_agree(
-    variant: str, kind: str, size: Any, vocabulary: str, dtype: Any
+    regularised: bool, variant: str, kind: str, size: Any, vocabulary: str, dtype: Any
 ) -> None:
     V = 5 if vocabulary == "short" else 2000
     options: Any = {"V": V, "kind": kind, "dtype": dtype, "padding": "right"}
-    problem = make_problem(variant, *size, resets=True, **options)
+    problem = make_problem(
+        variant, *size, resets=True, recurrent_mask=regularised, zoneout=regularised,
+        **options,
+    )  # fmt: skip
     first, *others = (problem.run(Compiled(isa)) for isa in FMA_ISAS)
     for other in others:
         assert_same_bits(other, first)
@@ -65,9 +80,14 @@ def rows_of(outputs: dict[str, Any], rows: Any) -> dict[str, Any]:
 
 def take_rows(problem: Problem, rows: Any) -> Problem:
     def take(named: dict[str, Any]) -> dict[str, Any]:
-        axis = {"x": 1, "resets": 1, "h0": 0, "c0": 0, "lengths": 0}
-        return {k: np.take(a, rows, axis[k]) if k in axis else a
-                for k, a in named.items()}  # fmt: skip
+        axis = {"x": 1, "resets": 1, "h0": 0, "c0": 0, "lengths": 0,
+                "recurrent_mask": 0, "zoneout": 1}  # fmt: skip
+        return {
+            k: each_mask(a, lambda b, k=k: np.take(b, rows, axis[k]))
+            if k in axis
+            else a
+            for k, a in named.items()
+        }
 
     return problem._replace(arrays=take(problem.arrays), options=take(problem.options))
 
@@ -76,12 +96,13 @@ def take_rows(problem: Problem, rows: Any) -> Problem:
 @every_isa
 @every_kind
 @every_cell
+@regularised_or_not
 def test_a_row_does_not_depend_on_the_others(
-    cell: str, kind: str, isa: str, dtype: Any
+    regularised: bool, cell: str, kind: str, isa: str, dtype: Any
 ) -> None:
     problem = make_problem(
         *(cell, 7, 33, 9, 19), V=20, kind=kind, dtype=dtype, padding="right",
-        resets=True,
+        resets=True, recurrent_mask=regularised, zoneout=regularised,
     )  # fmt: skip
     module = Compiled(isa)
     whole = run_forward(problem, module)
@@ -127,10 +148,14 @@ def test_padding_changes_nothing(cell: str, kind: str, isa: str, dtype: Any) -> 
 @every_isa
 @every_kind
 @every_cell
-def test_left_padding_is_right_padding_shifted(cell: str, kind: str, isa: str) -> None:
+@regularised_or_not
+def test_left_padding_is_right_padding_shifted(
+    regularised: bool, cell: str, kind: str, isa: str
+) -> None:
     problem = make_problem(
-        *(cell, 9, 20, 9, 19), V=20, kind=kind, padding="right", resets=True
-    )
+        *(cell, 9, 20, 9, 19), V=20, kind=kind, padding="right", resets=True,
+        recurrent_mask=regularised, zoneout=regularised,
+    )  # fmt: skip
     T, lengths = 9, problem.options["lengths"]
 
     def shift(a: Any, back: bool = False) -> Any:
@@ -141,9 +166,12 @@ def test_left_padding_is_right_padding_shifted(cell: str, kind: str, isa: str) -
     # On padding it may hold anything, but shifted back it would not be the same.
     dy = problem.upstream["dy"] * problem.valid()[..., None]
     expected = problem.run(module, dy=dy)
+    moved = (
+        {"zoneout": each_mask(problem.options["zoneout"], shift)} if regularised else {}
+    )
     got = problem.run(
         module, padding="left", x=shift(problem.arrays["x"]),
-        resets=shift(problem.options["resets"]), dy=shift(dy),
+        resets=shift(problem.options["resets"]), dy=shift(dy), **moved,
     )  # fmt: skip
     for name in {"y", "gates", "c", "dx", "dh"} & got.keys():
         got[name] = shift(got[name], back=True)
@@ -155,13 +183,14 @@ def test_left_padding_is_right_padding_shifted(cell: str, kind: str, isa: str) -
 @every_isa
 @every_kind
 @every_cell
+@regularised_or_not
 def test_a_sequence_in_pieces(
-    cell: str, kind: str, isa: str, dtype: Any, reverse: bool
+    regularised: bool, cell: str, kind: str, isa: str, dtype: Any, reverse: bool
 ) -> None:
     """The carried state holds all there is to know."""
     problem = make_problem(
         *(cell, 40, 5, 9, 19), V=11, kind=kind, dtype=dtype, resets=True,
-        reverse=reverse,
+        reverse=reverse, recurrent_mask=regularised, zoneout=regularised,
     )  # fmt: skip
     module = Compiled(isa)
     resets = problem.options["resets"].copy()
@@ -170,8 +199,11 @@ def test_a_sequence_in_pieces(
     pieces = [slice(0, 1), slice(1, 13), slice(13, 40)]
     states, found = {}, {}
     for piece in reversed(pieces) if reverse else pieces:
-        x = problem.arrays["x"][piece]
-        outputs = run_forward(problem, module, x=x, resets=resets[piece], **states)
+        changed = {"x": problem.arrays["x"][piece], "resets": resets[piece], **states}
+        if regularised:
+            keep = each_mask(problem.options["zoneout"], lambda a, p=piece: a[p])
+            changed["zoneout"] = keep
+        outputs = run_forward(problem, module, **changed)
         states = {f"{s}0": outputs.pop(f"{s}_n") for s in "hc" if f"{s}_n" in outputs}
         found[piece.start] = outputs
     for name in found[0]:

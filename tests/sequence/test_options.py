@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastrnn import reference
-from tests.problems import CELLS, Problem, make_problem
+from tests.problems import CELLS, Problem, each_mask, make_problem
 
 GRADS = ("dw_ih", "dw_hh", "db_ih", "db_hh")
 
@@ -47,6 +47,7 @@ def run_in_pieces(problem: Problem) -> dict[str, Any]:
         out[name] = np.zeros_like(problem.arrays[name[1:]])
     plain = problem._replace(options={k: v for k, v in problem.options.items()
                                       if k == "nonlinearity"})  # fmt: skip
+    mask, zoneout = (problem.options.get(k) for k in ("recurrent_mask", "zoneout"))
     for n in range(x.shape[1]):
         parts = pieces(problem, n)
         row = slice(n, n + 1)
@@ -55,6 +56,11 @@ def run_in_pieces(problem: Problem) -> dict[str, Any]:
             zero = np.zeros((1, y.shape[2]))
             given = {f"{s}0": problem.arrays[f"{s}0"][row] for s in states}
             given = given if first else dict.fromkeys(given, zero)
+            if mask is not None:
+                given["recurrent_mask"] = mask[row]
+            if zoneout is not None:
+                place = np.ix_(part, [n])
+                given["zoneout"] = each_mask(zoneout, lambda a, i=place: a[i])
             _, final, tape = plain.forward(reference, x=x[part][:, row], **given)
             y[part, n] = tape.y[:, 0]
             up = {f"d{s}_n": problem.upstream[f"d{s}_n"][row] for s in states}
@@ -91,6 +97,8 @@ def run_at_once(problem: Problem, module: Any) -> dict[str, Any]:
     padding=st.sampled_from([None, "right", "left"]),
     resets=st.booleans(),
     reverse=st.booleans(),
+    recurrent_mask=st.booleans(),
+    zoneout=st.booleans(),
     seed=st.integers(0, 2**32 - 1),
 )
 def test_options_equal_pieces(
@@ -98,14 +106,9 @@ def test_options_equal_pieces(
     module: Any,
     T: int,
     N: int,
-    padding: str | None,
-    resets: bool,
-    reverse: bool,
-    seed: int,
+    **options: Any,
 ) -> None:
-    problem = make_problem(
-        cell, T, N, seed=seed, padding=padding, resets=resets, reverse=reverse
-    )
+    problem = make_problem(cell, T, N, **options)
     expected = run_in_pieces(problem)
     got = run_at_once(problem, module)
     assert got.keys() == expected.keys()
@@ -123,18 +126,20 @@ def test_options_equal_pieces(
 def test_padding_is_not_read(
     cell: str, kind: str, padding: str, reverse: bool, module: Any
 ) -> None:
-    """NaN, ids of -1 and resets on padding change no bit."""
+    """NaN, ids of -1, resets and zoneout on padding change no bit."""
     problem = make_problem(
-        cell, kind=kind, padding=padding, reverse=reverse, resets=True
-    )
+        cell, kind=kind, padding=padding, reverse=reverse, resets=True,
+        recurrent_mask=True, zoneout=True,
+    )  # fmt: skip
     valid = problem.valid()
     x, dy = problem.arrays["x"].copy(), problem.upstream["dy"].copy()
     x[~valid] = np.nan if kind == "floating" else -1
     dy[~valid] = np.nan
     resets = problem.options["resets"] | ~valid
+    zoneout = each_mask(problem.options["zoneout"], lambda a: a | ~valid[..., None])
     y, final, tape = problem.forward(module)
     grads = problem.backward(module, tape, return_dh=True)
-    y2, final2, tape2 = problem.forward(module, x=x, resets=resets)
+    y2, final2, tape2 = problem.forward(module, x=x, resets=resets, zoneout=zoneout)
     grads2 = problem.backward(module, tape2, dy=dy, return_dh=True)
     for a, b in zip((y, *final, *grads), (y2, *final2, *grads2), strict=True):
         np.testing.assert_array_equal(a, b)

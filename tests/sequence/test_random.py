@@ -30,6 +30,8 @@ def problems(draw: Any, variant: str) -> Any:
         padding=draw(st.sampled_from([None, "right", "left"])),
         resets=draw(st.booleans()),
         reverse=draw(st.booleans()),
+        recurrent_mask=draw(st.booleans()),
+        zoneout=draw(st.booleans()),
         seed=draw(st.integers(0, 2**32 - 1)),
     ).contracting()
     optional = {"b_ih", "b_hh", "h0", "c0"}

@@ -41,7 +41,10 @@ def run_with_threads(problem: Any, isa: str, threads: int) -> dict[str, Any]:
 @pytest.mark.parametrize("share", SHARES)
 def test_floating_input(share: str, cell: str, ragged: bool, isa: str) -> None:
     T, N, H = SHARES[share][cell]
-    options: Any = {"padding": "right", "resets": True} if ragged else {}
+    options: Any = {}
+    if ragged:
+        names = ("resets", "recurrent_mask", "zoneout")
+        options = {"padding": "right", **dict.fromkeys(names, True)}
     problem = make_problem(cell, T, N, 23, H, dtype=np.float32, **options)
     numbers = NUMBERS if share == "rows" else (*NUMBERS, MORE_THAN_ROWS)
     one, *others = (run_with_threads(problem, isa, n) for n in numbers)

@@ -33,11 +33,22 @@ struct Weights {
   const T* b_hh;  // [G·H] or null
 };
 
+// What makes training forgetful; all absent in most calls. `keep` is zoneout: where a
+// byte is not 0, the unit keeps the state that it entered the step with.
+template <class T>
+struct Regularisers {
+  const T* mask;               // [N, H] or null: W_hh multiplies mask ⊙ h_{t−1}
+  const std::uint8_t* keep_h;  // [T, N, H] or null
+  const std::uint8_t* keep_c;  // [T, N, H] or null (LSTM)
+  T rate;  // of all states, the share that is kept: without bytes, forward only
+};
+
 template <class T>
 struct ForwardArgs {
   ScheduleView schedule;
   Input<T> input;
   Weights<T> weights;
+  Regularisers<T> regularisers;
   Activation activation;  // RNN
   const T* h0;            // [N, H] or null
   const T* c0;            // [N, H] or null (LSTM)
@@ -54,6 +65,7 @@ struct BackwardArgs {
   ScheduleView schedule;
   Input<T> input;
   Weights<T> weights;
+  Regularisers<T> regularisers;
   Activation activation;  // RNN
   const T* h0;            // as in forward
   const T* c0;
@@ -154,6 +166,10 @@ struct Kernels {
   double (*sum_of_squares)(const T* values, Size count, int threads, Scratch&);
   void (*scale)(T* values, Size count, T factor, int threads);
   void (*clip)(T* values, Size count, T bound, int threads);
+  // flags = [count], 1 with probability threshold / 2^16; state [4][16], see
+  // random.cpp.
+  void (*draw_flags)(const std::uint32_t* state, std::uint32_t threshold,
+                     std::uint8_t* flags, Size count);
   // name: "exp", "sigmoid", "tanh" or "expm1"; for the accuracy tests.
   bool (*apply_math)(const char* name, const T* x, T* y, Size count);
 };

@@ -22,6 +22,8 @@ void run_team(int threads, TeamBody body, void* context);
 
 int get_num_threads();
 void set_num_threads(int threads);
+// For the calls of the calling thread alone; 0 is no limit. Returns the one before.
+int limit_threads(int threads);
 bool has_openmp();
 
 // --- Scratch memory ------------------------------------------------------------------

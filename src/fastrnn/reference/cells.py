@@ -138,9 +138,9 @@ def lstm_forward(
 def lstm_backward(
     dstate: State, state: State, state_prev: State, gates: FloatArray, q: FloatArray
 ) -> tuple[FloatArray, FloatArray, State]:
-    (dh, dc), (_, c), (_, c_prev) = dstate, state, state_prev
+    (dh, dc), (_, c_prev) = dstate, state_prev
     i, f, g, o = split(gates, 4)
-    tanh_c = np.tanh(c)
+    tanh_c = np.tanh(f * c_prev + i * g)  # of c before zoneout
     dc = dc + dh * o * (1 - tanh_c * tanh_c)
     dz_i = dc * g * i * (1 - i)
     dz_f = dc * c_prev * f * (1 - f)

@@ -4,6 +4,7 @@ from numpy.typing import ArrayLike
 
 from fastrnn._check import check_backward, check_forward
 from fastrnn._types import (
+    BoolArray,
     FloatArray,
     GRUGrads,
     GRUTape,
@@ -31,6 +32,8 @@ def rnn_forward(
     reverse: bool = False,
     embedding: FloatArray | None = None,
     training: bool = True,
+    recurrent_mask: FloatArray | None = None,
+    zoneout: BoolArray | float | None = None,
 ) -> tuple[FloatArray, FloatArray, RNNTape | None]:
     """Run a simple recurrent layer over whole sequences.
 
@@ -64,6 +67,13 @@ def rnn_forward(
         With integer ``x``, the input is ``embedding[x]``.
     training : bool
         Keep a tape for backward.
+    recurrent_mask : [N, H], optional
+        A factor of ``h_{t-1}`` on its way to ``w_hh``, the same at every step of a row,
+        resets or not: recurrent dropout with zeros and ``1 / (1 - p)`` [1]_.
+    zoneout : [T, N, H] bool, or a number, optional
+        Where True, a unit keeps the state that it entered the step with (after a reset
+        that is 0) and passes its gradient on as it is [2]_. A number ``0 <= p < 1`` is
+        the expectation, ``p h_{t-1} + (1-p) h_t``; only with ``training=False``.
 
     Returns
     -------
@@ -80,11 +90,19 @@ def rnn_forward(
         A type or dtype is wrong.
     ValueError
         A shape or value is wrong.
+
+    References
+    ----------
+    .. [1] Y. Gal, Z. Ghahramani, "A theoretically grounded application of dropout in
+       recurrent neural networks", NIPS 2016.
+    .. [2] D. Krueger et al., "Zoneout: regularizing RNNs by randomly preserving hidden
+       activations", ICLR 2017.
     """
     s = check_forward(
         "rnn", x, w_ih, w_hh, b_ih, b_hh, h0=h0, nonlinearity=nonlinearity,
         lengths=lengths, padding=padding, resets=resets, reverse=reverse,
         embedding=embedding, training=training,
+        recurrent_mask=recurrent_mask, zoneout=zoneout,
     )  # fmt: skip
     (y,), (h_n,), _ = run_forward(make_rnn(s.nonlinearity), s)
     return y, h_n, RNNTape(s, y) if s.training else None
@@ -104,6 +122,8 @@ def gru_forward(
     reverse: bool = False,
     embedding: FloatArray | None = None,
     training: bool = True,
+    recurrent_mask: FloatArray | None = None,
+    zoneout: BoolArray | float | None = None,
 ) -> tuple[FloatArray, FloatArray, GRUTape | None]:
     """Run a GRU over whole sequences, reset after the matrix product.
 
@@ -114,6 +134,7 @@ def gru_forward(
     s = check_forward(
         "gru", x, w_ih, w_hh, b_ih, b_hh, h0=h0, lengths=lengths, padding=padding,
         resets=resets, reverse=reverse, embedding=embedding, training=training,
+        recurrent_mask=recurrent_mask, zoneout=zoneout,
     )  # fmt: skip
     (y,), (h_n,), gates = run_forward(GRU, s)
     return y, h_n, GRUTape(s, y, gates) if s.training else None
@@ -134,18 +155,21 @@ def lstm_forward(
     reverse: bool = False,
     embedding: FloatArray | None = None,
     training: bool = True,
+    recurrent_mask: FloatArray | None = None,
+    zoneout: tuple[BoolArray, BoolArray] | float | None = None,
 ) -> tuple[FloatArray, tuple[FloatArray, FloatArray], LSTMTape | None]:
     """Run an LSTM over whole sequences.
 
     Parameters and returns are those of `rnn_forward`, with ``w_ih [4*H, I]``,
     ``w_hh [4*H, H]`` and biases ``[4*H]`` in the gate order i, f, g, o, an initial cell
-    state ``c0 [N, H]``, and ``(h_n, c_n)`` for the final state. For the equations see
-    `fastrnn.reference.cells.lstm_forward`.
+    state ``c0 [N, H]``, and ``(h_n, c_n)`` for the final state. ``zoneout`` is a pair
+    of masks, of h and of c; a unit of h that does not keep its state sees c as it would
+    be without zoneout. For the equations see `fastrnn.reference.cells.lstm_forward`.
     """
     s = check_forward(
         "lstm", x, w_ih, w_hh, b_ih, b_hh, h0=h0, c0=c0, lengths=lengths,
         padding=padding, resets=resets, reverse=reverse, embedding=embedding,
-        training=training,
+        training=training, recurrent_mask=recurrent_mask, zoneout=zoneout,
     )  # fmt: skip
     (y, c), (h_n, c_n), gates = run_forward(LSTM, s)
     return y, (h_n, c_n), LSTMTape(s, y, gates, c) if s.training else None

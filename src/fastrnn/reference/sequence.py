@@ -84,6 +84,32 @@ def initial_state(s: Sequence) -> State:
     return (h0, c0) if s.cell == "lstm" else (h0,)
 
 
+def recurrent_input(s: Sequence, h_prev: FloatArray, rows: BoolArray) -> FloatArray:
+    """Return what ``w_hh`` multiplies, ``mask * h_prev``: [n, H]."""
+    return h_prev if s.recurrent_mask is None else h_prev * s.recurrent_mask[rows]
+
+
+def zoneout_masks(s: Sequence, t: int, rows: BoolArray) -> list[BoolArray]:
+    """Return the masks at ``t`` of h and, for LSTM, of c, each [n, H]; or none."""
+    return [a[t, rows] for a in (s.keep_h, s.keep_c) if a is not None]
+
+
+def zone_out(
+    s: Sequence, state: State, state_prev: State, t: int, rows: BoolArray
+) -> State:
+    """Put the old state back where a mask says so, or everywhere a part of it."""
+    if s.zoneout_rate > 0:
+        p = s.dtype.type(s.zoneout_rate)
+        pairs = zip(state_prev, state, strict=True)
+        return tuple(p * old + (1 - p) * new for old, new in pairs)
+    masks = zoneout_masks(s, t, rows)
+    return put_where(masks, state_prev, state) if masks else state
+
+
+def put_where(masks: list[BoolArray], there: State, elsewhere: State) -> State:
+    return tuple(map(np.where, masks, there, elsewhere))
+
+
 # NaN and Inf in the data pass through as IEEE arithmetic has them, without a warning.
 @np.errstate(all="ignore")
 def run_forward(cell: Cell, s: Sequence) -> tuple[State, State, FloatArray]:
@@ -110,8 +136,9 @@ def run_forward(cell: Cell, s: Sequence) -> tuple[State, State, FloatArray]:
         state_prev = tuple(
             walk.entering(a, a0, t) for a, a0 in zip(states, initial, strict=True)
         )
-        q = affine(state_prev[0], s.w_hh, s.b_hh)
+        q = affine(recurrent_input(s, state_prev[0], rows), s.w_hh, s.b_hh)
         state, gates[t, rows] = cell.forward(p[t, rows], q, state_prev)
+        state = zone_out(s, state, state_prev, t, rows)
         for a, a_n, a_t in zip(states, finals, state, strict=True):
             a[t, rows] = a_t
             a_n[rows] = a_t
@@ -123,7 +150,7 @@ class Adjoint(NamedTuple):
 
     dp: FloatArray  # [T, N, G*H]
     dq: FloatArray  # [T, N, G*H]
-    h_prev: FloatArray  # [T, N, H], the state that entered each step
+    h_in: FloatArray  # [T, N, H], what w_hh multiplied at each step
     dh: FloatArray  # [T, N, H], the total gradient that reaches h_t
     dinitial: State  # each [N, H]
 
@@ -136,7 +163,7 @@ def run_backward(
     walk = make_walk(s)
     initial = initial_state(s)
     dp, dq = np.zeros_like(gates), np.zeros_like(gates)
-    h_prev, dh = np.zeros_like(states[0]), np.zeros_like(states[0])
+    h_in, dh = np.zeros_like(states[0]), np.zeros_like(states[0])
     # The gradient of the state on its way back; at first, of the final state.
     carried = tuple(
         np.zeros((s.N, s.H), s.dtype) if a is None else a.copy()
@@ -152,16 +179,22 @@ def run_backward(
         state_prev = tuple(
             walk.entering(a, a0, t) for a, a0 in zip(states, initial, strict=True)
         )
-        h_prev[t, rows] = state_prev[0]
-        q = affine(state_prev[0], s.w_hh, s.b_hh)
+        h_in[t, rows] = recurrent_input(s, state_prev[0], rows)
+        q = affine(h_in[t, rows], s.w_hh, s.b_hh)
+        # What zoneout keeps passes by the cell.
+        zeros = tuple(np.zeros_like(a) for a in dstate)
+        masks = zoneout_masks(s, t, rows)
+        kept = put_where(masks, dstate, zeros) if masks else zeros
+        dstate = put_where(masks, zeros, dstate) if masks else dstate
         dp_t, dq_t, direct = cell.backward(dstate, state, state_prev, gates[t, rows], q)
         dp[t, rows], dq[t, rows] = dp_t, dq_t
-        for a, a_t in zip(
-            carried, (direct[0] + dq_t @ s.w_hh, *direct[1:]), strict=True
-        ):
-            a_t[walk.cut[t, rows]] = 0
-            a[rows] = a_t
-    return Adjoint(dp, dq, h_prev, dh, carried)
+        through = recurrent_input(s, dq_t @ s.w_hh, rows)  # the mask is its own adjoint
+        dprev = (direct[0] + through, *direct[1:])
+        for a, a_t, kept_t in zip(carried, dprev, kept, strict=True):
+            a[rows] = np.where(
+                walk.cut[t, rows, None], np.zeros_like(a_t), a_t + kept_t
+            )
+    return Adjoint(dp, dq, h_in, dh, carried)
 
 
 class WeightGrads(TypedDict):
@@ -179,7 +212,7 @@ class WeightGrads(TypedDict):
 def weight_grads(s: Sequence, adjoint: Adjoint) -> WeightGrads:
     """Return the gradients of input, weights and biases from those of p and q."""
     valid = valid_steps(s.T, s.N, s.lengths, s.padding)
-    dp, dq, h_prev = adjoint.dp[valid], adjoint.dq[valid], adjoint.h_prev[valid]
+    dp, dq, h_in = adjoint.dp[valid], adjoint.dq[valid], adjoint.h_in[valid]
     dx, dembedding = None, None
     x = input_rows(s, valid)
     if x is not None:
@@ -198,7 +231,7 @@ def weight_grads(s: Sequence, adjoint: Adjoint) -> WeightGrads:
     return {
         "dx": dx,
         "dw_ih": dw_ih,
-        "dw_hh": dq.T @ h_prev,
+        "dw_hh": dq.T @ h_in,
         "db_ih": None if s.b_ih is None else dp.sum(axis=0),
         "db_hh": None if s.b_hh is None else dq.sum(axis=0),
         "dembedding": dembedding,

@@ -1,0 +1,93 @@
+"""Recurrent dropout, zoneout and weight dropout: what the recurrent layers draw.
+
+Definitions, for a rate ``p``; each is for training, and draws anew at every call, for
+every layer and direction on its own:
+
+- recurrent dropout [1]_: ``w_hh`` multiplies ``m * h_{t-1}`` in place of ``h_{t-1}``,
+  where ``m [N, H]`` is 0 with probability ``p`` and ``1 / (1 - p)`` else: one mask for
+  all steps of a row. The state itself is not masked; a reset does not change ``m``.
+- zoneout [2]_: with probability ``p``, on its own for every step, row and unit (and for
+  h and c), a unit keeps the state that it entered the step with; after a reset that is
+  0. In evaluation each state is the expectation, ``p`` old + ``(1 - p)`` new.
+- weight dropout, DropConnect on ``w_hh`` [3]_: each weight is 0 with probability ``p``
+  and ``w / (1 - p)`` else, for all rows and steps of the call.
+
+References
+----------
+.. [1] Y. Gal, Z. Ghahramani, "A theoretically grounded application of dropout in
+   recurrent neural networks", NIPS 2016.
+.. [2] D. Krueger et al., "Zoneout: regularizing RNNs by randomly preserving hidden
+   activations", ICLR 2017.
+.. [3] S. Merity, N. S. Keskar, R. Socher, "Regularizing and optimizing LSTM language
+   models", ICLR 2018.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastrnn import _core
+from fastrnn._dropout import draw_mask, multiply
+from fastrnn._types import BoolArray, FloatArray
+
+
+class Rates(NamedTuple):
+    """The rate of each; 0 is without."""
+
+    recurrent_dropout: float
+    zoneout: float
+    weight_dropout: float
+
+
+class Drawn(NamedTuple):
+    """What one direction of one layer is called with."""
+
+    weights: list[FloatArray]  # w_ih, w_hh, b_ih, b_hh
+    options: dict[str, Any]
+    weight_mask: FloatArray | None  # what multiplied w_hh, and multiplies dw_hh
+
+
+def draw_call(
+    rng: np.random.Generator,
+    rates: Rates,
+    weights: list[FloatArray],
+    sizes: tuple[int, int],
+    states: int,
+    training: bool,
+) -> Drawn:
+    """Draw for one call, in the order of `Rates`; nothing but in training.
+
+    ``weights`` are the parameters, which stay as they are; ``sizes`` is (T, N);
+    ``states`` says how many arrays a state has, 2 for LSTM.
+    """
+    if not any(rates):
+        return Drawn(weights, {}, None)
+    if not training:
+        return Drawn(weights, {"zoneout": rates.zoneout}, None)
+    (T, N), w_hh = sizes, weights[1]
+    H, dtype = w_hh.shape[1], w_hh.dtype
+    options: dict[str, Any] = {}
+    weight_mask = None
+    if rates.recurrent_dropout:
+        mask = draw_mask(rng, (N, H), rates.recurrent_dropout, dtype)
+        options["recurrent_mask"] = mask
+    if rates.zoneout:
+        keep = [draw_flags(rng, (T, N, H), rates.zoneout) for _ in range(states)]
+        options["zoneout"] = keep if states > 1 else keep[0]
+    if rates.weight_dropout:
+        weight_mask = draw_mask(rng, w_hh.shape, rates.weight_dropout, dtype)
+        weights = [weights[0], multiply(w_hh, weight_mask), *weights[2:]]
+    return Drawn(weights, options, weight_mask)
+
+
+def draw_flags(rng: np.random.Generator, shape: tuple[int, ...], p: float) -> BoolArray:
+    """Return True with probability ``p``, to the nearest 1/65536.
+
+    ``rng`` seeds faster generators of our own, `csrc/kernels/random.cpp`.
+    """
+    state = rng.integers(0, 2**32 - 1, (4, 16), np.uint32, endpoint=True)
+    flags = _core.draw_flags(state, round(p * 2**16), math.prod(shape))
+    return flags.reshape(shape)
