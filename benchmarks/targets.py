@@ -1,7 +1,7 @@
 """What was to be reached and what was: ``python -m benchmarks.targets REPORT.json …``.
 
-Reads the JSON that `compare`, `linear_cross_entropy`, `training_step` and `import_cost`
-wrote. A line without its report says so.
+Reads the JSON that `compare`, `layer_options`, `linear_cross_entropy`, `training_step`
+and `import_cost` wrote. A line without its report says so.
 """
 
 from __future__ import annotations
@@ -64,6 +64,12 @@ def ratios(rows: Iterable[Row], peers: Iterable[str] = ("torch",)) -> Measured:
     return found
 
 
+def costs(rows: Iterable[Row]) -> Measured:
+    """Time a valid step ÷ that without the option, on one thread, a value a row."""
+    found = [(row["threads"].get("1", {}).get("cost"), row["name"]) for row in rows]
+    return [(cost["median"], name) for cost, name in found if cost]
+
+
 def scalings(rows: Iterable[Row]) -> Measured:
     found = [(row["scaling"].get("fastrnn"), row["name"]) for row in rows]
     return [(scaling["median"], name) for scaling, name in found if scaling]
@@ -84,6 +90,14 @@ def times_line(what: str, target: float, measured: Measured) -> list[str]:
         return [what, f"≥ {target:g}×", "not measured", ""]
     value, name = min(measured)
     return [what, f"≥ {target:g}×", f"{value:.2f}× ({name})", verdict(value >= target)]
+
+
+def most_line(what: str, target: float, measured: Measured) -> list[str]:
+    """A line for a greatest ratio, which no value may exceed."""
+    if not measured:
+        return [what, f"≤ {target:g}×", "not measured", ""]
+    value, name = max(measured)
+    return [what, f"≤ {target:g}×", f"{value:.2f}× ({name})", verdict(value <= target)]
 
 
 def cost_line(what: str, most: float, unit: str, values: list[float]) -> list[str]:
@@ -151,8 +165,35 @@ def target_lines(reports: Reports) -> list[list[str]]:
     for name, target in (("characters", 1.6), ("words", 2)):
         chosen = ratios(row for row in steps if row["name"] == name)
         lines.append(times_line(f"training step, {name}", target, chosen))
+    lines += [
+        times_line(f"{row['name']}, best peer", 2, ratios([row], RNN_PEERS))
+        for row in r.sequences("gru")
+    ]
+    lines += option_lines(r)
     lines.append(cost_line("import beyond NumPy's", 15, "ms", r.import_milliseconds()))
     lines.append(cost_line("installed size", 5, "MB", r.installed_megabytes()))
+    return lines
+
+
+def option_lines(reports: Reports) -> list[list[str]]:
+    lines = []
+    for cell, target in (("lstm", 5), ("gru", 3), ("rnn", 3)):
+        rows = reports.rows("layer_options", "lengths")
+        rows = [row for row in rows if row["workload"]["cell"] == cell]
+        lines.append(times_line(f"{cell}, lengths, ÷ packed", target, ratios(rows)))
+    both = reports.rows("layer_options", "lengths, bidirectional")
+    both = [row for row in both if row["workload"]["cell"] == "lstm"]
+    lines.append(times_line("lstm, bidirectional, ÷ packed", 5, ratios(both)))
+    for mode, most in (
+        ("lengths", 1.1),
+        ("resets", 1.03),
+        ("recurrent_dropout", 1.1),
+        ("zoneout", 1.1),
+        ("weight_dropout", 1.1),
+        ("length 10 000", 1.1),
+    ):
+        found = costs(reports.rows("layer_options", mode))
+        lines.append(most_line(f"{mode}, cost of a step", most, found))
     return lines
 
 

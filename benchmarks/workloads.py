@@ -116,6 +116,11 @@ LSTM_SIZES = (
     (32, 32, 1, 100),
     (256, 256, 1, 100),
 )
+GRU_SIZES = (
+    (128, 128, 32, 100),
+    (256, 256, 32, 100),
+    (1024, 1024, 32, 50),
+)
 RNN_SIZES = (
     (256, 256, 32, 100),
     (1760, 1760, 16, 50),
@@ -126,6 +131,7 @@ RNN_SIZES = (
 
 WORKLOADS: tuple[Workload, ...] = (
     *(Workload("lstm", *size) for size in LSTM_SIZES),
+    *(Workload("gru", *size) for size in GRU_SIZES),
     *(Workload("rnn", *size) for size in RNN_SIZES),
 )
 
