@@ -1,6 +1,4 @@
 // <cell>_forward and <cell>_backward.
-#include <cstring>
-
 #include "arrays.h"
 #include "fastrnn/schedule.h"
 #include "register.h"
@@ -52,7 +50,6 @@ struct Call {
         H(s[kH].cast<Size>()),
         GH(s[kG].cast<Size>() * H),
         V(s[kV].cast<Size>()),
-        ragged(!s[kLengths].is_none()),
         schedule(T, N, data<std::int64_t>(s[kLengths]),
                  s[kPadding].cast<std::string_view>() == "left" ? Padding::kLeft
                                                                 : Padding::kRight,
@@ -83,20 +80,13 @@ struct Call {
 
   const py::tuple& fields;
   Size T, N, I, H, GH, V;
-  bool ragged;
   Schedule schedule;
   Activation activation;
 };
 
-template <class T>
-void clear(const Output<T>& output, Size count) {
-  if (output.data) std::memset(output.data, 0, std::size_t(count) * sizeof(T));
-}
-
 template <Cell kCell>
 py::tuple forward(const py::tuple& sequence) {
   const Call call(sequence);
-  const Size steps = call.T * call.N;
   const bool training = sequence[kTraining].cast<bool>();
   return by_dtype(sequence[kWIh], [&](auto type) {
     using T = decltype(type);
@@ -114,11 +104,6 @@ py::tuple forward(const py::tuple& sequence) {
     args.c = c.data;
     {
       const py::gil_scoped_release unlocked;
-      if (call.ragged) {
-        clear(y, steps * call.H);
-        clear(gates, steps * call.GH);
-        clear(c, steps * call.H);
-      }
       Scratch scratch;
       const Kernels<T>& k = kernels<T>();
       (kCell == Cell::kRnn   ? k.rnn_forward

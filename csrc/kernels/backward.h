@@ -260,8 +260,10 @@ class Backward {
     if (table_) zero(table_sum_, a_.input.V * G * H_);
     zero(a_.dembedding, a_.input.V * I_);
     if (valid < s_.T * s_.N) {
-      zero(a_.dx, s_.T * s_.N * I_);
-      zero(a_.dh, s_.T * s_.N * H_);
+      for_padding(s_, team, [&](Size at) {
+        clear_row(a_.dx, at, I_);
+        clear_row(a_.dh, at, H_);
+      });
     }
     const Range part = share_of(s_.N, team.rank, team.size);
     for (Size i = part.begin; i < part.end; ++i) {

@@ -210,6 +210,7 @@ class Forward {
   void work(Team team) {
     const Range packed = share_of(vectors_, team.rank, team.size);
     pack(team, packed);
+    clear_padding(team);
     team.barrier();
     const Slice slice = slice_of(team, plan_.share_units);
     const Range units = share_of(vectors_, slice.unit_rank, slice.unit_ways);
@@ -231,6 +232,15 @@ class Forward {
       }
     }
     final_states(team, slice);
+  }
+
+  void clear_padding(Team team) {
+    if (valid_steps(s_) == s_.T * s_.N) return;
+    for_padding(s_, team, [&](Size at) {
+      clear_row(a_.y, at, H_);
+      clear_row(a_.gates, at, G * H_);
+      clear_row(a_.c, at, H_);
+    });
   }
 
   // Weights, bias and, for a small vocabulary, its table of input products.

@@ -24,6 +24,25 @@ FASTRNN_INLINE bool is_cut(const ScheduleView& v, Size i, Size s) {
   return s > 0 && v.resets[position(v, i, s - 1)] != 0;
 }
 
+// to[at] = 0, a row of `width` numbers, where there is such an array.
+template <class T>
+FASTRNN_INLINE void clear_row(T* to, Size at, Size width) {
+  if (to) __builtin_memset(to + at * width, 0, std::size_t(width) * sizeof(T));
+}
+
+// Calls clear(position) for the padding of a member's share of time.
+template <class Clear>
+FASTRNN_INLINE void for_padding(const ScheduleView& v, Team team, const Clear& clear) {
+  for (Size t = v.T * team.rank / team.size; t < v.T * (team.rank + 1) / team.size;
+       ++t) {
+    for (Size i = 0; i < v.N; ++i) {
+      const Size at = t * v.N + v.row[i], steps = v.length[i] * v.N;
+      const Size begin = v.reverse ? v.first[i] - steps + v.N : v.first[i];
+      if (at < begin || at >= begin + steps) clear(at);
+    }
+  }
+}
+
 // [begin, end) of n things for one of `size` members, in runs of `grain`.
 struct Range {
   Size begin, end;

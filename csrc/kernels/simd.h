@@ -49,7 +49,6 @@ struct VectorTypes<float> {
   typedef float Unaligned
       __attribute__((vector_size(kVectorBytes), aligned(4), may_alias));
   typedef int32_t Int __attribute__((vector_size(kVectorBytes)));
-  typedef uint8_t Bytes __attribute__((vector_size(kVectorBytes / 4)));
 };
 template <>
 struct VectorTypes<double> {
@@ -57,7 +56,6 @@ struct VectorTypes<double> {
   typedef double Unaligned
       __attribute__((vector_size(kVectorBytes), aligned(8), may_alias));
   typedef int64_t Int __attribute__((vector_size(kVectorBytes)));
-  typedef uint8_t Bytes __attribute__((vector_size(kVectorBytes / 8)));
 };
 
 template <class T>
@@ -93,18 +91,6 @@ template <class T>
 FASTRNN_INLINE void store_some(T* p, Vec<T> v, Size lanes) {
   if (lanes == kLanes<T>) return store(p, v);
   for (Size i = 0; i < lanes; ++i) p[i] = v[i];
-}
-
-// Lanes of ones where a byte is not 0.
-template <class T>
-FASTRNN_INLINE IntVec<T> load_flags(const std::uint8_t* p, Size lanes) {
-  typename VectorTypes<T>::Bytes bytes = {};  // one a lane
-  if (lanes == kLanes<T>) {
-    __builtin_memcpy(&bytes, p, sizeof(bytes));
-  } else {
-    for (Size i = 0; i < lanes; ++i) bytes[i] = p[i];
-  }
-  return __builtin_convertvector(bytes, IntVec<T>) != IntVec<T>{};
 }
 
 // Asks for n vectors from p[offset] on. p may be null: the address is never read, and
@@ -231,6 +217,44 @@ FASTRNN_INLINE Vec<double> sqrt(Vec<double> x) {
 }
 #endif
 #endif
+
+// --- Flags: a byte a lane
+// -------------------------------------------------------------
+
+// kLanes bytes, each widened to its lane. (GCC 12 converts vectors lane by lane.)
+#if defined(FASTRNN_ISA_AVX512)
+FASTRNN_INLINE IntVec<float> widen(const std::uint8_t* p, float) {
+  return (IntVec<float>)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i*)p));
+}
+FASTRNN_INLINE IntVec<double> widen(const std::uint8_t* p, double) {
+  return (IntVec<double>)_mm512_cvtepu8_epi64(_mm_loadl_epi64((const __m128i*)p));
+}
+#elif defined(FASTRNN_ISA_AVX2)
+FASTRNN_INLINE IntVec<float> widen(const std::uint8_t* p, float) {
+  return (IntVec<float>)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)p));
+}
+FASTRNN_INLINE IntVec<double> widen(const std::uint8_t* p, double) {
+  int four;
+  __builtin_memcpy(&four, p, sizeof(four));
+  return (IntVec<double>)_mm256_cvtepu8_epi64(_mm_cvtsi32_si128(four));
+}
+#else
+template <class T>
+FASTRNN_INLINE IntVec<T> widen(const std::uint8_t* p, T) {
+  IntVec<T> v = {};
+  for (Size i = 0; i < kLanes<T>; ++i) v[i] = p[i];
+  return v;
+}
+#endif
+
+// Ones in the lanes whose byte is not 0, zeros in the others and from `lanes` on.
+template <class T>
+FASTRNN_INLINE IntVec<T> load_flags(const std::uint8_t* p, Size lanes) {
+  if (lanes == kLanes<T>) return widen(p, T()) != IntVec<T>{};
+  IntVec<T> v = {};
+  for (Size i = 0; i < lanes; ++i) v[i] = p[i];
+  return v != IntVec<T>{};
+}
 
 // --- Transposition of a square block held in registers -------------------------------
 

@@ -89,5 +89,6 @@ def draw_flags(rng: np.random.Generator, shape: tuple[int, ...], p: float) -> Bo
     ``rng`` seeds faster generators of our own, `csrc/kernels/random.cpp`.
     """
     state = rng.integers(0, 2**32 - 1, (4, 16), np.uint32, endpoint=True)
-    flags = _core.draw_flags(state, round(p * 2**16), math.prod(shape))
+    threshold = min(round(p * 2**16), 2**16 - 1)
+    flags = _core.draw_flags(state, threshold, math.prod(shape))
     return flags.reshape(shape)

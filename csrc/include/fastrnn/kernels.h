@@ -166,7 +166,7 @@ struct Kernels {
   double (*sum_of_squares)(const T* values, Size count, int threads, Scratch&);
   void (*scale)(T* values, Size count, T factor, int threads);
   void (*clip)(T* values, Size count, T bound, int threads);
-  // flags = [count], 1 with probability threshold / 2^16; state [4][16], see
+  // flags = [count], 1 with probability threshold / 2^16, below 1; state [4][16], see
   // random.cpp.
   void (*draw_flags)(const std::uint32_t* state, std::uint32_t threshold,
                      std::uint8_t* flags, Size count);
