@@ -65,11 +65,14 @@ def compare_row(
     # All speeds are of the call's own steps; those of the other are more or fewer.
     share = call.T * call.valid_share / other.T
     for entry in row["threads"].values():
-        ratio = entry["ratio"].pop("without")
-        low, high = sorted(1 / (share * ratio[k]) for k in ("low", "high"))
-        median = 1 / (share * ratio["median"])
-        entry["cost"] = {"median": median, "low": low, "high": high}
+        entry["cost"] = option_cost(entry["ratio"].pop("without"), share)
     return row
+
+
+def option_cost(ratio: dict[str, float], share: float) -> dict[str, float]:
+    """Turn time without ÷ time into time of a step ÷ time of a step without."""
+    cost = {name: 1 / (share * value) for name, value in ratio.items()}
+    return {"median": cost["median"], "low": cost["high"], "high": cost["low"]}
 
 
 def cost_text(row: dict[str, Any]) -> str:

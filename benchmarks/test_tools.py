@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from benchmarks.contestants.layers import RATES, LayerCall, prepare_fastrnn
+from benchmarks.contestants.layers import compute_expected as expect_layer
+from benchmarks.layer_options import option_cost
 from benchmarks.oracle import check_results, check_sequence, compute_expected
 from benchmarks.timing import Spread, alternate, summarise
 from benchmarks.workloads import Workload
@@ -32,6 +36,30 @@ def test_check_finds_a_missing_array_a_shape_and_a_nan() -> None:
     nan = {"h_n": np.full(3, np.nan)}
     with pytest.raises(AssertionError, match="who: h_n: relative error nan"):
         check_results(right | nan, right, 1e-9, "float64", "who")
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("option", ["bidirectional", "ragged", "resets", *RATES])
+def test_a_layer_with_an_option_is_checked_against_the_oracle(
+    option: str, cell: str
+) -> None:
+    value = True if option in ("bidirectional", "ragged") else 0.3
+    plain = LayerCall(cell, 6, N=5, T=12)
+    call = replace(plain, **{option: value})
+    results = prepare_fastrnn(call, 1).results()
+    check_results(results, expect_layer(call), 1e-5, "float32", "right")
+    with pytest.raises(AssertionError, match=r"relative error|expected"):
+        check_results(results, expect_layer(plain), 1e-5, "float32", "wrong")
+
+
+def test_the_cost_of_an_option_is_that_of_a_valid_step() -> None:
+    """Half as long for half of the steps costs nothing; so does as long for all."""
+    ratio = {"median": 2.0, "low": 1.0, "high": 4.0}  # time without ÷ time with
+    assert option_cost(ratio, 0.5) == {"median": 1, "low": 0.5, "high": 2}
+    assert option_cost(ratio, 1)["median"] == 0.5
+    call = LayerCall("rnn", 6, N=5, T=12)
+    assert call.valid_share == 1
+    assert 0.1 < replace(call, ragged=True).valid_share < 1
 
 
 def test_rounds_alternate_and_turn_round() -> None:

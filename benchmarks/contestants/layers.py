@@ -6,6 +6,7 @@ parameters, in the order that both libraries give them.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -104,6 +105,7 @@ def prepare_fastrnn(call: LayerCall, threads: int) -> Run:
     return Run(run, to_numpy, lambda: fastrnn.set_num_threads(threads))
 
 
+@functools.lru_cache(maxsize=8)
 def compute_expected(call: LayerCall) -> Results:
     """Results of ``fastrnn.reference`` in float64, with the draws of the first call."""
     from fastrnn._regularisers import Rates, draw_call
