@@ -6,6 +6,8 @@ gates, ``D`` directions (1 or 2), ``L`` layers.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar, Generic, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
@@ -28,7 +30,13 @@ from fastrnn._dropout import draw_mask, multiply
 from fastrnn._initialise import INITS, initialise
 from fastrnn._parameters import recurrent_shapes
 from fastrnn._regularisers import Rates, draw_call
+from fastrnn._runtime import get_num_threads, run_side_by_side
 from fastrnn._types import FloatArray
+
+# With fewer rows than this for a thread, two threads do better with a direction each,
+# if each has so many multiply-adds that starting a thread (0.1 ms) does not matter.
+ROWS_A_THREAD = 4
+WORTH_A_THREAD = 3e6
 
 StateT = TypeVar("StateT")
 States: TypeAlias = list[FloatArray | None]  # h [N, H], for LSTM h and c
@@ -242,7 +250,7 @@ class RecurrentLayer(Layer, Generic[StateT]):
             if k > 0 and self.training and self.dropout > 0:
                 masks.append(draw_mask(self.rng, y.shape, self.dropout, self.dtype))
                 y = multiply(y, masks[-1])
-            outputs = []
+            calls: list[Callable[[], Any]] = []
             for d in range(self._directions):
                 i = k * self._directions + d
                 drawn = draw_call(
@@ -250,10 +258,10 @@ class RecurrentLayer(Layer, Generic[StateT]):
                     self.training,
                 )  # fmt: skip
                 weight_masks.append(drawn.weight_mask)
-                output, final, tape = self._forward(
-                    y, drawn.weights, at(initial, i), reverse=d == 1, **options,
-                    **drawn.options,
-                )  # fmt: skip
+                run = partial(self._forward, y, drawn.weights, at(initial, i))
+                calls.append(partial(run, reverse=d == 1, **options, **drawn.options))
+            outputs = []
+            for output, final, tape in self._run(calls, T, N):
                 outputs.append(output)
                 finals.append(final)
                 tapes.append(tape)
@@ -303,10 +311,15 @@ class RecurrentLayer(Layer, Generic[StateT]):
         dinitials: list[tuple[FloatArray, ...]] = [()] * len(last.tapes)
         for k in reversed(range(self.num_layers)):
             dx: Any = None
+            calls: list[Callable[[], Any]] = []
             for d in range(D):
                 i = k * D + d
                 dy_d = dy if D == 1 or dy is None else dy[:, :, d * H : (d + 1) * H]
-                g, dinitials[i] = self._backward(last.tapes[i], dy_d, at(upstream, i))
+                tape, state = last.tapes[i], at(upstream, i)
+                calls.append(partial(self._backward, tape, dy_d, state))
+            for d, (g, dinitial) in enumerate(self._run(calls, *last.shape[:2])):
+                i = k * D + d
+                dinitials[i] = dinitial
                 weight_mask = last.weight_masks[i]
                 if weight_mask is not None:
                     np.multiply(g.dw_hh, weight_mask, out=g.dw_hh)
@@ -320,6 +333,19 @@ class RecurrentLayer(Layer, Generic[StateT]):
         if self.batch_first and dy is not None:
             dy = dy.swapaxes(0, 1).copy()
         return dy, self._join(dinitials)
+
+    def _run(self, calls: list[Callable[[], Any]], T: int, N: int) -> list[Any]:
+        """Return what the calls of one layer's directions return.
+
+        Two directions run side by side, with half the threads each, where the rows do
+        not fill the threads; the bits are the same, as for every number of threads.
+        """
+        H, threads = self.hidden_size, get_num_threads()
+        work = T * N * GATES[self._cell] * H * H  # about, for a direction
+        few = threads > 1 and threads * ROWS_A_THREAD > N
+        if len(calls) == 2 and few and work > WORTH_A_THREAD:
+            return run_side_by_side(*calls)
+        return [call() for call in calls]
 
     def _join(self, states: list[tuple[FloatArray, ...]]) -> StateT:
         """Return the states [N, H] of all layers and directions as the caller's."""
