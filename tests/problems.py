@@ -73,6 +73,36 @@ class Problem(NamedTuple):
         w_hh = w_hh / w_hh.dtype.type(1.25 * np.linalg.norm(w_hh, 2))
         return self._replace(arrays={**self.arrays, "w_hh": w_hh})
 
+    def take_rows(self, rows: Any) -> "Problem":
+        """Return the same problem with some of its rows, in any order."""
+        axes = {"x": 1, "resets": 1, "zoneout": 1}
+        axes |= dict.fromkeys(("h0", "c0", "lengths", "recurrent_mask"), 0)
+
+        def take(named: dict[str, Any]) -> dict[str, Any]:
+            def of_rows(name: str, a: Any) -> Any:
+                axis = axes.get(name)
+                return a if axis is None else each(a, lambda b: np.take(b, rows, axis))
+
+            return {name: of_rows(name, a) for name, a in named.items()}
+
+        return self._replace(arrays=take(self.arrays), options=take(self.options))
+
+    def padded_left(self) -> "Problem":
+        """Return the same problem with each row moved to the end of the steps."""
+        lengths, moving = self.options["lengths"], ("x", "resets", "zoneout", "dy")
+
+        def move(named: dict[str, Any]) -> dict[str, Any]:
+            return {
+                name: each(a, lambda b: shift(b, lengths)) if name in moving else a
+                for name, a in named.items()
+            }
+
+        return self._replace(
+            arrays=move(self.arrays),
+            options={**move(self.options), "padding": "left"},
+            upstream=move(self.upstream),
+        )
+
     def terms(self) -> int:
         """Return the length of the longest sum: of gates, of gradients, of dw."""
         T, N = self.arrays["x"].shape[:2]
@@ -103,7 +133,7 @@ def make_problem(
     *,
     V: int = 7,
     dtype: Any = np.float64,
-    seed: int = 0,
+    seed: Any = 0,
     kind: str = "floating",
     nonlinearity: str = "tanh",
     padding: str | None = None,
@@ -161,11 +191,23 @@ def make_problem(
     return Problem(cell, arrays, options, upstream)
 
 
-def each_mask(zoneout: Any, change: Any) -> Any:
-    """Return the mask, or a pair of them, changed by a function."""
-    return (
-        tuple(map(change, zoneout)) if isinstance(zoneout, tuple) else change(zoneout)
-    )
+def each(a: Any, change: Any) -> Any:
+    """Return an array changed by a function, or a pair of them (the masks of LSTM)."""
+    return tuple(map(change, a)) if isinstance(a, tuple) else change(a)
+
+
+def shift(a: Any, lengths: Any, back: bool = False) -> Any:
+    """Return ``a [T, N, ...]`` with the first steps of each row moved to its end."""
+    T, N = a.shape[:2]
+    moves = T - lengths if back else lengths
+    places = (np.arange(T)[:, None] + moves) % max(T, 1)
+    return a[places, np.arange(N)]
+
+
+def rows_of(outputs: dict[str, Any], rows: Any) -> dict[str, Any]:
+    """Return some rows of every output: [T, N, ...] or a final state [N, H]."""
+    return {k: a[rows] if k in ("h_n", "c_n") else a[:, rows]
+            for k, a in outputs.items()}  # fmt: skip
 
 
 def size_id(size: tuple[int, ...]) -> str:

@@ -12,8 +12,10 @@ from tests.problems import (
     KINDS,
     VARIANTS,
     Problem,
-    each_mask,
+    each,
     make_problem,
+    rows_of,
+    shift,
     size_id,
 )
 
@@ -72,26 +74,6 @@ def run_forward(problem: Problem, module: Any, **changed: Any) -> dict[str, Any]
     return problem.outputs(module, **changed)[0]
 
 
-def rows_of(outputs: dict[str, Any], rows: Any) -> dict[str, Any]:
-    """Return some rows of every output: [T, N, ...] or a final state [N, H]."""
-    return {k: a[rows] if k in ("h_n", "c_n") else a[:, rows]
-            for k, a in outputs.items()}  # fmt: skip
-
-
-def take_rows(problem: Problem, rows: Any) -> Problem:
-    def take(named: dict[str, Any]) -> dict[str, Any]:
-        axis = {"x": 1, "resets": 1, "h0": 0, "c0": 0, "lengths": 0,
-                "recurrent_mask": 0, "zoneout": 1}  # fmt: skip
-        return {
-            k: each_mask(a, lambda b, k=k: np.take(b, rows, axis[k]))
-            if k in axis
-            else a
-            for k, a in named.items()
-        }
-
-    return problem._replace(arrays=take(problem.arrays), options=take(problem.options))
-
-
 @every_dtype
 @every_isa
 @every_kind
@@ -108,7 +90,7 @@ def test_a_row_does_not_depend_on_the_others(
     whole = run_forward(problem, module)
     few = np.random.default_rng(0).permutation(33)
     for rows in ([0], [32], few[:2], few[:3], few[:5], few[:16], few):
-        got = run_forward(take_rows(problem, rows), module)
+        got = run_forward(problem.take_rows(rows), module)
         assert_same_bits(got, rows_of(whole, rows))
 
 
@@ -121,7 +103,7 @@ def test_every_number_of_rows(cell: str, isa: str) -> None:
     whole = run_forward(problem, module)
     for N in range(1, 40):
         rows = np.arange(40 - N, 40)
-        got = run_forward(take_rows(problem, rows), module)
+        got = run_forward(problem.take_rows(rows), module)
         assert_same_bits(got, rows_of(whole, rows))
 
 
@@ -137,7 +119,7 @@ def test_padding_changes_nothing(cell: str, kind: str, isa: str, dtype: Any) -> 
     module = Compiled(isa)
     whole = run_forward(problem, module)
     for n, length in enumerate(problem.options["lengths"]):
-        alone = take_rows(problem, [n])
+        alone = problem.take_rows([n])
         x = np.ascontiguousarray(alone.arrays["x"][:length])
         got = run_forward(alone, module, x=x, lengths=None)
         expected = {k: a if k in ("h_n", "c_n") else a[:length]
@@ -156,26 +138,11 @@ def test_left_padding_is_right_padding_shifted(
         *(cell, 9, 20, 9, 19), V=20, kind=kind, padding="right", resets=True,
         recurrent_mask=regularised, zoneout=regularised,
     )  # fmt: skip
-    T, lengths = 9, problem.options["lengths"]
-
-    def shift(a: Any, back: bool = False) -> Any:
-        rolls = (length - T if back else T - length for length in lengths)
-        return np.stack([np.roll(a[:, n], r, 0) for n, r in enumerate(rolls)], 1)
-
     module = Compiled(isa)
-    # On padding it may hold anything, but shifted back it would not be the same.
-    dy = problem.upstream["dy"] * problem.valid()[..., None]
-    expected = problem.run(module, dy=dy)
-    moved = (
-        {"zoneout": each_mask(problem.options["zoneout"], shift)} if regularised else {}
-    )
-    got = problem.run(
-        module, padding="left", x=shift(problem.arrays["x"]),
-        resets=shift(problem.options["resets"]), dy=shift(dy), **moved,
-    )  # fmt: skip
+    got = problem.padded_left().run(module)
     for name in {"y", "gates", "c", "dx", "dh"} & got.keys():
-        got[name] = shift(got[name], back=True)
-    assert_same_bits(got, expected)
+        got[name] = shift(got[name], problem.options["lengths"], back=True)
+    assert_same_bits(got, problem.run(module))
 
 
 @pytest.mark.parametrize("reverse", [False, True], ids=["forwards", "reverse"])
@@ -201,7 +168,7 @@ def test_a_sequence_in_pieces(
     for piece in reversed(pieces) if reverse else pieces:
         changed = {"x": problem.arrays["x"][piece], "resets": resets[piece], **states}
         if regularised:
-            keep = each_mask(problem.options["zoneout"], lambda a, p=piece: a[p])
+            keep = each(problem.options["zoneout"], lambda a, p=piece: a[p])
             changed["zoneout"] = keep
         outputs = run_forward(problem, module, **changed)
         states = {f"{s}0": outputs.pop(f"{s}_n") for s in "hc" if f"{s}_n" in outputs}

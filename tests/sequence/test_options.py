@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastrnn import reference
-from tests.problems import CELLS, Problem, each_mask, make_problem
+from tests.problems import CELLS, Problem, each, make_problem
 
 GRADS = ("dw_ih", "dw_hh", "db_ih", "db_hh")
 
@@ -60,7 +60,7 @@ def run_in_pieces(problem: Problem) -> dict[str, Any]:
                 given["recurrent_mask"] = mask[row]
             if zoneout is not None:
                 place = np.ix_(part, [n])
-                given["zoneout"] = each_mask(zoneout, lambda a, i=place: a[i])
+                given["zoneout"] = each(zoneout, lambda a, i=place: a[i])
             _, final, tape = plain.forward(reference, x=x[part][:, row], **given)
             y[part, n] = tape.y[:, 0]
             up = {f"d{s}_n": problem.upstream[f"d{s}_n"][row] for s in states}
@@ -136,7 +136,7 @@ def test_padding_is_not_read(
     x[~valid] = np.nan if kind == "floating" else -1
     dy[~valid] = np.nan
     resets = problem.options["resets"] | ~valid
-    zoneout = each_mask(problem.options["zoneout"], lambda a: a | ~valid[..., None])
+    zoneout = each(problem.options["zoneout"], lambda a: a | ~valid[..., None])
     y, final, tape = problem.forward(module)
     grads = problem.backward(module, tape, return_dh=True)
     y2, final2, tape2 = problem.forward(module, x=x, resets=resets, zoneout=zoneout)

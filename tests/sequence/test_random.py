@@ -12,22 +12,26 @@ from tests.comparing import assert_near
 from tests.implementations import DTYPES, ISAS, Compiled
 from tests.problems import KINDS, VARIANTS, make_problem
 
+paddings = st.sampled_from([None, "right", "left"])
+
 
 @st.composite
-def problems(draw: Any, variant: str) -> Any:
+def problems(
+    draw: Any, variant: str, padding: Any = paddings, shortest: int = 0, **sizes: int
+) -> Any:
     """Draw a problem, from which what is optional may be missing."""
     # In float32 a sum within a rounding of 0 may fall on the other side of relu's kink.
     dtypes = DTYPES[1:] if variant == "rnn-relu" else DTYPES
     problem = make_problem(
         variant,
-        T=draw(st.integers(0, 12)),
-        N=draw(st.integers(0, 34)),
-        I=draw(st.integers(1, 40)),
-        H=draw(st.integers(1, 40)),
+        T=sizes.get("T", draw(st.integers(shortest, 12))),
+        N=sizes.get("N", draw(st.integers(0, 34))),
+        I=sizes.get("I", draw(st.integers(1, 40))),
+        H=sizes.get("H", draw(st.integers(1, 40))),
         V=draw(st.integers(1, 60)),
         dtype=draw(st.sampled_from(dtypes)),
         kind=draw(st.sampled_from(KINDS)),
-        padding=draw(st.sampled_from([None, "right", "left"])),
+        padding=draw(padding),
         resets=draw(st.booleans()),
         reverse=draw(st.booleans()),
         recurrent_mask=draw(st.booleans()),

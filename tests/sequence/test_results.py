@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fastrnn import reference
-from tests.problems import CELLS, make_problem
+from tests.problems import CELLS, each, make_problem
 
 FIELDS = ("dx", "dw_ih", "dw_hh", "db_ih", "db_hh", "dh0", "dembedding", "dh")
 LSTM_FIELDS = (*FIELDS[:6], "dc0", *FIELDS[6:])
@@ -98,7 +98,10 @@ def test_a_tape_for_the_reference(cell: str, module: Any) -> None:
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_inputs_are_not_written(cell: str, module: Any) -> None:
-    problem = make_problem(cell, kind="embedding", padding="right", resets=True)
+    problem = make_problem(
+        cell, kind="embedding", padding="right", resets=True, recurrent_mask=True
+    )
+    problem.options["recurrent_mask"].flags.writeable = False
     for d in (problem.arrays, problem.upstream):
         for a in d.values():
             a.flags.writeable = False
@@ -116,10 +119,15 @@ def test_inputs_are_not_written(cell: str, module: Any) -> None:
 @pytest.mark.parametrize("cell", CELLS)
 def test_strided_arrays_and_any_integers(cell: str, module: Any) -> None:
     """Layout and integer dtype change no bit; lists serve for indices."""
-    problem = make_problem(cell, kind="embedding", padding="right", resets=True)
+    problem = make_problem(
+        cell, kind="embedding", padding="right", resets=True, recurrent_mask=True,
+        zoneout=True,
+    )  # fmt: skip
     y, final, tape = problem.forward(module)
     grads = problem.backward(module, tape)
     strided = {k: np.asfortranarray(a) for k, a in problem.arrays.items()}
+    for name in ("recurrent_mask", "zoneout"):
+        strided[name] = each(problem.options[name], np.asfortranarray)
     lengths, resets = problem.options["lengths"], problem.options["resets"]
     for x, ints, flags in [
         (strided["x"].astype(np.uint8), lengths.astype(np.int8), resets * 3),
