@@ -61,21 +61,35 @@ FASTRNN_INLINE void backward_zoneout(Cell cell, Vec<T> dh, const BackwardRow<T>&
 }
 
 // dh = what came back from the next step, and all else that reaches h here.
-template <class Cell, class T>
+template <bool kUsual, class Cell, class T>
 FASTRNN_INLINE void backward_cell(Cell cell, Vec<T> dh, const BackwardRow<T>& row,
                                   Size j, Size lanes, Size H) {
   if (row.mask) dh *= load_some(row.mask + j, lanes);
   if (Cell::kCarry == Carry::kHidden) dh += load_some(row.carry + j, lanes);
-  if (row.held) dh += load_some(row.held + j, lanes);
+  if (!kUsual && row.held) dh += load_some(row.held + j, lanes);
   if (row.cut) dh = Vec<T>{};
   if (row.dy) dh += load_some(row.dy + j, lanes);
   if (row.dh_n) dh += load_some(row.dh_n + j, lanes);
   if (row.dh_out) store_some(row.dh_out + j, dh, lanes);
   if (!row.dz) return;
-  if (!row.held) {
+  if (kUsual || !row.held) {
     cell.template backward<T>(dh, row, j, lanes, H);
   } else {
     backward_zoneout<Cell, T>(cell, dh, row, j, lanes, H);
+  }
+}
+
+// The same for some rows, as forward.
+template <bool kUsual, class Cell, class T>
+__attribute__((noinline)) void backward_cells(const BackwardStep<Cell, T>& x, Size row,
+                                              int count, const Vec<T>* dh, Size apart,
+                                              Size u) {
+  constexpr Size L = kLanes<T>;
+  const Size j = u * L, lanes = kUsual ? L : at_most(L, x.H - j);
+#pragma GCC unroll 2
+  for (int i = 0; i < count; ++i) {
+    backward_cell<kUsual, Cell, T>(x.cell, dh[i * apart], x.rows[row + i], j, lanes,
+                                   x.H);
   }
 }
 
@@ -103,22 +117,14 @@ __attribute__((noinline)) void backward_tile(const BackwardStep<Cell, T>& x, Siz
     const Size k = x.K * r / R, end = x.K * (r + 1) / R;
     multiply_add<R, P, 1, Rows::kEach, T>(acc, dz_next, 0, w_hh, panel, k, end, ahead);
   }
-  // As forward: through the nearest cache, the cell in one place.
-  Vec<T> sums[R * P];
+  Vec<T> dh[R][P];
 #pragma GCC unroll 24
-  for (int i = 0; i < R * P; ++i) sums[i] = acc[i / P][i % P];
+  for (int i = 0; i < R * P; ++i) dh[i / P][i % P] = acc[i / P][i % P];
   for (int p = 0; p < P; ++p) {
-    const Size j = (u + p) * L;
-    if (j + L <= x.H) {
-#pragma GCC unroll 2
-      for (int r = 0; r < R; ++r) {
-        backward_cell<Cell, T>(x.cell, sums[r * P + p], rows[r], j, L, x.H);
-      }
+    if ((u + p + 1) * L <= x.H && !rows[0].held) {
+      backward_cells<true>(x, row, R, &dh[0][p], P, u + p);
     } else {
-#pragma GCC unroll 1
-      for (int r = 0; r < R; ++r) {
-        backward_cell<Cell, T>(x.cell, sums[r * P + p], rows[r], j, x.H - j, x.H);
-      }
+      backward_cells<false>(x, row, R, &dh[0][p], P, u + p);
     }
   }
 }

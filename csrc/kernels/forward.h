@@ -86,19 +86,29 @@ FASTRNN_INLINE void keep_old(Vec<T> old, const std::uint8_t* keep, T rate, T* st
   store_some(state, mixed, lanes);
 }
 
-template <class Cell, class T>
-FASTRNN_INLINE void forward_cell(const ForwardStep<Cell, T>& x, const Vec<T>* z,
-                                 const ForwardRow<T>& row, const T* z_input, Size j,
-                                 Size lanes) {
+// The cell, for one vector of units and some rows whose sums z lie `apart` vectors from
+// each other. It stands here and not in the tile, so that it is there once a cell;
+// kUsual: all lanes, and no zoneout.
+template <bool kUsual, class Cell, class T>
+__attribute__((noinline)) void forward_cells(const ForwardStep<Cell, T>& x, Size row,
+                                             int count, const Vec<T>* z, Size apart,
+                                             Size u) {
+  constexpr Size L = kLanes<T>;
   constexpr bool kCellState = Cell::kCarry == Carry::kCellState;
-  Vec<T> c_prev = {};
-  if (kCellState && x.zoneout) c_prev = load_some(row.c_prev + j, lanes);
-  x.cell.template forward<T>(z, row, z_input, j, lanes, x.H);
-  if (!x.zoneout) return;
-  const Vec<T> h_prev = load_some(row.h_prev + j, lanes);
-  keep_old<T>(h_prev, row.keep_h ? row.keep_h + j : nullptr, x.rate, row.h + j, lanes);
-  if (!kCellState) return;
-  keep_old<T>(c_prev, row.keep_c ? row.keep_c + j : nullptr, x.rate, row.c + j, lanes);
+  const Size j = u * L, lanes = kUsual ? L : at_most(L, x.H - j);
+#pragma GCC unroll 2
+  for (int i = 0; i < count; ++i) {
+    const ForwardRow<T>& r = x.rows[row + i];
+    const T* z_input = r.z + u * x.z_step;
+    Vec<T> c_prev = {};
+    if (!kUsual && kCellState && x.zoneout) c_prev = load_some(r.c_prev + j, lanes);
+    x.cell.template forward<T>(z + i * apart, r, z_input, j, lanes, x.H);
+    if (kUsual || !x.zoneout) continue;
+    const Vec<T> h_prev = load_some(r.h_prev + j, lanes);
+    keep_old<T>(h_prev, r.keep_h ? r.keep_h + j : nullptr, x.rate, r.h + j, lanes);
+    if (!kCellState) continue;
+    keep_old<T>(c_prev, r.keep_c ? r.keep_c + j : nullptr, x.rate, r.c + j, lanes);
+  }
 }
 
 template <class Cell, int R, int P, class T>
@@ -131,23 +141,14 @@ __attribute__((noinline)) void forward_tile(const ForwardStep<Cell, T>& x, Size 
   const Size panel = x.H * G * L;
   multiply_add<R, P, G, Rows::kEach, T>(acc, h_in, 0, x.w + u * panel, panel, 0, x.H,
                                         ahead);
-  // Through memory in the nearest cache, so that the cell stands here once, with its
-  // constants in registers, and not unrolled among the accumulators.
-  Vec<T> z[R * P][G];
+  Vec<T> z[R][P][G];
 #pragma GCC unroll 24
-  for (int i = 0; i < R * P * G; ++i) z[i / G][i % G] = acc[i / (P * G)][i % (P * G)];
+  for (int i = 0; i < R * P * G; ++i) (&z[0][0][0])[i] = acc[i / (P * G)][i % (P * G)];
   for (int p = 0; p < P; ++p) {
-    const Size j = (u + p) * L, z_step = (u + p) * x.z_step;
-    if (j + L <= x.H) {
-#pragma GCC unroll 2
-      for (int r = 0; r < R; ++r) {
-        forward_cell<Cell, T>(x, z[r * P + p], rows[r], rows[r].z + z_step, j, L);
-      }
+    if ((u + p + 1) * L <= x.H && !x.zoneout) {
+      forward_cells<true>(x, row, R, z[0][p], P * G, u + p);
     } else {
-#pragma GCC unroll 1
-      for (int r = 0; r < R; ++r) {
-        forward_cell<Cell, T>(x, z[r * P + p], rows[r], rows[r].z + z_step, j, x.H - j);
-      }
+      forward_cells<false>(x, row, R, z[0][p], P * G, u + p);
     }
   }
 }

@@ -218,16 +218,18 @@ FASTRNN_INLINE Vec<double> sqrt(Vec<double> x) {
 #endif
 #endif
 
-// --- Flags: a byte a lane
-// -------------------------------------------------------------
+// --- Flags: a byte a lane ------------------------------------------------------------
 
-// kLanes bytes, each widened to its lane. (GCC 12 converts vectors lane by lane.)
+// kLanes bytes, each widened to its lane. (GCC 12 converts vectors lane by lane, and
+// warns of the forms without a mask.)
 #if defined(FASTRNN_ISA_AVX512)
 FASTRNN_INLINE IntVec<float> widen(const std::uint8_t* p, float) {
-  return (IntVec<float>)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i*)p));
+  return (IntVec<float>)_mm512_maskz_cvtepu8_epi32(0xffff,
+                                                   _mm_loadu_si128((const __m128i*)p));
 }
 FASTRNN_INLINE IntVec<double> widen(const std::uint8_t* p, double) {
-  return (IntVec<double>)_mm512_cvtepu8_epi64(_mm_loadl_epi64((const __m128i*)p));
+  return (IntVec<double>)_mm512_maskz_cvtepu8_epi64(0xff,
+                                                    _mm_loadl_epi64((const __m128i*)p));
 }
 #elif defined(FASTRNN_ISA_AVX2)
 FASTRNN_INLINE IntVec<float> widen(const std::uint8_t* p, float) {
