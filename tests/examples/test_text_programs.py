@@ -1,0 +1,183 @@
+"""word_lm, sentiment, seq2seq_dates, music and tagger reach what they claim."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.examples.programs import FOLDER, LIBRARIES, numbers, run_quick
+
+NUMBER = r"(\d*\.\d+)"
+
+for library in LIBRARIES:
+    pytest.importorskip(library, reason=f"{library} is not installed (extra: examples)")
+
+
+def load(name: str) -> Any:
+    """Import an example as a module."""
+    sys.path.insert(0, str(FOLDER))
+    try:
+        return __import__(name)
+    finally:
+        sys.path.remove(str(FOLDER))
+
+
+def test_word_lm_knows_more_than_a_trigram_model(tmp_path: Path) -> None:
+    said = run_quick("word_lm", tmp_path)
+    found, unigram, trigram = numbers(
+        said, rf"perplexity {NUMBER} \(unigram {NUMBER}, trigram {NUMBER}\)"
+    )
+    assert 10 < found < 1.15 * trigram < unigram / 3
+    assert "<unk>" in said
+    assert "class: " in said  # neighbours in the embedding
+
+
+def test_word_lm_of_another_text(tmp_path: Path) -> None:
+    """Untied too; a word after another is all there is to learn."""
+    rng = np.random.default_rng(0)
+    names = [f"w{i}" for i in range(12)]
+    after = {a: names[i - 3 : i] if i > 2 else names[3:6] for i, a in enumerate(names)}
+    word, lines = "w5", []
+    for _ in range(700):
+        line = []
+        for _ in range(rng.integers(3, 20)):
+            word = str(rng.choice(after[word]))
+            line.append(word)
+        lines.append(" ".join(line))
+    path = tmp_path / "text.txt"
+    path.write_text("\n\n".join(lines))
+    words = f"--text {path} --no-tied --hidden 24 --steps 500 --every 500 --dropout 0"
+    said = run_quick("word_lm", tmp_path, *words.split())
+    found, unigram, _ = numbers(
+        said, rf"perplexity {NUMBER} \(unigram {NUMBER}, trigram {NUMBER}\)"
+    )
+    assert found < 6 < unigram
+    assert "embedding" not in said
+
+
+def test_sentiment_is_near_the_best_possible(tmp_path: Path) -> None:
+    said = run_quick("sentiment", tmp_path)
+    found, counting, best = numbers(
+        said,
+        rf"accuracy {NUMBER} \(counting words {NUMBER}, best possible {NUMBER}\)",
+    )
+    assert best == pytest.approx(0.95, abs=0.014)  # 4 σ of 4000 labels
+    assert counting < 0.65
+    assert counting + 0.2 < found < best + 0.01
+    assert found > best - 0.09
+
+
+def test_the_reviews_are_what_they_say() -> None:
+    sentiment = load("sentiment")
+    rng = np.random.default_rng(0)
+    reviews = [sentiment.write(rng) for _ in range(2000)]
+    wrong = np.mean([r.label != r.truth for r in reviews])
+    assert wrong == pytest.approx(sentiment.NOISE, abs=0.02)
+    assert np.mean([r.truth for r in reviews]) == pytest.approx(0.5, abs=0.05)
+    for first in sentiment.TURNS:
+        short = [
+            r for r in reviews if r.words.startswith("the ") and r.words.count(" ") < 7
+        ]
+        plain = [
+            r for r in short if f" {first} " in r.words and "but the" not in r.words
+        ]
+        for r in plain:
+            good = any(r.words.endswith(word) for word in sentiment.GOOD)
+            assert r.truth == (not good)
+
+
+def test_dates_are_translated(tmp_path: Path) -> None:
+    said = run_quick("seq2seq_dates", tmp_path)
+    found, greedy, beam = numbers(
+        said, rf"exact {NUMBER} greedy .* {NUMBER} greedy, {NUMBER} beam search"
+    )
+    assert found > 0.5  # of 29,220 days one is right by chance
+    assert beam > greedy - 0.03
+
+
+def test_beam_search_finds_the_likeliest() -> None:
+    """As wide as there are outputs, it finds what trying all of them finds."""
+    seq2seq, options = load("seq2seq_dates"), pytest.importorskip("argparse").Namespace
+    vocabulary = seq2seq.Vocabulary("ab", eos=True)
+    model = seq2seq.Translator(vocabulary, options(hidden=8, seed=3))
+    for a in model.parameters:
+        a *= 6
+    guesses = model.beam("abba", 5000)
+    chances = np.exp([g.score for g in guesses])
+    assert (np.diff(chances) <= 0).all()
+    assert 0.5 < chances.sum() <= 1 + 1e-5
+    for guess in guesses[:3]:
+        _, state = model.encoder(vocabulary.encode("abba")[:, None])
+        out = vocabulary.encode(guess.text, eos=True)
+        said = np.concatenate([[vocabulary.eos], out[:-1]])[:, None]
+        logits, _ = model.decoder(said, (state,))
+        each = seq2seq.log_softmax(logits[:, 0])[np.arange(len(out)), out]
+        assert each.sum() == pytest.approx(guess.score, abs=1e-4)
+
+
+def test_tunes_are_played_in_keys_never_heard(tmp_path: Path) -> None:
+    said = run_quick("music", tmp_path)
+    right, perfect = numbers(
+        said,
+        rf"of 24 tunes in keys never heard {NUMBER} of all eighths right, {NUMBER}",
+    )
+    assert right > 0.6
+    assert perfect > 0.2
+    for name in ("kept_back", "half_and_half", "nothing_0"):
+        assert len(read_midi(tmp_path / f"{name}.mid")) > 5
+
+
+def test_midi_files_hold_the_notes(tmp_path: Path) -> None:
+    music = load("music")
+    ids = music.spell(1, 3)[:-1]
+    music.write_midi(tmp_path / "a.mid", ids)
+    assert read_midi(tmp_path / "a.mid") == music.notes(ids)
+    assert music.notes(ids)[:3] == [(58, 0, 2), (60, 2, 2), (62, 4, 2)]
+
+
+def read_midi(path: Path) -> list[tuple[int, int, int]]:
+    """Return (pitch, start, length) of a file with one track and short deltas."""
+    data = path.read_bytes()
+    assert data[:14] == b"MThd\0\0\0\6\0\0\0\1\0\2"
+    assert data[14:18] == b"MTrk"
+    events = data[22:]
+    assert int.from_bytes(data[18:22], "big") == len(events)
+    assert events[:7] == b"\0\xff\x51\x03\x07\xa1\x20"
+    assert events[-4:] == b"\0\xff\x2f\0"
+    found, now, begun = [], 0, (0, 0)
+    for delta, status, pitch, _ in zip(*[iter(events[7:-4])] * 4, strict=True):
+        now += delta
+        if status == 0x90:
+            begun = (pitch, now)
+        else:
+            assert (status, pitch) == (0x80, begun[0])
+            found.append((*begun, now - begun[1]))
+    return found
+
+
+def test_both_directions_tag_better_than_one(tmp_path: Path) -> None:
+    said = run_quick("tagger", tmp_path)
+    counting, one, both = numbers(
+        said,
+        rf"accuracy counting {NUMBER}, one direction {NUMBER}, "
+        rf"both directions {NUMBER}",
+    )
+    assert counting < 0.85
+    assert both > 0.95
+    assert both > one > counting
+
+
+def test_tags_are_those_of_the_tokenizer() -> None:
+    tagger = load("tagger")
+    code = 'def f(x):\n    # no\n    return "a" if x else 10\n'
+    (piece,) = tagger.cut(code + "x = 1\n" * 60)
+    assert piece.text.startswith(code[:40])
+    names = {t[0]: t for t in tagger.TAGS}
+    short = "".join(tagger.TAGS[t][0] for t in piece.tags[: len(code)])
+    expected = "kkkrdrnrrr" + "rrrrccccr" + "rrrrkkkkkkrsssrkkrnrkkkkrrrr"
+    assert names["k"] == "keyword"
+    assert short[:30] == expected[:30]
