@@ -45,7 +45,7 @@ SETTINGS = [
     Setting("steps", 600, "of training, for each network", number(int, 1)),
     Setting("lr", 1e-2, "Adam's learning rate, going down to 0", number(float, 1e-9)),
 ]
-QUICK = {"steps": 150, "modules": 25, "hidden": 40}
+QUICK = {"steps": 350, "modules": 30, "hidden": 48}
 TAGS = ("rest", "name", "keyword", "definition", "string", "number", "comment")
 COLOURS = ("#333333", "#1f4e9c", "#b4009e", "#c05a00", "#1a7f37", "#7a5c00", "#808080")
 BOLD = (COLOURS[2], COLOURS[3])

@@ -54,7 +54,7 @@ SETTINGS = [
     Setting("steps", 2400, "of training", number(int, 1)),
     Setting("every", 200, "judge so often", number(int, 1)),
 ]
-QUICK = {"steps": 600, "hidden": 96, "every": 150}
+QUICK = {"steps": 900, "decay": 400, "every": 300}
 
 
 def main() -> int:

@@ -9,29 +9,31 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.examples.programs import FOLDER, LIBRARIES, numbers, run_quick
+from tests.examples.programs import EXAMPLES, numbers, run_quickly
 
-NUMBER = r"(\d*\.\d+)"
+for library in ("matplotlib", "tqdm"):
+    pytest.importorskip(library, reason=f"{library} is not installed (examples)")
 
-for library in LIBRARIES:
-    pytest.importorskip(library, reason=f"{library} is not installed (extra: examples)")
+
+def result(said: str) -> list[float]:
+    """Return the fractions on the result line."""
+    (line,) = [line for line in said.splitlines() if line.startswith("result: ")]
+    return numbers(r"(\d+\.\d+)", line)
 
 
 def load(name: str) -> Any:
     """Import an example as a module."""
-    sys.path.insert(0, str(FOLDER))
+    sys.path.insert(0, str(EXAMPLES))
     try:
         return __import__(name)
     finally:
-        sys.path.remove(str(FOLDER))
+        sys.path.remove(str(EXAMPLES))
 
 
 def test_word_lm_knows_more_than_a_trigram_model(tmp_path: Path) -> None:
-    said = run_quick("word_lm", tmp_path)
-    found, unigram, trigram = numbers(
-        said, rf"perplexity {NUMBER} \(unigram {NUMBER}, trigram {NUMBER}\)"
-    )
-    assert 10 < found < 1.15 * trigram < unigram / 3
+    said = run_quickly("word_lm.py", tmp_path)
+    found, unigram, trigram = result(said)
+    assert 10 < found < trigram < unigram / 3
     assert "<unk>" in said
     assert "class: " in said  # neighbours in the embedding
 
@@ -51,20 +53,15 @@ def test_word_lm_of_another_text(tmp_path: Path) -> None:
     path = tmp_path / "text.txt"
     path.write_text("\n\n".join(lines))
     words = f"--text {path} --no-tied --hidden 24 --steps 500 --every 500 --dropout 0"
-    said = run_quick("word_lm", tmp_path, *words.split())
-    found, unigram, _ = numbers(
-        said, rf"perplexity {NUMBER} \(unigram {NUMBER}, trigram {NUMBER}\)"
-    )
+    said = run_quickly("word_lm.py", tmp_path, *words.split())
+    found, unigram, _ = result(said)
     assert found < 6 < unigram
     assert "embedding" not in said
 
 
 def test_sentiment_is_near_the_best_possible(tmp_path: Path) -> None:
-    said = run_quick("sentiment", tmp_path)
-    found, counting, best = numbers(
-        said,
-        rf"accuracy {NUMBER} \(counting words {NUMBER}, best possible {NUMBER}\)",
-    )
+    said = run_quickly("sentiment.py", tmp_path)
+    found, counting, best = result(said)
     assert best == pytest.approx(0.95, abs=0.014)  # 4 σ of 4000 labels
     assert counting < 0.65
     assert counting + 0.2 < found < best + 0.01
@@ -91,10 +88,8 @@ def test_the_reviews_are_what_they_say() -> None:
 
 
 def test_dates_are_translated(tmp_path: Path) -> None:
-    said = run_quick("seq2seq_dates", tmp_path)
-    found, greedy, beam = numbers(
-        said, rf"exact {NUMBER} greedy .* {NUMBER} greedy, {NUMBER} beam search"
-    )
+    said = run_quickly("seq2seq_dates.py", tmp_path)
+    found, greedy, beam = result(said)
     assert found > 0.5  # of 29,220 days one is right by chance
     assert beam > greedy - 0.03
 
@@ -120,13 +115,10 @@ def test_beam_search_finds_the_likeliest() -> None:
 
 
 def test_tunes_are_played_in_keys_never_heard(tmp_path: Path) -> None:
-    said = run_quick("music", tmp_path)
-    right, perfect = numbers(
-        said,
-        rf"of 24 tunes in keys never heard {NUMBER} of all eighths right, {NUMBER}",
-    )
-    assert right > 0.6
-    assert perfect > 0.2
+    said = run_quickly("music.py", tmp_path)
+    right, perfect = result(said)
+    assert right > 0.5  # by chance a key is right once in twelve
+    assert perfect > 0.5
     for name in ("kept_back", "half_and_half", "nothing_0"):
         assert len(read_midi(tmp_path / f"{name}.mid")) > 5
 
@@ -160,12 +152,8 @@ def read_midi(path: Path) -> list[tuple[int, int, int]]:
 
 
 def test_both_directions_tag_better_than_one(tmp_path: Path) -> None:
-    said = run_quick("tagger", tmp_path)
-    counting, one, both = numbers(
-        said,
-        rf"accuracy counting {NUMBER}, one direction {NUMBER}, "
-        rf"both directions {NUMBER}",
-    )
+    said = run_quickly("tagger.py", tmp_path)
+    counting, one, both = result(said)
     assert counting < 0.85
     assert both > 0.95
     assert both > one > counting
@@ -176,8 +164,8 @@ def test_tags_are_those_of_the_tokenizer() -> None:
     code = 'def f(x):\n    # no\n    return "a" if x else 10\n'
     (piece,) = tagger.cut(code + "x = 1\n" * 60)
     assert piece.text.startswith(code[:40])
-    names = {t[0]: t for t in tagger.TAGS}
     short = "".join(tagger.TAGS[t][0] for t in piece.tags[: len(code)])
-    expected = "kkkrdrnrrr" + "rrrrccccr" + "rrrrkkkkkkrsssrkkrnrkkkkrrrr"
-    assert names["k"] == "keyword"
-    assert short[:30] == expected[:30]
+    # rest, name or number, keyword, definition, string, comment
+    expected = "kkkrdrnrrr" + "rrrrccccr" + "rrrrkkkkkkrsssrkkrnrkkkkrnnr"
+    assert short == expected
+    assert tagger.TAGS[piece.tags[len(code) - 2]] == "number"
