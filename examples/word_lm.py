@@ -2,7 +2,7 @@
 
     python examples/word_lm.py                       # Python's own reference
     python examples/word_lm.py --text book.txt --steps 5000
-    python examples/word_lm.py --no-tied --dropout 0
+    python examples/word_lm.py --head own --dropout 0
 
 Words that come less than `--min-count` times are one word, <unk>; a paragraph ends in
 <eos>, and so does a sample. The model reads on and on, with its state carried from step
@@ -40,7 +40,10 @@ SETTINGS = [
     Setting("text", "", "UTF-8 file; '' is Python's own reference"),
     Setting("min_count", 3, "words that come less often are <unk>", number(int, 1)),
     Setting(
-        "tied", True, "the embedding is the head too", argparse.BooleanOptionalAction
+        "head",
+        "tied",
+        "weights of the head: the embedding's, or its own",
+        choices=["tied", "own"],
     ),
     Setting("cell", "lstm", "recurrent cell", choices=["rnn", "gru", "lstm"]),
     Setting("hidden", 160, "hidden units, and size of the embedding", number(int, 1)),
@@ -61,7 +64,8 @@ def main() -> int:
     """Train, judge, write."""
     options = begin(__doc__, SETTINGS, QUICK)
     vocabulary, ids = read(options)
-    settings = vars(options) | {"embedding": options.hidden}
+    tied = options.head == "tied"
+    settings = vars(options) | {"embedding": options.hidden, "tied": tied}
     training = Training(settings, ids, len(vocabulary))
     unknown = np.mean(ids == vocabulary.unk)
     print(
@@ -77,7 +81,7 @@ def main() -> int:
     print("--- samples")
     for seed in range(3):
         print(sample(training.model, vocabulary, [options.seed, seed]))
-    if options.tied:
+    if tied:
         print("--- words that lie nearest in the embedding")
         for word in ("class", "int", "raise", "first", "("):
             print(f"{word}: {', '.join(neighbours(training.model, vocabulary, word))}")
@@ -91,8 +95,9 @@ def main() -> int:
             np.exp2([*training.judged.values()]),
         ),
     }
-    kind = "tied" if options.tied else "not tied"
-    title = f"{options.layers} × {options.cell} of {options.hidden}, {kind}"
+    title = (
+        f"{options.layers} × {options.cell} of {options.hidden}, head {options.head}"
+    )
     save_figure(
         options,
         fastrnn.plot.losses(
@@ -108,13 +113,21 @@ def read(options: argparse.Namespace) -> tuple[Vocabulary, np.ndarray]:
     text = re.sub(r"^\W*([*=~^-])\1{3,}\W*$", "", text, flags=re.M)  # underlines
     paragraphs = [p for p in re.split(r"\n\s*\n", text) if p.strip()]
     known = paragraphs[: int(0.9 * len(paragraphs))]
-    if len(known) < 2 or len(text) < 50 * options.batch * options.seq:
-        raise UserError(f"the text of {len(text)} characters is too short")
+    if not known:
+        raise UserError(
+            f"the text has {len(paragraphs)} paragraphs, expected at least 2"
+        )
     vocabulary = Vocabulary(
         known, words=True, min_count=options.min_count, unk=True, eos=True
     )
-    ids = [vocabulary.encode(paragraph, eos=True) for paragraph in paragraphs]
-    return vocabulary, np.concatenate(ids)
+    ids = np.concatenate([vocabulary.encode(p, eos=True) for p in paragraphs])
+    needed = 20 + int(1.2 * options.batch * options.seq)
+    if len(ids) < needed:
+        raise UserError(
+            f"the text has {len(ids)} words; --batch {options.batch} rows of --seq "
+            f"{options.seq} take at least {needed}"
+        )
+    return vocabulary, ids
 
 
 def train(training: Training, options: argparse.Namespace) -> None:

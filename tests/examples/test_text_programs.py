@@ -52,7 +52,7 @@ def test_word_lm_of_another_text(tmp_path: Path) -> None:
         lines.append(" ".join(line))
     path = tmp_path / "text.txt"
     path.write_text("\n\n".join(lines))
-    words = f"--text {path} --no-tied --hidden 24 --steps 500 --every 500 --dropout 0"
+    words = f"--text {path} --head own --hidden 24 --steps 500 --every 500 --dropout 0"
     said = run_quickly("word_lm.py", tmp_path, *words.split())
     found, unigram, _ = result(said)
     assert found < 6 < unigram
