@@ -77,7 +77,7 @@ SETTINGS = [
     Setting("tunes", 12, "of the twelve, so many", number(int, 2)),
     Setting("hidden", 128, "hidden units", number(int, 1)),
     Setting("batch", 32, "tunes a step", number(int, 1)),
-    Setting("steps", 1200, "of training", number(int, 1)),
+    Setting("steps", 1000, "of training", number(int, 1)),
     Setting("lr", 8e-3, "Adam's learning rate, going down to 0", number(float, 1e-9)),
     Setting("decay", 0.3, "weight decay", number(float, 0)),
     Setting("temperature", 0.8, "of tunes of its own", number(float, 0)),
