@@ -1,0 +1,185 @@
+"""Where does the gradient go? Its norm against the distance it has come back.
+
+    python examples/vanishing.py
+    python examples/vanishing.py --distance 300 --hidden 128
+
+Left: fresh nets read random sequences, a gradient of norm 1 enters at the last step,
+and `return_dh=True` says what of it reaches each step before. Every step back
+multiplies it by the recurrent weights and the slope of the units: that is below 1 for a
+tanh or ReLU net as it is usually started, 1 along the identity, and in an LSTM about
+the forget gate, sigmoid(0) = 0.5 or, with a forget bias of 1, sigmoid(1) = 0.73.
+
+Middle: ReLU nets that start with r times the identity. The gradient goes as r to the
+power of the distance: it vanishes below 1 and explodes above.
+
+Right: what an exploding gradient does to training, and what clipping its norm does
+about it. A ReLU net learns the adding problem (see memory.py) by plain gradient
+descent, once as it is and once with clipping.
+
+Sources: Y. Bengio, P. Simard, P. Frasconi, "Learning long-term dependencies with
+gradient descent is difficult", 1994; R. Pascanu, T. Mikolov, Y. Bengio, "On the
+difficulty of training recurrent neural networks", 2013; R. Jozefowicz, W. Zaremba,
+I. Sutskever, "An empirical exploration of recurrent network architectures", 2015 (the
+forget bias).
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import Any
+
+import numpy as np
+from _common import run
+from _program import begin, new_figure, progress, save_figure
+from _settings import Setting, number
+from memory import Adding
+
+import fastrnn
+
+SETTINGS = [
+    Setting("distance", 100, "steps that the gradient goes back", number(int, 10)),
+    Setting("hidden", 64, "hidden units", number(int, 1)),
+    Setting("batch", 32, "sequences", number(int, 1)),
+    Setting("steps", 5000, "of training, with and without clipping", number(int, 1)),
+    Setting("lr", 0.02, "learning rate of gradient descent", number(float, 1e-9)),
+    Setting("clip", 1.0, "largest norm of the gradient", number(float, 1e-9)),
+]
+QUICK = {"steps": 4000, "hidden": 32}
+T = 30  # distance of the adding problem that is trained
+RADII = (0.8, 0.9, 1.0, 1.1, 1.2)
+
+
+def nets(H: int, seed: int) -> dict[str, Any]:
+    """Return fresh layers by name."""
+    how: Any = {"dtype": np.float64, "seed": seed}
+    made = {
+        "tanh": fastrnn.RNN(2, H, **how),
+        "ReLU": fastrnn.RNN(2, H, nonlinearity="relu", **how),
+        "ReLU, identity start": identity(H, 1.0, seed),
+    }
+    for bias in (0, 1, 3):
+        lstm = fastrnn.LSTM(2, H, init="keras", **how)
+        lstm.params["bias_ih_l0"][H : 2 * H] = bias  # gates in the order i, f, g, o
+        made[f"LSTM, forget bias {bias}"] = lstm
+    return made
+
+
+def identity(H: int, r: float, seed: int) -> fastrnn.RNN:
+    """Return a ReLU layer whose recurrent weights are r times the identity."""
+    layer = fastrnn.RNN(
+        2, H, nonlinearity="relu", init="identity", dtype=np.float64, seed=seed
+    )
+    layer.params["weight_hh_l0"] *= r
+    return layer
+
+
+def norms(layer: Any, x: np.ndarray, dh_n: np.ndarray) -> np.ndarray:
+    """Return the norm of the gradient after 0, 1, … steps back, mean over rows."""
+    weights = layer.params.values()
+    if isinstance(layer, fastrnn.LSTM):
+        tape = fastrnn.lstm_forward(x, *weights)[-1]
+        grads = fastrnn.lstm_backward(tape, dh_n=dh_n, return_dh=True)
+    else:
+        tape = fastrnn.rnn_forward(x, *weights, nonlinearity=layer.nonlinearity)[-1]
+        grads = fastrnn.rnn_backward(tape, dh_n=dh_n, return_dh=True)
+    return np.linalg.norm(grads.dh[::-1], axis=2).mean(axis=1)
+
+
+def train(options: Any, clip: float, bar: Any) -> tuple[list[float], list[float]]:
+    """Learn to add; return the losses and the norms of the gradient, before clipping.
+
+    It ends where the numbers do: at the first gradient that is not finite.
+    """
+    rng = np.random.default_rng([options.seed, 1])
+    model = fastrnn.Sequential(
+        rnn=fastrnn.RNN(
+            2, options.hidden, nonlinearity="relu", init="identity", seed=rng
+        ),
+        head=fastrnn.Linear(options.hidden, 1, seed=rng),
+    )
+    sgd = fastrnn.SGD(model.flat_params, lr=options.lr)
+    losses, found = [], []
+    for step in range(options.steps):
+        loss, dy = Adding().loss(model, rng, T, options.batch)
+        model.zero_grad()
+        model.backward(dy)
+        try:
+            norm = fastrnn.clip_grad_norm(model.flat_grads, clip)
+        except ValueError:  # not finite
+            bar.update(options.steps - step)
+            break
+        sgd.step(model.flat_grads)
+        losses.append(loss)
+        found.append(float(norm))
+        bar.update()
+    return losses, found
+
+
+def main() -> int:
+    """Measure, train, say and draw what was found."""
+    options = begin(__doc__, SETTINGS, QUICK)
+    rng = np.random.default_rng(options.seed)
+    H, N = options.hidden, options.batch
+    x = rng.random((options.distance + 1, N, 2))
+    dh_n = rng.standard_normal((N, H))
+    dh_n /= np.linalg.norm(dh_n, axis=1, keepdims=True)
+
+    vanishing = {name: norms(a, x, dh_n) for name, a in nets(H, options.seed).items()}
+    exploding = {r: norms(identity(H, r, options.seed), x, dh_n) for r in RADII}
+    print(f"of a gradient of norm 1 there is left, {options.distance} steps back,")
+    for name, found in vanishing.items():
+        print(f"  {name:22s} {found[-1]:.1e}")
+    for r, found in exploding.items():
+        print(f"  ReLU, {r} × identity   {found[-1]:.1e}")
+
+    runs = {}
+    with progress(2 * options.steps) as bar:
+        for name, clip in (("as it is", math.inf), ("clipped", options.clip)):
+            runs[name] = train(options, clip, bar)
+    for name, (losses, found) in runs.items():
+        print(
+            f"result: {name}: largest gradient {max(found):.3g}, "
+            f"mean squared error {np.mean(losses[-100:]):.4f} after {len(losses)} steps"
+        )
+    save_figure(options, draw(options, vanishing, exploding, runs))
+    return 0
+
+
+def draw(options: Any, vanishing: Any, exploding: Any, runs: Any) -> Any:
+    """Draw the three panels."""
+    figure, (left, middle, right) = new_figure(1, 3, figsize=(17, 5))
+    for name, found in vanishing.items():
+        left.plot(np.where(found > 0, found, np.nan), label=name)
+    left.set(title="fresh nets", ylim=(1e-20, 10))
+    for r, found in exploding.items():
+        middle.plot(found, label=f"r = {r}")
+    middle.set(title="ReLU, r times the identity")
+    for axes in (left, middle):
+        axes.set(xlabel="steps back", ylabel="norm of the gradient", yscale="log")
+    for name, (losses, _) in runs.items():
+        right.plot(np.arange(len(losses)) + 1, smooth(losses), label=name)
+    right.axhline(Adding.guessing, color="gray", linestyle="--", label="guessing")
+    right.set(
+        title=f"gradient descent on the adding problem, T = {T}",
+        xlabel="step",
+        ylabel="mean squared error",
+        xscale="log",
+        yscale="log",
+    )
+    for axes in (left, middle, right):
+        axes.grid(alpha=0.3)
+        axes.legend()
+    return figure
+
+
+def smooth(values: list[float], window: int = 50) -> np.ndarray:
+    """Return the mean over the last `window` values at each."""
+    sums = np.cumsum(np.insert(np.asarray(values, np.float64), 0, 0))
+    i = np.arange(1, len(sums))
+    start = np.maximum(0, i - window)
+    return (sums[i] - sums[start]) / (i - start)
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))
