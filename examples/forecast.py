@@ -4,9 +4,10 @@
     python examples/forecast.py --first 1950 --nets 10
 
 The yearly number of sunspots since 1700 rises and falls in some eleven years. A few GRU
-nets learn to say the next year from all before it, on the years before `--first`; their
-forecasts are joined by their median. For more years ahead each net reads its own forecasts as if they
-had come true. They are judged on every start from `--first` on, against
+nets learn to say the next year from all before it, on the years before `--first`; the
+median of what they say is the forecast. For more years ahead each net reads its own
+forecasts as if they had come true. They are judged on every start from `--first` on,
+against
 
 - the last value: as this year, so the next ones,
 - eleven years before: as in the last cycle,

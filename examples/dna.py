@@ -1,0 +1,196 @@
+"""Find a motif in DNA: the letters come as integers, no vector is ever made of them.
+
+    python examples/dna.py
+    python examples/dna.py --length 120 --steps 5000 --cell lstm
+
+Sequences are random letters A, C, G, T. Half of them hold, somewhere, a TATA box: eight
+letters drawn from the chances of each letter at each place. A net reads a sequence
+letter by letter and says at its end whether there was one.
+
+Since the sequences are made, the best that anybody can do is known: to compare the
+chance of a sequence with and without a motif. The net is judged against that, and
+against the shares of the four letters alone. Then it is asked what it has learned: at
+the step where its opinion rises most, which letters has it just read?
+
+Source of the model of a motif: G. Stormo, "DNA binding sites: representation and
+discovery", 2000.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+from _common import run
+from _program import begin, new_figure, progress, save_figure
+from _settings import Setting, number
+
+import fastrnn
+
+LETTERS = "ACGT"
+MOTIF = "TATAAAAG"
+CONSERVED = (0.9, 0.9, 0.95, 0.9, 0.8, 0.9, 0.8, 0.7)  # chance of the motif's letter
+SETTINGS = [
+    Setting("length", 60, "letters of a sequence", number(int, len(MOTIF) + 1)),
+    Setting("cell", "gru", "recurrent cell", choices=["rnn", "gru", "lstm"]),
+    Setting("hidden", 32, "hidden units", number(int, 1)),
+    Setting("batch", 64, "sequences a step", number(int, 1)),
+    Setting("steps", 3000, "of training", number(int, 1)),
+    Setting("lr", 1e-2, "Adam's first learning rate", number(float, 1e-9)),
+]
+QUICK = {"length": 40, "steps": 1200}
+IGNORED = -100  # a target that the loss leaves out
+BEFORE, AFTER = 9, 3  # letters around the step where the opinion rises most
+
+
+def chances() -> np.ndarray:
+    """Return the chance [places, letters] of each letter at each place of the motif."""
+    own = np.array([[letter == one for letter in LETTERS] for one in MOTIF])
+    share = np.array(CONSERVED)[:, None]
+    return np.where(own, share, (1 - share) / 3)
+
+
+def draw_sequences(rng: Any, T: int, N: int) -> tuple[np.ndarray, ...]:
+    """Return letters [T, N], who has a motif [N], and where it begins [N]."""
+    x = rng.integers(0, len(LETTERS), (T, N))
+    has = rng.integers(0, 2, N)
+    begins = rng.integers(0, T - len(MOTIF) + 1, N)
+    rows = np.flatnonzero(has)
+    for k, p in enumerate(chances()):
+        x[begins[rows] + k, rows] = rng.choice(len(LETTERS), len(rows), p=p)
+    return x, has, begins
+
+
+def best_guess(x: np.ndarray) -> np.ndarray:
+    """Return whether a motif is likelier than none, by Bayes' rule, for each row."""
+    ratios = chances() * len(LETTERS)
+    places = len(x) - len(MOTIF) + 1
+    by_place = np.prod([r[x[k : k + places]] for k, r in enumerate(ratios)], axis=0)
+    return by_place.mean(axis=0) > 1
+
+
+def guess_by_shares(x: np.ndarray, seen: np.ndarray, has: np.ndarray) -> np.ndarray:
+    """Return a guess for x from the shares of letters, fitted to `seen` and `has`."""
+    counts = [np.array([(a == i).mean(0) for i in range(4)]).T for a in (seen, x)]
+    weights = np.linalg.lstsq(counts[0], has, rcond=None)[0]
+    return counts[1] @ weights > 0.5
+
+
+def train(options: Any) -> fastrnn.Sequential:
+    """Train a net to say at the end whether there was a motif."""
+    rng = np.random.default_rng(options.seed)
+    T, N, H = options.length, options.batch, options.hidden
+    layers = getattr(fastrnn, options.cell.upper())
+    model = fastrnn.Sequential(
+        rnn=layers(len(LETTERS), H, init="keras", seed=rng),
+        head=fastrnn.Linear(H, 2, seed=rng),
+    )
+    adam = fastrnn.Adam(model.flat_params)
+    with progress(options.steps) as bar:
+        for step in range(options.steps):
+            x, has, _ = draw_sequences(rng, T, N)
+            targets = np.full((T, N), IGNORED)
+            targets[-1] = has
+            loss, _ = model.cross_entropy(x, targets, ignore_index=IGNORED)
+            model.zero_grad()
+            model.backward()
+            fastrnn.clip_grad_norm(model.flat_grads, 1.0)
+            adam.lr = options.lr * (1 - step / options.steps)
+            adam.step(model.flat_grads)
+            bar.set_postfix_str(f"cross-entropy {loss:.3f}", refresh=False)
+            bar.update()
+    model.eval()
+    return model
+
+
+def letters_at_rise(x: np.ndarray, opinion: np.ndarray) -> np.ndarray:
+    """Return the share [places, letters] of letters around where opinion rises most."""
+    rises = np.diff(opinion, axis=0)
+    t = rises[BEFORE : len(x) - AFTER].argmax(axis=0) + BEFORE + 1
+    around = np.arange(-BEFORE, AFTER)[:, None]
+    read = x[t + around, np.arange(x.shape[1])]
+    return np.array([(read == i).mean(axis=1) for i in range(len(LETTERS))]).T
+
+
+def main() -> int:
+    """Train, compare with the best, look inside."""
+    options = begin(__doc__, SETTINGS, QUICK)
+    model = train(options)
+    rng = np.random.default_rng([options.seed, 1])
+    x, has, begins = draw_sequences(rng, options.length, 10000)
+    seen, had, _ = draw_sequences(rng, options.length, 10000)
+    scores, _ = model(x)
+    opinion = scores[:, :, 1] - scores[:, :, 0]  # log odds for a motif, at every step
+    right = {
+        "shares of letters": np.mean(guess_by_shares(x, seen, had) == has),
+        "net": np.mean((opinion[-1] > 0) == has),
+        "best possible": np.mean(best_guess(x) == has),
+    }
+    for name, share in right.items():
+        print(f"result: {name:17s} {share:.1%} right")
+    sure = (opinion[-1] > 0) & (has == 1)
+    shares = letters_at_rise(x[:, sure], opinion[:, sure])
+    read = "".join(LETTERS[p.argmax()] if p.max() > 0.5 else "." for p in shares)
+    print(f"result: the motif is {MOTIF}, the net reads {read}")
+    figure = draw(x, begins, sure, opinion, shares, right)
+    save_figure(options, figure)
+    return 0
+
+
+def draw(x: Any, begins: Any, sure: Any, opinion: Any, shares: Any, right: Any) -> Any:
+    """Draw the opinion along some sequences, and the letters behind its rise."""
+    figure, (left, middle, panel) = new_figure(
+        1, 3, figsize=(16, 4.8), gridspec_kw={"width_ratios": [3, 2, 2]}
+    )
+    rows = np.flatnonzero(sure)[:4]
+    for i, n in enumerate(rows):
+        p = 1 / (1 + np.exp(-opinion[:, n]))
+        left.plot(p + 1.2 * i, color=f"C{i}")
+        motif = begins[n] - 0.5 + np.array([0, len(MOTIF)])
+        left.fill_between(motif, 1.2 * i - 0.16, 1.2 * i + 1, color="gray", alpha=0.25)
+        for t, letter in enumerate(x[:, n]):
+            left.text(t, 1.2 * i - 0.13, LETTERS[letter], fontsize=7, ha="center")
+    left.set(
+        xlabel="letters read",
+        yticks=[1.2 * i + p for i in range(len(rows)) for p in (0, 1)],
+        yticklabels=["0", "1"] * len(rows),
+        ylabel="chance of a motif so far, says the net",
+        title="four sequences; the motif is where it is gray",
+        ylim=(-0.2, 4.8 - 0.2),
+    )
+    for axes, table, places, title in (
+        (middle, chances(), range(len(MOTIF)), "the motif: chance of each letter in %"),
+        (
+            panel,
+            shares,
+            range(-BEFORE + 1, AFTER + 1),
+            "letters where the opinion rises most, in %",
+        ),
+    ):
+        image = axes.imshow(table.T, vmin=0, vmax=1, cmap="Blues", aspect="auto")
+        axes.set_xticks(range(len(table)), places)
+        axes.set_yticks(range(len(LETTERS)), LETTERS)
+        axes.set(title=title)
+        for k, row in enumerate(table):
+            for i, p in enumerate(row):
+                ink = "white" if p > 0.6 else "black"
+                axes.text(
+                    k,
+                    i,
+                    f"{100 * p:.0f}",
+                    ha="center",
+                    va="center",
+                    color=ink,
+                    fontsize=8,
+                )
+    middle.set(xlabel="place in the motif")
+    panel.set(xlabel="step, 0 is the greatest rise")
+    figure.colorbar(image, ax=panel, label="share of the letter")
+    summary = ", ".join(f"{name} {share:.1%}" for name, share in right.items())
+    figure.suptitle(f"Is there a motif? {summary}")
+    return figure
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))
