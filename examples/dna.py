@@ -10,7 +10,8 @@ letter by letter and says at its end whether there was one.
 Since the sequences are made, the best that anybody can do is known: to compare the
 chance of a sequence with and without a motif. The net is judged against that, and
 against the shares of the four letters alone. Then it is asked what it has learned: at
-the step where its opinion rises most, which letters has it just read?
+the step where its opinion rises most, which letters has it just read? A second picture,
+states.png, shows all its units along one sequence.
 
 Source of the model of a motif: G. Stormo, "DNA binding sites: representation and
 discovery", 2000.
@@ -22,7 +23,7 @@ import sys
 from typing import Any
 
 import numpy as np
-from _common import run
+from _common import run, write_figure
 from _program import begin, new_figure, progress, save_figure
 from _settings import Setting, number
 
@@ -39,7 +40,7 @@ SETTINGS = [
     Setting("steps", 3000, "of training", number(int, 1)),
     Setting("lr", 1e-2, "Adam's first learning rate", number(float, 1e-9)),
 ]
-QUICK = {"length": 40, "steps": 1200}
+QUICK = {"length": 40, "steps": 1500}
 IGNORED = -100  # a target that the loss leaves out
 BEFORE, AFTER = 9, 3  # letters around the step where the opinion rises most
 
@@ -134,8 +135,21 @@ def main() -> int:
     read = "".join(LETTERS[p.argmax()] if p.max() > 0.5 else "." for p in shares)
     print(f"result: the motif is {MOTIF}, the net reads {read}")
     figure = draw(x, begins, sure, opinion, shares, right)
-    save_figure(options, figure)
+    path = save_figure(options, figure).with_name("states.png")
+    write_figure(path, draw_states(model, x, begins, sure))
+    print(f"wrote {path}")
     return 0
+
+
+def draw_states(model: fastrnn.Sequential, x: Any, begins: Any, sure: Any) -> Any:
+    """Draw the hidden state along one sequence, units in the order of their change."""
+    n = int(np.where(sure, abs(begins - len(x) // 2), len(x)).argmin())
+    y, _ = model.layers["rnn"](x[:, n : n + 1])
+    states, begin = y[:, 0], begins[n]
+    change = states[-1] - states[begin]
+    letters = [LETTERS[i] for i in x[:, n]]
+    title = f"hidden state along one sequence; the motif is at {begin}"
+    return fastrnn.plot.states(states[:, np.argsort(change)], letters, title=title)
 
 
 def draw(x: Any, begins: Any, sure: Any, opinion: Any, shares: Any, right: Any) -> Any:

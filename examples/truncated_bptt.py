@@ -1,7 +1,7 @@
 """How far back must the gradient go? Truncation length against what is learned.
 
     python examples/truncated_bptt.py
-    python examples/truncated_bptt.py --distances 4,8,16,32,64 --cuts 4,8,16,32,64,128
+    python examples/truncated_bptt.py --distances 16,24 --cuts 16,24,32,64 --steps 4000
 
 A long stream of tokens is read in pieces of `cut` steps. The state is carried from one
 piece to the next, the gradient is not: truncated backpropagation through time. In the
@@ -33,8 +33,8 @@ from _settings import Setting, number
 import fastrnn
 
 SETTINGS = [
-    Setting("distances", "4,8,16,32", "steps from letter to question"),
-    Setting("cuts", "4,8,16,32,64", "steps that the gradient goes back"),
+    Setting("distances", "4,8,12,16", "steps from letter to question"),
+    Setting("cuts", "4,8,12,16,32", "steps that the gradient goes back"),
     Setting("hidden", 32, "hidden units of a GRU", number(int, 1)),
     Setting("batch", 32, "streams side by side", number(int, 1)),
     Setting("steps", 1500, "of training each", number(int, 1)),
