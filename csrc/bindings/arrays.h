@@ -6,7 +6,6 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
-#include <initializer_list>
 #include <vector>
 
 #include "fastrnn/kernels.h"
@@ -26,10 +25,14 @@ inline const Kernels<double>& kernels<double>() {
   return *isa().f64;
 }
 
-// The data of an array, null for None.
+// The data of an array, null for None. A number is an address: that of a tensor, whose
+// owner has checked it and keeps it.
 template <class T>
 const T* data(py::handle array) {
   if (array.is_none()) return nullptr;
+  if (PyLong_Check(array.ptr())) {
+    return static_cast<const T*>(PyLong_AsVoidPtr(array.ptr()));
+  }
   return reinterpret_cast<const T*>(py::detail::array_proxy(array.ptr())->data);
 }
 
@@ -41,13 +44,12 @@ T* mutable_data(py::handle array) {
 
 // A fresh array whose memory is aligned as the kernels like it.
 template <class T>
-py::array_t<T> empty(std::initializer_list<Size> shape) {
+py::array_t<T> empty(const std::vector<Size>& shape) {
   std::size_t bytes = sizeof(T);
   for (const Size n : shape) bytes *= std::size_t(n);
   void* memory = allocate(bytes);
   const py::capsule owner(memory, release);
-  return py::array_t<T>(std::vector<py::ssize_t>(shape), static_cast<T*>(memory),
-                        owner);
+  return py::array_t<T>(shape, static_cast<T*>(memory), owner);
 }
 
 // An output that may be absent: None and null.
@@ -57,7 +59,7 @@ struct Output {
   T* data = nullptr;
 
   Output() = default;
-  Output(bool wanted, std::initializer_list<Size> shape) {
+  Output(bool wanted, const std::vector<Size>& shape) {
     if (!wanted) return;
     auto fresh = empty<T>(shape);
     data = fresh.mutable_data();
@@ -65,11 +67,19 @@ struct Output {
   }
 };
 
-// Calls function(float{}) or function(double{}) by the dtype of an array.
+// How many threads to use; 0 leaves it to `set_num_threads`.
+inline int threads_or_default(int threads) {
+  return threads > 0 ? threads : get_num_threads();
+}
+
+// Calls function(float{}) or function(double{}) by a dtype, or by that of an array.
+template <class Function>
+auto by_dtype(const py::dtype& dtype, Function&& function) {
+  return dtype.itemsize() == sizeof(float) ? function(float{}) : function(double{});
+}
 template <class Function>
 auto by_dtype(py::handle array, Function&& function) {
-  const py::dtype dtype = py::reinterpret_borrow<py::array>(array).dtype();
-  return dtype.itemsize() == sizeof(float) ? function(float{}) : function(double{});
+  return by_dtype(py::reinterpret_borrow<py::array>(array).dtype(), function);
 }
 
 }  // namespace fastrnn

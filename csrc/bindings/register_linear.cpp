@@ -51,7 +51,8 @@ py::tuple linear_backward(Size rows, Size I, Size O, const py::object& x,
 // targets: int64, negative where a row takes no part.
 py::tuple linear_cross_entropy(Size rows, Size H, Size V, const py::object& y,
                                const py::object& w, const py::object& b,
-                               const py::object& targets, double scale, bool training) {
+                               const py::object& targets, double scale, bool training,
+                               int threads) {
   return by_dtype(w, [&](auto type) {
     using T = decltype(type);
     const Output<T> loss(true, {rows});
@@ -71,7 +72,7 @@ py::tuple linear_cross_entropy(Size rows, Size H, Size V, const py::object& y,
     args.dy = dy.data;
     args.dw = dw.data;
     args.db = db.data;
-    args.threads = get_num_threads();
+    args.threads = threads_or_default(threads);
     {
       const py::gil_scoped_release unlocked;
       Scratch scratch;

@@ -37,8 +37,16 @@ enum Field {
   kRecurrentMask,
   kKeepH,
   kKeepC,
-  kZoneoutRate
+  kZoneoutRate,
+  kLayout,
+  kThreads
 };
+
+Layout layout_of(std::string_view name) {
+  return name == "time"    ? Layout::kTimeFirst
+         : name == "batch" ? Layout::kBatchFirst
+                           : Layout::kPacked;
+}
 
 // A checked call: sizes, schedule and pointers.
 struct Call {
@@ -50,7 +58,8 @@ struct Call {
         H(s[kH].cast<Size>()),
         GH(s[kG].cast<Size>() * H),
         V(s[kV].cast<Size>()),
-        schedule(T, N, data<std::int64_t>(s[kLengths]),
+        layout(layout_of(s[kLayout].cast<std::string_view>())),
+        schedule(layout, T, N, data<std::int64_t>(s[kLengths]),
                  s[kPadding].cast<std::string_view>() == "left" ? Padding::kLeft
                                                                 : Padding::kRight,
                  data<std::uint8_t>(s[kResets]), s[kReverse].cast<bool>()) {
@@ -75,11 +84,21 @@ struct Call {
     args.activation = activation;
     args.h0 = data<T>(fields[kH0]);
     args.c0 = data<T>(fields[kC0]);
-    args.threads = get_num_threads();
+    args.threads = threads_or_default(fields[kThreads].cast<int>());
   }
+
+  // [T, N, width] in the call's layout.
+  std::vector<Size> shape(Size width) const {
+    if (layout == Layout::kPacked) return {schedule.view().positions, width};
+    if (layout == Layout::kBatchFirst) return {N, T, width};
+    return {T, N, width};
+  }
+
+  py::dtype dtype() const { return py::reinterpret_borrow<py::dtype>(fields[kDtype]); }
 
   const py::tuple& fields;
   Size T, N, I, H, GH, V;
+  Layout layout;
   Schedule schedule;
   Activation activation;
 };
@@ -88,13 +107,13 @@ template <Cell kCell>
 py::tuple forward(const py::tuple& sequence) {
   const Call call(sequence);
   const bool training = sequence[kTraining].cast<bool>();
-  return by_dtype(sequence[kWIh], [&](auto type) {
+  return by_dtype(call.dtype(), [&](auto type) {
     using T = decltype(type);
-    const Output<T> y(true, {call.T, call.N, call.H});
+    const Output<T> y(true, call.shape(call.H));
     const Output<T> h_n(true, {call.N, call.H});
     const Output<T> c_n(kCell == Cell::kLstm, {call.N, call.H});
-    const Output<T> gates(training && kCell != Cell::kRnn, {call.T, call.N, call.GH});
-    const Output<T> c(training && kCell != Cell::kRnn, {call.T, call.N, call.H});
+    const Output<T> gates(training && kCell != Cell::kRnn, call.shape(call.GH));
+    const Output<T> c(training && kCell != Cell::kRnn, call.shape(call.H));
     ForwardArgs<T> args{};
     call.fill<T>(args);
     args.y = y.data;
@@ -114,28 +133,36 @@ py::tuple forward(const py::tuple& sequence) {
   });
 }
 
+// Which gradients are wanted, as bits. The others are None, and are not computed.
+enum Wanted : unsigned { kDx = 1, kDwIh = 2, kDwHh = 4, kDbIh = 8, kDbHh = 16 };
+
 template <Cell kCell>
 py::tuple backward(const py::tuple& sequence, const py::object& y,
                    const py::object& gates, const py::object& c, const py::object& dy,
-                   const py::object& dh_n, const py::object& dc_n, bool return_dh) {
+                   const py::object& dh_n, const py::object& dc_n, const py::object& dc,
+                   bool return_dh, unsigned wanted) {
   const Call call(sequence);
-  return by_dtype(sequence[kWIh], [&](auto type) {
+  const auto wants = [&](Wanted gradient, Field of) {
+    return (wanted & gradient) != 0 && !sequence[of].is_none();
+  };
+  return by_dtype(call.dtype(), [&](auto type) {
     using T = decltype(type);
     const bool embedded = !sequence[kEmbedding].is_none();
-    const Output<T> dx(!sequence[kX].is_none(), {call.T, call.N, call.I});
+    const Output<T> dx(wants(kDx, kX), call.shape(call.I));
     const Output<T> dembedding(embedded, {call.V, call.I});
-    const Output<T> dw_ih(true, {call.GH, call.I});
-    const Output<T> dw_hh(true, {call.GH, call.H});
-    const Output<T> db_ih(!sequence[kBIh].is_none(), {call.GH});
-    const Output<T> db_hh(!sequence[kBHh].is_none(), {call.GH});
+    const Output<T> dw_ih(wants(kDwIh, kWIh), {call.GH, call.I});
+    const Output<T> dw_hh(wants(kDwHh, kWHh), {call.GH, call.H});
+    const Output<T> db_ih(wants(kDbIh, kBIh), {call.GH});
+    const Output<T> db_hh(wants(kDbHh, kBHh), {call.GH});
     const Output<T> dh0(true, {call.N, call.H});
     const Output<T> dc0(kCell == Cell::kLstm, {call.N, call.H});
-    const Output<T> dh(return_dh, {call.T, call.N, call.H});
+    const Output<T> dh(return_dh, call.shape(call.H));
     BackwardArgs<T> args{};
     call.fill<T>(args);
     args.y = data<T>(y);
     args.gates = data<T>(gates);
     args.c = data<T>(c);
+    args.dc = data<T>(dc);
     args.dy = data<T>(dy);
     args.dh_n = data<T>(dh_n);
     args.dc_n = data<T>(dc_n);

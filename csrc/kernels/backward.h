@@ -162,7 +162,7 @@ class Backward {
     const double flops = 4.0 * double(valid) * double((I_ + H_) * G * H_);
     plan_ = make_plan<T>(a_.threads, s_, flops, G * H_ * H_, vectors_);
     tokens_ = a_.input.tokens != nullptr;
-    table_ = tokens_ && !a_.input.embedding && a_.input.V <= valid;
+    table_ = tokens_ && !a_.input.embedding && a_.input.V <= valid && a_.dw_ih;
     dense_input_ = !tokens_ || a_.input.embedding;
     // A row length of a power of two would put a column into few cache sets.
     dz_width_ = divide_up(Cell::kGrads * H_, L) * L + 64 / Size(sizeof(T));
@@ -237,7 +237,7 @@ class Backward {
     const Weights<T>& w = a_.weights;
     pack_columns([&](Size k) { return w.w_hh + k * H_; }, G * H_, H_,
                  share_of(vectors_, team.rank, team.size), w_hh_);
-    if (!dense_input_) return;
+    if (!a_.dx && !a_.dembedding) return;
     // Rows of W_ih in the order of the input's blocks in dz.
     pack_columns([&](Size k) { return w.w_ih + weight_row(k) * I_; }, G * H_, I_,
                  share_of(input_vectors_, team.rank, team.size), w_ih_);
@@ -265,7 +265,7 @@ class Backward {
     if (valid == 0 || !dense_input_) zero(a_.dw_ih, G * H_ * I_);
     if (table_) zero(table_sum_, a_.input.V * G * H_);
     zero(a_.dembedding, a_.input.V * I_);
-    if (valid < s_.T * s_.N) {
+    if (valid < s_.positions) {
       for_padding(s_, team, [&](Size at) {
         clear_row(a_.dx, at, I_);
         clear_row(a_.dh, at, H_);
@@ -323,8 +323,7 @@ class Backward {
                       : a_.input.embedding + a_.input.tokens[at] * I_;
   }
 
-  // h and x of the chunk, as the right sides of the weight gradients.
-  void pack_chunk(Team team, Size rows) {
+  void pack_h(Team team, Size rows) {
     const auto h_prev = [&](Size k) { return chunk_[k].h_prev; };
     const Range vectors = share_of(vectors_, team.rank, team.size);
     if (a_.regularisers.mask) {
@@ -333,7 +332,12 @@ class Backward {
     } else {
       pack_columns(h_prev, rows, H_, vectors, h_packed_);
     }
-    if (!dense_input_) return;
+  }
+
+  // h and x of the chunk, as the right sides of the weight gradients.
+  void pack_chunk(Team team, Size rows) {
+    if (a_.dw_hh) pack_h(team, rows);
+    if (!dense_input_ || !a_.dw_ih) return;
     pack_columns([&](Size k) { return input_row(chunk_[k].at); }, rows, I_,
                  share_of(input_vectors_, team.rank, team.size), x_packed_);
   }
@@ -348,6 +352,7 @@ class Backward {
       r[j].dz_next = dz_ + (next + i) * dz_width_ + Cell::kHiddenGrads * H_;
       r[j].dy = a_.dy ? a_.dy + at * H_ : nullptr;
       r[j].dh_n = last && a_.dh_n ? a_.dh_n + s_.row[i] * H_ : nullptr;
+      r[j].dc = a_.dc ? a_.dc + at * H_ : nullptr;
       r[j].gates = a_.gates ? a_.gates + at * G * H_ : nullptr;
       r[j].h = a_.y + at * H_;
       r[j].h_prev = before(i, s);
@@ -401,9 +406,9 @@ class Backward {
     weight_gradients(team, rows, first);
     if (table_) {
       sum_by_token(share_of(G * H_, team.rank, team.size, L), rows);
-    } else if (!dense_input_) {
+    } else if (!dense_input_ && a_.dw_ih) {
       add_to_columns(share_of(G * H_, team.rank, team.size, L), rows);
-    } else {
+    } else if (a_.dx || a_.dembedding) {
       input_gradient(team, share_of(rows, team.rank, team.size), rows);
     }
   }
@@ -431,7 +436,9 @@ class Backward {
   // dW_hh, dW_ih and the biases. Of all columns that h and x have between them, so many
   // at a time as stay in the private cache while this thread's columns of dz pass by.
   void weight_gradients(Team team, Size rows, bool first) {
-    const Size all = vectors_ + (dense_input_ ? input_vectors_ : 0);
+    const bool wants_input = dense_input_ && a_.dw_ih;
+    if (!a_.dw_hh && !wants_input && !a_.db_ih && !a_.db_hh) return;
+    const Size all = vectors_ + (wants_input ? input_vectors_ : 0);
     const Size fit = kGradientBytes / (rows * kVectorBytes);
     const Tiles blocks = split(all, fit > kMostPanels ? fit : kMostPanels);
     for (Size i = 0; i < blocks.count; ++i) {
@@ -458,7 +465,7 @@ class Backward {
     T** dw_rows = c_rows_ + team.rank * most_rows_;
     for (Size m = 0; m < count; ++m) dz_columns[m] = side_by_side + m;
     const Range h{columns.begin, at_most(columns.end, vectors_)};
-    if (region.hidden && h.begin < h.end) {
+    if (a_.dw_hh && region.hidden && h.begin < h.end) {
       T* dw = a_.dw_hh + (part.begin - Cell::kHiddenGrads * H_) * H_;
       for (Size m = 0; m < count; ++m) dw_rows[m] = dw + m * H_;
       multiply(Product<T>{dz_columns, kGradientRows, h_packed_, dw_rows, count, rows,
@@ -467,7 +474,7 @@ class Backward {
     }
     const Range x{columns.begin > vectors_ ? columns.begin - vectors_ : 0,
                   columns.end - vectors_};
-    if (region.input && x.begin < x.end) {
+    if (a_.dw_ih && region.input && x.begin < x.end) {
       for (Size m = 0; m < count; ++m) {
         const Size row = weight_row(part.begin + m - Cell::kInputGrads * H_);
         dw_rows[m] = a_.dw_ih + row * I_;

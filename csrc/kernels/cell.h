@@ -43,6 +43,7 @@ struct BackwardRow {
   const T* dz_next;  // [G·H] of the next step, times W_hh: what reaches h from there
   const T* dy;       // [H] or null
   const T* dh_n;     // [H] or null; at the row's last step only
+  const T* dc;       // [H] or null (LSTM): what reaches c from outside
   const T* gates;    // [G·H]
   const T* h;        // [H]
   const T* h_prev;   // [H]

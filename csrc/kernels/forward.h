@@ -236,7 +236,7 @@ class Forward {
   }
 
   void clear_padding(Team team) {
-    if (valid_steps(s_) == s_.T * s_.N) return;
+    if (valid_steps(s_) == s_.positions) return;
     for_padding(s_, team, [&](Size at) {
       clear_row(a_.y, at, H_);
       clear_row(a_.gates, at, G * H_);
@@ -330,7 +330,7 @@ class Forward {
       const Size i = slice.sorted(j), at = position(s_, i, s);
       const Size z_row = table_ ? Size(a_.input.tokens[at]) : base + j;
       const bool fresh = is_cut(s_, i, s);
-      const Size before = s > 0 ? (at - s_.stride) * H_ : 0;
+      const Size before = s > 0 ? position(s_, i, s - 1) * H_ : 0;
       const Size state = s_.row[i] * H_;
       r[j].z = z + z_row * kWidth;
       r[j].h_prev = fresh ? zeros_ : s > 0 ? a_.y + before : initial(a_.h0, state);

@@ -59,7 +59,8 @@ struct Lstm {
     const Vec<T> o = load_some(row.gates + 3 * H + j, lanes);
     const Vec<T> c_prev = load_some(row.c_prev + j, lanes);
     const Vec<T> tanh_c = tanh<T>(fma(f, c_prev, i * g));
-    const Vec<T> dc_next = row.cut ? Vec<T>{} : load_some(row.carry + j, lanes);
+    Vec<T> dc_next = row.cut ? Vec<T>{} : load_some(row.carry + j, lanes);
+    if (row.dc) dc_next += load_some(row.dc + j, lanes);
     const Vec<T> dc = fma(dh * o, fma(-tanh_c, tanh_c, one), dc_next);
     store_some(row.dz + 0 * H + j, dc * g * fma(-i, i, i), lanes);
     store_some(row.dz + 1 * H + j, dc * c_prev * fma(-f, f, f), lanes);

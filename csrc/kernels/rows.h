@@ -12,6 +12,7 @@ FASTRNN_INLINE Size at_most(Size a, Size b) { return a < b ? a : b; }
 
 // The position of step s of sorted row i, to be scaled by a width.
 FASTRNN_INLINE Size position(const ScheduleView& v, Size i, Size s) {
+  if (v.offset) return v.offset[v.reverse ? v.length[i] - 1 - s : s] + i;
   return v.first[i] + s * v.stride;
 }
 
@@ -33,11 +34,12 @@ FASTRNN_INLINE void clear_row(T* to, Size at, Size width) {
 // Calls clear(position) for the padding of a member's share of time.
 template <class Clear>
 FASTRNN_INLINE void for_padding(const ScheduleView& v, Team team, const Clear& clear) {
+  const Size step = v.reverse ? -v.stride : v.stride;
   for (Size t = v.T * team.rank / team.size; t < v.T * (team.rank + 1) / team.size;
        ++t) {
     for (Size i = 0; i < v.N; ++i) {
-      const Size at = t * v.N + v.row[i], steps = v.length[i] * v.N;
-      const Size begin = v.reverse ? v.first[i] - steps + v.N : v.first[i];
+      const Size at = t * step + v.row[i] * v.row_stride, steps = v.length[i] * step;
+      const Size begin = v.reverse ? v.first[i] - steps + step : v.first[i];
       if (at < begin || at >= begin + steps) clear(at);
     }
   }

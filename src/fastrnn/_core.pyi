@@ -31,7 +31,9 @@ def rnn_backward(
     dy: FloatArray | None,
     dh_n: FloatArray | None,
     dc_n: None,
+    dc: None,
     return_dh: bool,
+    wanted: int,
 ) -> tuple[Any, Any, Any, Any, Any, Any, Any, Any, Any]: ...
 def gru_backward(
     sequence: Sequence,
@@ -41,7 +43,9 @@ def gru_backward(
     dy: FloatArray | None,
     dh_n: FloatArray | None,
     dc_n: None,
+    dc: None,
     return_dh: bool,
+    wanted: int,
 ) -> tuple[Any, Any, Any, Any, Any, Any, Any, Any, Any]: ...
 def lstm_backward(
     sequence: Sequence,
@@ -51,7 +55,9 @@ def lstm_backward(
     dy: FloatArray | None,
     dh_n: FloatArray | None,
     dc_n: FloatArray | None,
+    dc: FloatArray | None,
     return_dh: bool,
+    wanted: int,
 ) -> tuple[Any, Any, Any, Any, Any, Any, Any, Any, Any]: ...
 def linear_forward(
     rows: int,
@@ -80,6 +86,7 @@ def linear_cross_entropy(
     targets: IntArray,
     scale: float,
     training: bool,
+    threads: int,
 ) -> tuple[FloatArray, Any, Any, Any]: ...
 
 # u, m, v and the rule's constants by name, as in register_optim.cpp.

@@ -16,6 +16,9 @@ from fastrnn._types import (
     RNNTape,
 )
 
+# The bits of dx, dw_ih, dw_hh, db_ih, db_hh for the compiled backward functions.
+EVERY_GRADIENT = 31
+
 
 def rnn_forward(
     x: ArrayLike,
@@ -246,8 +249,9 @@ def rnn_backward(
     """
     up = check_backward("rnn", tape, dy, dh_n, return_dh=return_dh)
     g = _core.rnn_backward(
-        tape.sequence, tape._y, None, None, up.dy, up.dh_n, None, up.return_dh
-    )
+        tape.sequence, tape._y, None, None, up.dy, up.dh_n, None, None,
+        up.return_dh, EVERY_GRADIENT,
+    )  # fmt: skip
     dx, dw_ih, dw_hh, db_ih, db_hh, dh0, _, dembedding, dh = g
     return RNNGrads(dx, dw_ih, dw_hh, db_ih, db_hh, dh0, dembedding, dh)
 
@@ -273,7 +277,9 @@ def gru_backward(
         up.dy,
         up.dh_n,
         None,
+        None,
         up.return_dh,
+        EVERY_GRADIENT,
     )
     dx, dw_ih, dw_hh, db_ih, db_hh, dh0, _, dembedding, dh = g
     return GRUGrads(dx, dw_ih, dw_hh, db_ih, db_hh, dh0, dembedding, dh)
@@ -300,6 +306,8 @@ def lstm_backward(
         up.dy,
         up.dh_n,
         up.dc_n,
+        None,
         up.return_dh,
+        EVERY_GRADIENT,
     )
     return LSTMGrads(*g)

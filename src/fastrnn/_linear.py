@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastrnn import _core
-from fastrnn._check_linear import check_cross_entropy, check_linear
+from fastrnn._check_linear import CrossEntropy, check_cross_entropy, check_linear
 from fastrnn._types import CrossEntropyGrads, FloatArray, LinearGrads
 
 
@@ -131,6 +131,13 @@ def linear_cross_entropy(
         y, w, b, targets,
         ignore_index=ignore_index, reduction=reduction, training=training,
     )  # fmt: skip
+    return run_cross_entropy(a)
+
+
+def run_cross_entropy(
+    a: CrossEntropy, threads: int = 0
+) -> tuple[np.floating[Any] | FloatArray, CrossEntropyGrads | None]:
+    """Return loss and gradients of checked arguments; 0 threads: set_num_threads'."""
     targets = a.targets.ravel()
     ignored = targets == a.ignore_index
     count = a.rows - int(np.count_nonzero(ignored))
@@ -138,7 +145,7 @@ def linear_cross_entropy(
         targets[ignored] = -1
     scale = 1 / max(count, 1) if a.reduction == "mean" else 1.0
     losses, dy, dw, db = _core.linear_cross_entropy(
-        a.rows, a.H, a.V, a.y, a.w, a.b, targets, scale, a.training
+        a.rows, a.H, a.V, a.y, a.w, a.b, targets, scale, a.training, threads
     )
     loss: np.floating[Any] | FloatArray
     if a.reduction == "none":

@@ -50,6 +50,8 @@ class Sequence(NamedTuple):
     keep_h: BoolArray | None  # [T, N, H]: zoneout of h
     keep_c: BoolArray | None  # [T, N, H]: zoneout of c, together with keep_h
     zoneout_rate: float  # its expectation; 0 with keep_h
+    layout: str = "time"  # or "batch": [N, T, ...], or "packed" (fastrnn.torch alone)
+    threads: int = 0  # 0: those of set_num_threads
 
 
 class RNNGrads(NamedTuple):

@@ -75,10 +75,11 @@ struct BackwardArgs {
   const T* dy;    // [T, N, H] or null; not read on padding
   const T* dh_n;  // [N, H] or null
   const T* dc_n;  // [N, H] or null (LSTM)
-  T* dx;          // = [T, N, I] or null (tokens)
+  const T* dc;    // [T, N, H] or null (LSTM): gradient of c; not read on padding
+  T* dx;          // = [T, N, I] or null: not wanted, as all that may be null below
   T* dembedding;  // = [V, I] or null
-  T* dw_ih;       // = [G·H, I]
-  T* dw_hh;       // = [G·H, H]
+  T* dw_ih;       // = [G·H, I] or null
+  T* dw_hh;       // = [G·H, H] or null
   T* db_ih;       // = [G·H] or null
   T* db_hh;       // = [G·H] or null
   T* dh0;         // = [N, H]

@@ -1,4 +1,4 @@
-// Builds a ScheduleView out of lengths, padding, resets and direction.
+// Builds a ScheduleView out of layout, lengths, padding, resets and direction.
 #pragma once
 
 #include <vector>
@@ -9,17 +9,26 @@ namespace fastrnn {
 
 enum class Padding { kRight, kLeft };
 
+// Time first: [T, N, …]. Batch first: [N, T, …]. Packed: the rows of time 0, those of
+// time 1, …, each time those that are long enough, the longest row first.
+enum class Layout { kTimeFirst, kBatchFirst, kPacked };
+
 class Schedule {
  public:
-  // lengths [N] (each 0 … T) or null; resets [T, N] or null, kept without copying.
-  Schedule(std::ptrdiff_t T, std::ptrdiff_t N, const std::int64_t* lengths,
-           Padding padding, const std::uint8_t* resets, bool reverse);
+  // lengths [N] (each 0 … T) or null, packed instead the rows [T] of each time; resets
+  // by position or null, kept without copying.
+  Schedule(Layout layout, std::ptrdiff_t T, std::ptrdiff_t N,
+           const std::int64_t* lengths, Padding padding, const std::uint8_t* resets,
+           bool reverse);
   Schedule(const Schedule&) = delete;
   Schedule& operator=(const Schedule&) = delete;
   const ScheduleView& view() const { return view_; }
 
  private:
-  std::vector<std::ptrdiff_t> row_, first_, length_, active_;
+  void place(Layout layout, const std::int64_t* lengths, Padding padding, bool reverse);
+  void place_packed(const std::int64_t* batch_sizes);
+
+  std::vector<std::ptrdiff_t> row_, first_, length_, active_, offset_;
   ScheduleView view_;
 };
 

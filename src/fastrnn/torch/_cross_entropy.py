@@ -1,0 +1,201 @@
+"""The linear layer and cross-entropy in one, differentiable by PyTorch.
+
+The kernel makes the gradients together with the loss, so the operator returns both, and
+backward only scales them.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from fastrnn._check_linear import check_cross_entropy
+from fastrnn._linear import run_cross_entropy
+from fastrnn.torch import _ops
+from fastrnn.torch._served import choose
+
+_ops.library.define(
+    "linear_cross_entropy(Tensor x, Tensor w, Tensor? b, Tensor target, "
+    "int ignore_index, str reduction, bool training) "
+    "-> (Tensor, Tensor, Tensor, Tensor)"
+)
+operator = torch.ops.fastrnn.linear_cross_entropy.default
+
+
+def linear_cross_entropy(
+    input: Tensor,
+    linear_weight: Tensor,
+    target: Tensor,
+    *,
+    linear_bias: Tensor | None = None,
+    reduction: str = "mean",
+    ignore_index: int = -100,
+) -> Tensor:
+    """Cross-entropy of a linear layer's outputs against class ids, without the logits.
+
+    The same number as ``cross_entropy(linear(input, linear_weight, linear_bias),
+    target)``, and the arguments of `torch.nn.functional.linear_cross_entropy`. Logits
+    exist for some hundred rows at a time, in backward too.
+
+    Parameters
+    ----------
+    input : Tensor
+        [..., H], float32 or float64 on the CPU; else PyTorch's own operations run.
+    linear_weight : Tensor
+        [V, H]
+    target : Tensor
+        [...], integer: a class ``0 .. V-1`` for every row, or ``ignore_index``.
+    linear_bias : Tensor, optional
+        [V]
+    reduction : {"mean", "sum", "none"}
+        ``"none"`` has a gradient for each row's loss and runs PyTorch's operations.
+    ignore_index : int
+        Rows with this target take no part.
+
+    Returns
+    -------
+    scalar, or [...] for "none"
+
+    Raises
+    ------
+    TypeError
+        A type or dtype is wrong.
+    ValueError
+        A shape or value is wrong.
+    """
+    tensors = input, linear_weight, linear_bias, target, ignore_index, reduction
+    if reduction == "none":
+        return by_operations(*tensors)
+    floating = [a for a in tensors[:3] if a is not None]
+    how = choose(floating, (target,))
+    if how == "traced":
+        return operator(*tensors, False)[0]
+    if how == "taped":
+        return LinearCrossEntropy.apply(None, *tensors)[0]
+    if how == "kernel":
+        return run_kernel(*tensors, False)[0]
+    return by_operations(*tensors)
+
+
+def by_operations(
+    x: Tensor,
+    w: Tensor,
+    b: Tensor | None,
+    target: Tensor,
+    ignore_index: int,
+    reduction: str,
+) -> Tensor:
+    """Return the loss by PyTorch's own code."""
+    logits = functional.linear(x, w, b)
+    loss = functional.cross_entropy(
+        logits.reshape(-1, logits.shape[-1]),
+        target.reshape(-1),
+        ignore_index=ignore_index,
+        reduction=reduction,
+    )
+    return loss.reshape(target.shape) if reduction == "none" else loss
+
+
+def run_kernel(
+    x: Tensor,
+    w: Tensor,
+    b: Tensor | None,
+    target: Tensor,
+    ignore_index: int,
+    reduction: str,
+    training: bool,
+) -> tuple[Any, ...]:
+    """Return the loss and, in training, dx, dw and db; None where there is none."""
+    arrays = [None if a is None else a.detach().numpy() for a in (x, w, b, target)]
+    checked = check_cross_entropy(
+        *arrays, ignore_index=ignore_index, reduction=reduction, training=training
+    )
+    loss, grads = run_cross_entropy(checked, torch.get_num_threads())
+    found = (None,) * 3 if grads is None else grads
+    return (
+        x.new_tensor(loss),
+        *(None if a is None else torch.from_numpy(a) for a in found),
+    )
+
+
+@torch.library.impl(_ops.library, "linear_cross_entropy", "CPU")
+def run_on_cpu(*arguments: Any) -> tuple[Tensor, ...]:
+    return _ops.fill(run_kernel(*arguments), arguments[0])
+
+
+@torch.library.register_fake("fastrnn::linear_cross_entropy", lib=_ops.library)
+def run_fake(
+    x: Tensor,
+    w: Tensor,
+    b: Tensor | None,
+    target: Tensor,
+    ignore_index: int,
+    reduction: str,
+    training: bool,
+) -> tuple[Tensor, ...]:
+    def like(a: Tensor | None) -> Tensor:
+        return x.new_empty(0 if a is None or not training else a.shape)
+
+    loss = x.new_empty(target.shape if reduction == "none" else ())
+    return loss, like(x), like(w), like(b)
+
+
+@torch.library.impl(_ops.library, "linear_cross_entropy", "Autograd")
+def differentiate(*arguments: Any) -> tuple[Tensor, ...]:
+    _ops.refuse_tangents(arguments)
+    *tensors, training = arguments
+    if _ops.wants_gradient(tensors):
+        return tuple(LinearCrossEntropy.apply(operator, *tensors))
+    return tuple(_ops.below(operator, *tensors, training))
+
+
+class LinearCrossEntropy(torch.autograd.Function):
+    """The loss's derivative; ``through`` as `fastrnn.torch._ops.Layer`'s."""
+
+    @staticmethod
+    def forward(ctx: Any, through: Any, *arguments: Any) -> tuple[Any, ...]:
+        x, w, b, target, *ctx.static = arguments
+        if ctx.static[1] == "none":
+            raise ValueError("reduction: expected 'mean' or 'sum' for a gradient")
+        ctx.save_for_backward(x, w, b, target)
+        ctx.through = through
+        loss, *ctx.grads = run(through, *arguments)
+        ctx.mark_non_differentiable(*(a for a in ctx.grads if a is not None))
+        return loss, *ctx.grads
+
+    @staticmethod
+    def backward(ctx: Any, dloss: Tensor, *_: Any) -> Any:
+        x, w, b, target = ctx.saved_tensors
+        needs = ctx.needs_input_grad[1:4]
+        if torch.is_grad_enabled():
+            loss = by_operations(x, w, b, target, *ctx.static)
+            wanted = [a for a, need in zip((x, w, b), needs, strict=True) if need]
+            found = iter(torch.autograd.grad(loss, wanted, dloss, create_graph=True))
+            grads = [next(found) if need else None for need in needs]
+            return (None, *grads, None, None, None)
+        # The first backward gives away what forward made; another one makes it anew.
+        grads, ctx.grads = ctx.grads, None
+        if grads is None:
+            _, *grads = run(ctx.through, x, w, b, target, *ctx.static)
+        grads = [
+            scale(g, dloss, ctx.through is None) if need else None
+            for g, need in zip(grads, needs, strict=True)
+        ]
+        return (None, *grads, None, None, None)
+
+
+def run(through: Any, *tensors: Any) -> Any:
+    kernel: Any = run_kernel
+    return (
+        kernel(*tensors, True)
+        if through is None
+        else _ops.below(through, *tensors, True)
+    )
+
+
+def scale(grad: Tensor, factor: Tensor, ours: bool) -> Tensor:
+    """Return ``factor * grad``, in place if the tensor is nobody else's."""
+    if not ours:
+        return grad * factor
+    return grad if factor.item() == 1 else grad.mul_(factor)

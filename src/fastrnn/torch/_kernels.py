@@ -1,0 +1,200 @@
+"""From tensors to the compiled functions and back, by address: nothing is copied.
+
+One layer, one direction. ``mode`` is PyTorch's: RNN_TANH, RNN_RELU, GRU, LSTM.
+``layout`` says what the leading sizes of ``x``, ``y`` and all between them are:
+
+========  =============  ===========================================================
+"time"    ``[T, N, …]``  ``lengths [N]`` or None
+"batch"   ``[N, T, …]``  ``lengths [N]`` or None
+"packed"  ``[rows, …]``  ``lengths`` is PyTorch's ``batch_sizes [T]``
+========  =============  ===========================================================
+
+States are ``[1, N, H]``. ``resets`` has the leading sizes of ``x``. The callers have
+checked devices, dtypes and the shapes of floating tensors; what the kernels index by
+(``lengths``, ``batch_sizes``, ``resets``) is checked here, every time.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, from_numpy, get_num_threads
+
+from fastrnn import _core
+from fastrnn._check import check_lengths
+
+
+class Cell(NamedTuple):
+    """What a mode of PyTorch's is here."""
+
+    name: str
+    gates: int
+    nonlinearity: str
+    forward: Any
+    backward: Any
+
+
+CELLS = {
+    "RNN_TANH": Cell("rnn", 1, "tanh", _core.rnn_forward, _core.rnn_backward),
+    "RNN_RELU": Cell("rnn", 1, "relu", _core.rnn_forward, _core.rnn_backward),
+    "GRU": Cell("gru", 3, "tanh", _core.gru_forward, _core.gru_backward),
+    "LSTM": Cell("lstm", 4, "tanh", _core.lstm_forward, _core.lstm_backward),
+}
+DTYPES = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}
+
+
+def forward(
+    mode: str,
+    layout: str,
+    reverse: bool,
+    keep: bool,
+    x: Tensor,
+    w_ih: Tensor,
+    w_hh: Tensor,
+    b_ih: Tensor | None,
+    b_hh: Tensor | None,
+    h0: Tensor | None,
+    c0: Tensor | None,
+    lengths: Tensor | None,
+    resets: Tensor | None,
+) -> tuple[Any, ...]:
+    """Return y, h_n, c_n, gates and c; None where there is none.
+
+    ``keep`` asks for gates and c, which `backward` needs. c is LSTM's cell state at
+    every step, and for GRU ``w_hn h + b_hn``.
+    """
+    cell = CELLS[mode]
+    sequence, _alive = describe(
+        cell, layout, reverse, keep, x, w_ih, w_hh, b_ih, b_hh, h0, c0, lengths, resets
+    )
+    y, h_n, c_n, gates, c = cell.forward(sequence)
+    return (
+        from_numpy(y),
+        from_numpy(h_n[None]),
+        None if c_n is None else from_numpy(c_n[None]),
+        None if gates is None else from_numpy(gates),
+        None if c is None else from_numpy(c),
+    )
+
+
+def backward(
+    mode: str,
+    layout: str,
+    reverse: bool,
+    wanted: int,
+    x: Tensor,
+    w_ih: Tensor,
+    w_hh: Tensor,
+    b_ih: Tensor | None,
+    b_hh: Tensor | None,
+    h0: Tensor | None,
+    c0: Tensor | None,
+    lengths: Tensor | None,
+    resets: Tensor | None,
+    y: Tensor,
+    gates: Tensor | None,
+    c: Tensor | None,
+    dy: Tensor | None,
+    dh_n: Tensor | None,
+    dc_n: Tensor | None,
+    dc: Tensor | None,
+) -> tuple[Any, ...]:
+    """Return dx, dw_ih, dw_hh, db_ih, db_hh, dh0, dc0; None where there is none.
+
+    The bits of ``wanted`` ask for the first five, in that order; the others are not
+    computed.
+    """
+    cell = CELLS[mode]
+    sequence, _alive = describe(
+        cell, layout, reverse, True, x, w_ih, w_hh, b_ih, b_hh, h0, c0, lengths, resets
+    )
+    others = [
+        None if a is None else a.contiguous() for a in (y, gates, c, dy, dh_n, dc_n, dc)
+    ]
+    addresses = [None if a is None else a.data_ptr() for a in others]
+    dx, dw_ih, dw_hh, db_ih, db_hh, dh0, dc0, _, _ = cell.backward(
+        sequence, *addresses, False, wanted
+    )
+    return (
+        None if dx is None else from_numpy(dx),
+        None if dw_ih is None else from_numpy(dw_ih),
+        None if dw_hh is None else from_numpy(dw_hh),
+        None if db_ih is None else from_numpy(db_ih),
+        None if db_hh is None else from_numpy(db_hh),
+        from_numpy(dh0[None]),
+        None if dc0 is None else from_numpy(dc0[None]),
+    )
+
+
+def describe(
+    cell: Cell,
+    layout: str,
+    reverse: bool,
+    keep: bool,
+    x: Tensor,
+    w_ih: Tensor,
+    w_hh: Tensor,
+    b_ih: Tensor | None,
+    b_hh: Tensor | None,
+    h0: Tensor | None,
+    c0: Tensor | None,
+    lengths: Any,
+    resets: Any,
+) -> tuple[tuple[Any, ...], Any]:
+    """Return a `fastrnn._types.Sequence` of addresses, and what keeps them alive.
+
+    A bare tuple, since naming 29 fields costs a microsecond.
+    """
+    alive = [
+        None if a is None else a.contiguous()
+        for a in (x, w_ih, w_hh, b_ih, b_hh, h0, c0)
+    ]
+    at = [None if a is None else a.data_ptr() for a in alive]
+    T, N, I = sizes(layout, x, lengths)  # noqa: E741
+    if lengths is not None:
+        if layout == "packed":
+            lengths = check_batch_sizes(lengths, x.shape[0])
+        else:
+            lengths = check_lengths(lengths.detach().cpu().numpy(), T, N)
+    if resets is not None:
+        resets = check_resets(resets, x)
+    sequence = (
+        cell.name, T, N, I, w_hh.shape[1], cell.gates, 0, DTYPES[x.dtype],
+        at[0], None, at[1], at[2], at[3], at[4], at[5], at[6],
+        cell.nonlinearity, lengths, "right", resets, reverse, None, keep,
+        None, None, None, 0.0, layout, get_num_threads(),
+    )  # fmt: skip
+    return sequence, alive
+
+
+def sizes(layout: str, x: Tensor, lengths: Tensor | None) -> tuple[int, int, int]:
+    """Return T, N, I."""
+    if layout == "time":
+        T, N, I = x.shape  # noqa: E741
+    elif layout == "batch":
+        N, T, I = x.shape  # noqa: E741
+    else:
+        assert lengths is not None
+        T, N, I = lengths.shape[0], int(lengths[0]), x.shape[1]  # noqa: E741
+    return T, N, I
+
+
+def check_batch_sizes(batch_sizes: Tensor, rows: int) -> Any:
+    a = batch_sizes.detach().cpu().numpy().astype(np.int64)
+    if (a[1:] > a[:-1]).any() or a[-1] < 1 or a.sum() != rows:
+        raise ValueError(
+            "batch_sizes: expected positive, not increasing sizes whose sum is the "
+            f"number of rows, {rows}, got {a.tolist()}"
+        )
+    return a
+
+
+def check_resets(resets: Tensor, x: Tensor) -> Any:
+    if resets.is_floating_point() or resets.is_complex():
+        raise TypeError(f"resets: expected a bool or integer dtype, got {resets.dtype}")
+    if resets.shape != x.shape[:-1]:
+        raise ValueError(
+            f"resets: expected the leading sizes of x, {tuple(x.shape[:-1])}, "
+            f"got shape {tuple(resets.shape)}"
+        )
+    return np.array(resets.detach().cpu().numpy(), dtype=np.bool_, order="C")
