@@ -64,6 +64,7 @@ def linear_cross_entropy(
     ValueError
         A shape or value is wrong.
     """
+    check(input, linear_weight, linear_bias, target)
     tensors = input, linear_weight, linear_bias, target, ignore_index, reduction
     if reduction == "none":
         return by_operations(*tensors)
@@ -76,6 +77,25 @@ def linear_cross_entropy(
     if how == "kernel":
         return run_kernel(*tensors, False)[0]
     return by_operations(*tensors)
+
+
+def check(x: Tensor, w: Tensor, b: Tensor | None, target: Tensor) -> None:
+    if x.dim() < 1 or w.dim() != 2 or w.shape[1] != x.shape[-1]:
+        raise ValueError(
+            "linear_weight: expected shape (V, H) for input (..., H), "
+            f"got {tuple(w.shape)} for {tuple(x.shape)}"
+        )
+    if b is not None and b.shape != w.shape[:1]:
+        raise ValueError(
+            f"linear_bias: expected shape (V,) = ({w.shape[0]},), got {tuple(b.shape)}"
+        )
+    if target.shape != x.shape[:-1]:
+        raise ValueError(
+            f"target: expected shape (...) of input = {tuple(x.shape[:-1])}, "
+            f"got {tuple(target.shape)}"
+        )
+    if target.is_floating_point():
+        raise TypeError(f"target: expected an integer dtype, got {target.dtype}")
 
 
 def by_operations(

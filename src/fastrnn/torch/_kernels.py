@@ -109,7 +109,8 @@ def backward(
         cell, layout, reverse, True, x, w_ih, w_hh, b_ih, b_hh, h0, c0, lengths, resets
     )
     others = [
-        None if a is None else a.contiguous() for a in (y, gates, c, dy, dh_n, dc_n, dc)
+        None if a is None else a.contiguous().resolve_neg()
+        for a in (y, gates, c, dy, dh_n, dc_n, dc)
     ]
     addresses = [None if a is None else a.data_ptr() for a in others]
     dx, dw_ih, dw_hh, db_ih, db_hh, dh0, dc0, _, _ = cell.backward(

@@ -198,14 +198,14 @@ class Layer(torch.autograd.Function):
     def forward(ctx: Any, operator: Any, *arguments: Any) -> tuple[Tensor, ...]:
         mode, layout, reverse, _, *tensors = arguments
         results = run(operator, mode, layout, reverse, True, *tensors)
-        y, _, _, gates, c = results
+        y, _, c_n, gates, c = results
         ctx.operator = operator
         ctx.static = mode, layout, reverse
         ctx.y, ctx.version = y.detach(), y._version
         ctx.save_for_backward(*tensors, gates, c)
         ctx.set_materialize_grads(False)
-        if gates is not None:
-            ctx.mark_non_differentiable(*((gates,) if mode == "LSTM" else (gates, c)))
+        fixed = (gates,) if mode == "LSTM" else (c_n, gates, c)
+        ctx.mark_non_differentiable(*(a for a in fixed if a is not None))
         return results
 
     @staticmethod

@@ -97,7 +97,6 @@ def weights_of(module: Any) -> list[Tensor]:
         return [getattr(module, name) for name in names]
 
 
-@functools.cache
 def weight_shapes(
     mode: str,
     I: int,  # noqa: E741
@@ -115,6 +114,9 @@ def weight_shapes(
     return shapes
 
 
+cached_weight_shapes = functools.cache(weight_shapes)  # dynamo warns of a cache
+
+
 def shapes_fit(
     module: Any, x: Shape, rank: int, N: int, states: Any, weights: list[Tensor]
 ) -> bool:
@@ -123,11 +125,14 @@ def shapes_fit(
     directions = 2 if module.bidirectional else 1
     if len(x) != rank or x[-1] != module.input_size or 0 in x:
         return False
+    if states and len(states) != (2 if module.mode == "LSTM" else 1):
+        return False
     state = layers * directions, N, H
     for s in states:
         if s.shape != state:
             return False
-    expected = weight_shapes(
+    compiling = torch.compiler.is_compiling()
+    expected = (weight_shapes if compiling else cached_weight_shapes)(
         module.mode, module.input_size, H, layers, directions, module.bias
     )
     if len(weights) != len(expected):
