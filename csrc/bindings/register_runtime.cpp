@@ -68,6 +68,8 @@ void register_runtime(py::module_& m) {
   m.def("get_num_threads", get_num_threads);
   m.def("set_num_threads", set_num_threads);
   m.def("limit_threads", limit_threads);
+  m.def("use_openmp_of",
+        [](const std::string& path) { return use_openmp_of(path.c_str()); });
   m.def("build_info", build_info);
   m.def("apply_math", apply_math);
   m.def("draw_flags", draw_flags);

@@ -1,8 +1,10 @@
 // The one file that knows OpenMP.
+#include <dlfcn.h>
 #include <pthread.h>
 
 #include <atomic>
 #include <thread>
+#include <type_traits>
 
 #include "fastrnn/runtime.h"
 
@@ -49,7 +51,34 @@ std::atomic<bool> pool_is_gone{false};
 // teams are started from a new thread.
 const int at_fork = pthread_atfork(nullptr, nullptr, [] { pool_is_gone = true; });
 
+// What the compiler makes of the pragma below, in another library's OpenMP.
+struct OtherOpenMp {
+  void (*parallel)(void (*)(void*), void*, unsigned threads, unsigned flags);
+  void (*barrier)();
+  int (*thread_num)();
+  int (*num_threads)();
+};
+std::atomic<const OtherOpenMp*> other{nullptr};
+
+struct Job {
+  TeamBody body;
+  void* context;
+  const OtherOpenMp* openmp;
+};
+
+void run_job(void* data) {
+  const Job& job = *static_cast<Job*>(data);
+  const OtherOpenMp& o = *job.openmp;
+  const FlushDenormals flush;
+  job.body(Team{o.thread_num(), o.num_threads(), o.barrier}, job.context);
+}
+
 void run_openmp(int threads, TeamBody body, void* context) {
+  if (const OtherOpenMp* openmp = other) {
+    Job job{body, context, openmp};
+    openmp->parallel(run_job, &job, unsigned(threads), 0);
+    return;
+  }
 #pragma omp parallel num_threads(threads)
   {
     const FlushDenormals flush;
@@ -62,7 +91,9 @@ void run_openmp(int threads, TeamBody body, void* context) {
 
 void Team::barrier() const {
 #if defined(_OPENMP)
-  if (size > 1) {
+  if (size > 1 && wait) {
+    wait();
+  } else if (size > 1) {
 #pragma omp barrier
   }
 #endif
@@ -82,6 +113,29 @@ void run_team(int threads, TeamBody body, void* context) {
   (void)threads;
   const FlushDenormals flush;
   body(Team{0, 1}, context);
+}
+
+bool use_openmp_of(const char* path) {
+#if defined(_OPENMP)
+  void* library = dlopen(path, RTLD_LAZY | RTLD_NOLOAD);
+  if (!library) return false;
+  OtherOpenMp found{};
+  const auto find = [&](auto& function, const char* name) {
+    function = reinterpret_cast<std::decay_t<decltype(function)>>(dlsym(library, name));
+    return function != nullptr;
+  };
+  if (!find(found.parallel, "GOMP_parallel") || !find(found.barrier, "GOMP_barrier") ||
+      !find(found.thread_num, "omp_get_thread_num") ||
+      !find(found.num_threads, "omp_get_num_threads")) {
+    dlclose(library);
+    return false;
+  }
+  other = new OtherOpenMp(found);  // for as long as the library, which stays open
+  return true;
+#else
+  (void)path;
+  return false;
+#endif
 }
 
 int get_num_threads() {

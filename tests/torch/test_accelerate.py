@@ -17,6 +17,7 @@ from torch.utils.data import Dataset  # noqa: E402
 import fastrnn  # noqa: E402
 import fastrnn.torch  # noqa: E402
 from tests.processes import run_program, run_python  # noqa: E402
+from tests.threads import TASKS, needs_threads  # noqa: E402
 from tests.torch.comparing import (  # noqa: E402
     H,
     I,
@@ -26,6 +27,7 @@ from tests.torch.comparing import (  # noqa: E402
     draw_input,
     flatten,
     make_pair,
+    results_of,
 )
 
 every_cell = pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
@@ -116,6 +118,27 @@ def test_hooks_stay(cell: str) -> None:
 
 
 @every_cell
+def test_shared_weights_with_a_hook(cell: str) -> None:
+    """Two modules with one weight, whose gradient a hook doubles."""
+    results = []
+    for accelerated in (True, False):
+        torch.manual_seed(0)
+        kind = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}[cell]
+        pair = nn.ModuleList([kind(H, H, dtype=torch.float64) for _ in range(2)])
+        pair[1].weight_hh_l0 = pair[0].weight_hh_l0
+        pair[0].weight_hh_l0.register_hook(lambda g: 2 * g)
+        if accelerated:
+            fastrnn.torch.accelerate(pair)
+
+        def call(pair: Any, x: Any, states: Any) -> Any:
+            return pair[1](pair[0](x)[0])
+
+        x = torch.randn(T, N, H, dtype=torch.float64)
+        results.append(results_of(pair, call, x))
+    assert_same(*results)
+
+
+@every_cell
 def test_an_optimizer_goes_on(cell: str) -> None:
     """Adam's state, accelerating and restoring in the middle of a training."""
     theirs, ours = make_pair(cell, dtype=torch.float64)
@@ -198,7 +221,8 @@ class Rows(Dataset):
 
 FORKED = """
 import torch, fastrnn.torch
-from tests.torch.test_accelerate import Rows, DataLoader
+from torch.utils.data import DataLoader
+from tests.torch.test_accelerate import Rows
 torch.set_num_threads(2)
 torch.manual_seed(0)
 module = fastrnn.torch.LSTM(5, 64)
@@ -243,6 +267,38 @@ def test_threads_are_torchs(monkeypatch: Any) -> None:
         torch.set_num_threads(before)
     assert used == [1, 1, 2, 2, 3, 3]
     assert fastrnn.get_num_threads() == ours
+
+
+SHARED = """
+import numpy as np, fastrnn
+from tests.threads import list_threads
+fastrnn.set_num_threads(2)
+import torch, fastrnn.torch
+from fastrnn.torch import _threads
+assert _threads.share_threads()
+torch.set_num_threads(2)
+before = list_threads()
+module = fastrnn.torch.GRU(64, 64)
+y, _ = module(torch.randn(100, 64, 64))
+y.sum().backward()
+(torch.randn(2000, 2000) @ torch.randn(2000, 2000)).relu_()
+print(len(list_threads() - before))
+"""
+
+
+@needs_threads
+@pytest.mark.skipif(not TASKS.exists(), reason="threads cannot be listed")
+def test_one_pool_of_threads(monkeypatch: Any) -> None:
+    """Kernels and PyTorch's operations take turns on the same threads.
+
+    Autograd starts one of its own.
+    """
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]), prepend=":")
+    assert run_program(SHARED) in ("1", "2")
+
+
+def test_no_pool_to_share() -> None:
+    assert not fastrnn._core.use_openmp_of("/nowhere/libtorch_cpu.so")
 
 
 def test_import_of_fastrnn_is_without_torch() -> None:

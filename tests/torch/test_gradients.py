@@ -1,5 +1,7 @@
 """Which gradients are computed, what may happen to tensors between, second ones."""
 
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -284,3 +286,19 @@ def test_operator_refuses(name: str) -> None:
     arguments[at] = wrong
     with pytest.raises(error, match=message):
         _ops.layer(*arguments)
+
+
+@every_cell
+def test_nothing_stays(cell: str) -> None:
+    """A graph that nobody holds is freed at once, not by the collector of cycles."""
+    _, ours = make_pair(cell)
+    gc.disable()
+    try:
+        x = draw_input(ours).requires_grad_()
+        outputs = flatten(ours(x))
+        alive = [weakref.ref(a) for a in (x, *outputs)]
+        weigh(outputs).backward()
+        del x, outputs
+        assert [a() for a in alive] == [None] * len(alive)
+    finally:
+        gc.enable()

@@ -10,7 +10,8 @@ namespace fastrnn {
 struct Team {
   int rank;  // 0 … size − 1
   int size;
-  void barrier() const;  // waits until all of the team have come here
+  void (*wait)() = nullptr;  // of another OpenMP, see use_openmp_of
+  void barrier() const;      // waits until all of the team have come here
 };
 
 using TeamBody = void (*)(Team team, void* context);
@@ -19,6 +20,12 @@ using TeamBody = void (*)(Team team, void* context);
 // the body reads team.size) and returns when all are done. Denormals are flushed to
 // zero inside; the caller's floating-point mode is put back.
 void run_team(int threads, TeamBody body, void* context);
+
+// From now on teams are threads of the OpenMP that a library of this process, given by
+// its path, was linked with. Two of them have a pool each, and a thread that waits in
+// one for work to come, spinning, keeps a core from the other. False if the library is
+// not loaded or has no OpenMP of GNU's interface (GCC's, LLVM's, Intel's have it).
+bool use_openmp_of(const char* path);
 
 int get_num_threads();
 void set_num_threads(int threads);
