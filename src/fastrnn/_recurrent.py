@@ -33,10 +33,11 @@ from fastrnn._regularisers import Rates, draw_call
 from fastrnn._runtime import get_num_threads, run_side_by_side
 from fastrnn._types import FloatArray
 
-# With fewer rows than this for a thread, two threads do better with a direction each,
-# if each has so many multiply-adds that starting a thread (0.1 ms) does not matter.
+# With fewer rows than this for a thread, threads would have to meet at every step of a
+# direction. If a direction has so many multiply-adds (half a millisecond's worth) that
+# handing it to another thread does not matter, it has half of the threads for itself.
 ROWS_A_THREAD = 4
-WORTH_A_THREAD = 3e6
+WORTH_A_THREAD = 2e7
 
 StateT = TypeVar("StateT")
 States: TypeAlias = list[FloatArray | None]  # h [N, H], for LSTM h and c

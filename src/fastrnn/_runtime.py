@@ -9,6 +9,7 @@ from fastrnn import _core
 
 MAX_THREADS = 1024
 ResultT = TypeVar("ResultT")
+_helpers: Any = None  # the process, and its threads
 
 
 def isa() -> str:
@@ -65,20 +66,31 @@ def run_side_by_side(
     first: Callable[[], ResultT], second: Callable[[], ResultT]
 ) -> list[ResultT]:
     """Return what both return, called at the same time with half the threads each."""
+    half = get_num_threads() // 2
+    other = helpers().submit(run_limited, second, half)
+    try:
+        result = run_limited(first, get_num_threads() - half)
+    finally:
+        other.exception()  # waits
+    return [result, other.result()]
+
+
+def run_limited(call: Callable[[], ResultT], threads: int) -> ResultT:
+    before = _core.limit_threads(threads)
+    try:
+        return call()
+    finally:
+        _core.limit_threads(before)
+
+
+def helpers() -> Any:
+    """Return the threads that take second calls; a forked child needs its own."""
     from concurrent.futures import ThreadPoolExecutor  # not at import: it takes 5 ms
 
-    def limited(call: Callable[[], ResultT], threads: int) -> ResultT:
-        before = _core.limit_threads(threads)
-        try:
-            return call()
-        finally:
-            _core.limit_threads(before)
-
-    half = get_num_threads() // 2
-    with ThreadPoolExecutor(1) as executor:
-        other = executor.submit(limited, second, half)
-        result = limited(first, get_num_threads() - half)
-    return [result, other.result()]
+    global _helpers
+    if _helpers is None or _helpers[0] != os.getpid():
+        _helpers = os.getpid(), ThreadPoolExecutor(thread_name_prefix="fastrnn")
+    return _helpers[1]
 
 
 def build_info() -> dict[str, Any]:
