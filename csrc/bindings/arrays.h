@@ -7,6 +7,7 @@
 #include <pybind11/pybind11.h>
 
 #include <initializer_list>
+#include <string_view>
 #include <vector>
 
 #include "fastrnn/kernels.h"
@@ -24,6 +25,13 @@ inline const Kernels<float>& kernels<float>() {
 template <>
 inline const Kernels<double>& kernels<double>() {
   return *isa().f64;
+}
+
+// "" is for cells that have no choice.
+inline Activation activation_named(std::string_view name) {
+  return name == "relu"  ? Activation::kRelu
+         : name == "elu" ? Activation::kElu
+                         : Activation::kTanh;
 }
 
 // The data of an array, null for None.

@@ -4,6 +4,7 @@ Functions take NumPy arrays and keep no state: `rnn_forward`, `gru_forward`,
 `lstm_forward` and their ``_backward``, `linear_forward`, `linear_backward`,
 `linear_cross_entropy`, `mean_squared_error`. Layers keep parameters and gradients:
 `RNN`, `GRU`, `LSTM`, `Embedding`, `Linear`, `Dropout`, and `Sequential` of them.
+`Stepper` takes one step at a time with a recurrent layer and keeps its state.
 Training needs `clip_grad_norm`, `clip_grad_value` and one of `SGD`, `RMSprop`,
 `Adagrad`, `Adam`, `AdamW`; `perplexity`, `bits_per_character` and `accuracy` say how
 good the result is. `save` and `load` write and read files; `load_torch` and
@@ -37,6 +38,7 @@ from fastrnn._runtime import (
     isa,
     set_num_threads,
 )
+from fastrnn.stepper import Stepper
 
 if TYPE_CHECKING:
     from fastrnn import data, plot, text
@@ -101,6 +103,7 @@ __all__ = [
     "Linear",
     "RMSprop",
     "Sequential",
+    "Stepper",
     "accuracy",
     "available_isas",
     "bits_per_character",

@@ -7,9 +7,12 @@ namespace fastrnn {
 
 // --- Threads -------------------------------------------------------------------------
 
+struct Meeting;
+
 struct Team {
   int rank;  // 0 … size − 1
   int size;
+  Meeting* meeting;
   void barrier() const;  // waits until all of the team have come here
 };
 
@@ -23,6 +26,12 @@ void run_team(int threads, TeamBody body, void* context);
 int get_num_threads();
 void set_num_threads(int threads);
 bool has_openmp();
+
+// How a sequence is shared among threads: as the cost model (kernels/plan.h) finds
+// best, or one way always, for tests and measurements.
+enum class Sharing { kBest, kNone, kRows, kUnits };
+Sharing get_sharing();
+void set_sharing(Sharing way);
 
 // --- Scratch memory ------------------------------------------------------------------
 
