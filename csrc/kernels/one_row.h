@@ -123,12 +123,11 @@ void one_row_step(const Cell& cell, const OneRow<T, W>& x, Range units,
   const Size inputs = x.H + (x.x ? x.I : 0), vectors = units.end - units.begin;
   const Size bytes = vectors * inputs * Cell::G * kLanes<T> * Size(sizeof(W));
   const bool near = bytes <= kNearCache;
-  const Tiles tiles = split_rows(vectors, near ? kMost : kStreamedPanels<Cell::G>);
+  const Tiles tiles = split(vectors, near ? kMost : kStreamedPanels<Cell::G>);
   for (Size i = 0; i < tiles.count; ++i) {
     const Size tile = backwards ? tiles.count - 1 - i : i;
-    const Size before = tile * tiles.small + at_most(tile, tiles.larger);
-    const Size panels = tiles.small + (tile < tiles.larger);
-    one_row_tiles<Cell, kMost, T, W>(cell, x, units.begin + before, panels);
+    one_row_tiles<Cell, kMost, T, W>(cell, x, units.begin + tiles.first(tile),
+                                     tiles.size(tile));
   }
 }
 
