@@ -38,7 +38,6 @@ from fastrnn._runtime import (
     isa,
     set_num_threads,
 )
-from fastrnn.stepper import Stepper
 
 if TYPE_CHECKING:
     from fastrnn import data, plot, text
@@ -53,6 +52,7 @@ if TYPE_CHECKING:
         perplexity,
     )
     from fastrnn._sequential import Sequential
+    from fastrnn.stepper import Stepper
 else:
     # The same by name, imported when first used: who needs one layer does not wait.
     LATER = {
@@ -60,6 +60,7 @@ else:
         "Embedding": "_feedforward",
         "Linear": "_feedforward",
         "Sequential": "_sequential",
+        "Stepper": "stepper",
         "accuracy": "_losses",
         "bits_per_character": "_losses",
         "data": "data",

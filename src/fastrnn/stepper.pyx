@@ -282,6 +282,7 @@ cdef class Stepper:
         state = self.state
         cdef Stepper other = Stepper.__new__(Stepper)
         make(other, self.layer, self._rows, with_rows(self, self._rows))
+        other._params = self._params
         if not core_of(self).is_released():
             self.layer._lock_for(other)
         other.state = state
@@ -298,6 +299,7 @@ cdef class Stepper:
         try:
             self.layer._lock_for(self)
             replace_core(self, create(self.layer, self._rows))
+            self._params = self.layer.flat_params
         except BaseException:
             core_of(self).leave()
             raise

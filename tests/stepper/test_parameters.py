@@ -173,3 +173,26 @@ def test_packed_weights_are_kept_and_dropped(layer: Any) -> None:
     assert layer._packed is not kept
     layer.train()
     assert layer._packed is None
+
+
+def test_a_layer_in_a_model(layer: Any, x: Any) -> None:
+    """The model's array is the layer's: read-only too; a layer that moves is let go."""
+    before = fastrnn.Stepper(layer)
+    model = fastrnn.Sequential(layer, fastrnn.Linear(20, 3))
+    with pytest.raises(RuntimeError, match=STALE):
+        before.step(x[0])
+    stepper = fastrnn.Stepper(layer)
+    with pytest.raises(ValueError, match="read-only"):
+        model.flat_params[:] = 0
+    model.params["0.weight_hh_l0"][...] = 0  # a view that the model made
+    with pytest.raises(RuntimeError, match=STALE):
+        step_round(stepper, x[0])
+    model.train()
+    model.flat_params[:] = 0
+    stepper.refresh()
+    assert not stepper.step(x[0]).any()
+    before.refresh()
+    assert_same_bits(before.step(x[0]), np.zeros(20, np.float32))
+    del stepper, before
+    gc.collect()
+    assert model.flat_params.flags.writeable
