@@ -4,8 +4,8 @@ A sensor is watched: a wave whose period wanders, with noise and now and then a 
 that does not belong there. First a GRU learns, on sequences, to say the next sample
 before it comes. Then the trained layer goes live: `fastrnn.Stepper` takes each sample
 as it arrives, says the next one, and a sample far from what was said is reported. At
-the end come the latencies of the steps, and the proof that one step at a time gives
-what the whole sequence gives, to the last bit.
+the end come the latencies, and the proof that one step at a time gives what the whole
+sequence gives, to the last bit.
 
     python examples/streaming.py
     python examples/streaming.py --rate 8000 --seconds 10   # paced, as in real time
@@ -160,7 +160,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     microseconds = 1e-3 * nanoseconds[WARM_UP:]
     texts = [f"{q:g} %: {np.percentile(microseconds, q):.2f}" for q in PERCENTILES]
-    print(f"latency in µs, {len(microseconds)} steps of {options.hidden} units:")
+    print(f"latency in µs of a step and the linear layer, {len(microseconds)} samples:")
     print("  " + "   ".join(texts) + f"   worst: {microseconds.max():.2f}")
 
     y, _ = model.rnn.eval()(samples[:, None, None])

@@ -104,6 +104,8 @@ class Parameters:
 
     def _unlock(self) -> None:
         """Tell all readers that the parameters may change, and let them."""
+        if not self._readers:
+            return
         for reader in list(self._readers.values()):
             found = reader()
             if found is not None:
@@ -116,7 +118,9 @@ class Parameters:
         # makes no view writeable whose base is not.
         whole = self._flat_params.base
         arrays = [self._flat_params, *self.params.values()]
-        for a in arrays if whole is None else [whole, *arrays]:
+        if isinstance(whole, np.ndarray):
+            arrays.insert(0, whole)
+        for a in arrays:
             a.flags.writeable = writeable
 
     def zero_grad(self) -> None:

@@ -35,7 +35,7 @@ def test_it_learns_listens_and_tells_its_latency() -> None:
 
 def test_it_can_be_paced() -> None:
     out = streaming("--steps", "1", "--rate", "2000", "--seconds", "0.5")
-    assert re.search(r"latency in µs, 800 steps of 32 units:", out)
+    assert re.search(r"latency in µs of a step and the linear layer, 800 samples:", out)
 
 
 def test_bad_flags_are_said_in_a_line() -> None:

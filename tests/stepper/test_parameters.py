@@ -190,9 +190,25 @@ def test_a_layer_in_a_model(layer: Any, x: Any) -> None:
     model.train()
     model.flat_params[:] = 0
     stepper.refresh()
+    stepper.reset()
     assert not stepper.step(x[0]).any()
     before.refresh()
     assert_same_bits(before.step(x[0]), np.zeros(20, np.float32))
     del stepper, before
     gc.collect()
     assert model.flat_params.flags.writeable
+
+
+def test_what_the_user_made_read_only_stays_so(layer: Any) -> None:
+    layer.flat_params.flags.writeable = False
+    layer.train()
+    assert not layer.flat_params.flags.writeable
+
+
+def test_an_unpickled_layer_is_given_back_too(layer: Any) -> None:
+    other = pickle.loads(pickle.dumps(layer))
+    stepper = fastrnn.Stepper(other)
+    assert not other.flat_params.flags.writeable
+    del stepper
+    gc.collect()
+    other.flat_params[:] = 0
