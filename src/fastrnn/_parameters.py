@@ -71,6 +71,8 @@ class Parameters:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
+        # Of an array that pickle made, NumPy cannot undo that it is read-only.
+        self._flat_params = self._flat_params.copy()
         self._make_views()
 
     # The setters are there for `layer.flat_params -= ...`, which ends in an assignment.
