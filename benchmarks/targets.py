@@ -28,7 +28,7 @@ class Reports:
 
     def rows(self, kind: str, mode: str | None = None) -> list[Row]:
         found = [row for r in self.reports if r["kind"] == kind for row in r["rows"]]
-        return [row for row in found if mode in (None, row["mode"])]
+        return [row for row in found if mode in (None, row.get("mode"))]
 
     def sequences(
         self,

@@ -184,7 +184,7 @@ class RecurrentLayer(Layer, Generic[StateT]):
         ----------
         weights : {None, "bfloat16"}
             ``"bfloat16"``: calls round weight matrices to bfloat16 (8 bits of
-            precision, each weight within 0.2 %), which halves what they read where
+            precision, each weight within 0.4 %), which halves what they read where
             reading is all that takes time: few rows, large ``H``. Sums, states and
             biases stay float32, so that results are, bit for bit, those of a layer
             whose matrices hold the rounded values. `params` are as they were.
