@@ -63,9 +63,8 @@ def build_folder() -> Path:
     return folder
 
 
-@functools.cache
-def load_peak(isa: str) -> ctypes.CDLL:
-    """Compile the loop for `isa` (once a process) and load it."""
+def build_loop(source: Path, isa: str) -> ctypes.CDLL:
+    """Compile `source` for `isa` and load it."""
     if isa not in usable_isas():
         raise PeakUnavailableError(f"peak: {isa} is not among {usable_isas()} here")
     named = os.environ.get("CXX", "")
@@ -75,14 +74,20 @@ def load_peak(isa: str) -> ctypes.CDLL:
     if not compiler:
         raise PeakUnavailableError("peak: no C++ compiler (c++, g++, clang++, $CXX)")
     width, flags = {**ISAS_ARM, **ISAS}[isa]
-    library = build_folder() / f"peak_{isa}.so"
+    library = build_folder() / f"{source.stem}_{isa}.so"
     command = [compiler, "-O2", "-std=c++17", "-shared", "-fPIC", "-pthread", "-w"]
     command += ["-ffp-contract=fast", *flags, f"-DVECTOR_BYTES={width}"]
-    command += [str(SOURCE), "-o", str(library)]
+    command += [str(source), "-o", str(library)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise PeakUnavailableError(f"peak: {' '.join(command)} failed:\n{done.stderr}")
-    loops = ctypes.CDLL(str(library))
+    return ctypes.CDLL(str(library))
+
+
+@functools.cache
+def load_peak(isa: str) -> ctypes.CDLL:
+    """Compile the loop for `isa` (once a process) and load it."""
+    loops = build_loop(SOURCE, isa)
     for dtype in ("float32", "float64"):
         loop = getattr(loops, f"peak_{dtype}")
         loop.argtypes, loop.restype = [ctypes.c_int, ctypes.c_long], ctypes.c_double

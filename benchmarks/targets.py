@@ -1,7 +1,7 @@
 """What was to be reached and what was: ``python -m benchmarks.targets REPORT.json …``.
 
-Reads the JSON that `compare`, `layer_options`, `linear_cross_entropy`, `training_step`
-and `import_cost` wrote. A line without its report says so.
+Reads the JSON that `compare`, `layer_options`, `linear_cross_entropy`, `training_step`,
+`steps`, `bandwidth` and `import_cost` wrote. A line without its report says so.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 from .report import Row, layout
 
 RNN_PEERS = ("torch", "jax", "jax-vjp")
+ALL_PEERS = (*RNN_PEERS, "onnxruntime")
 Measured = list[tuple[float, str]]  # value, of what
 
 
@@ -27,16 +28,20 @@ class Reports:
 
     def rows(self, kind: str, mode: str | None = None) -> list[Row]:
         found = [row for r in self.reports if r["kind"] == kind for row in r["rows"]]
-        return [row for row in found if mode in (None, row["mode"])]
+        return [row for row in found if mode in (None, row.get("mode"))]
 
     def sequences(
-        self, cell: str, dtype: str = "float32", keep: Callable[..., bool] | None = None
+        self,
+        cell: str,
+        dtype: str = "float32",
+        keep: Callable[..., bool] | None = None,
+        mode: str = "training",
     ) -> list[Row]:
-        """Training rows whose workload satisfies `keep`."""
+        """Rows of a mode whose workload satisfies `keep`."""
         wanted = {"cell": cell, "dtype": dtype}
         return [
             row
-            for row in self.rows("sequences", "training")
+            for row in self.rows("sequences", mode)
             if wanted.items() <= row["workload"].items()
             and (keep is None or keep(row["workload"]))
         ]
@@ -52,11 +57,13 @@ class Reports:
         return [1e-6 * cost["bytes"] for cost in self._costs()]
 
 
-def ratios(rows: Iterable[Row], peers: Iterable[str] = ("torch",)) -> Measured:
-    """Fastrnn ÷ the best of `peers` on one thread, a value a row."""
+def ratios(
+    rows: Iterable[Row], peers: Iterable[str] = ("torch",), threads: str = "1"
+) -> Measured:
+    """Fastrnn ÷ the best of `peers` on so many threads, a value a row."""
     found = []
     for row in rows:
-        of_peers = row["threads"].get("1", {}).get("ratio", {})
+        of_peers = row["threads"].get(threads, {}).get("ratio", {})
         medians = [(of_peers[p]["median"], p) for p in peers if p in of_peers]
         if medians:
             value, peer = min(medians)
@@ -100,11 +107,13 @@ def most_line(what: str, target: float, measured: Measured) -> list[str]:
     return [what, f"≤ {target:g}×", f"{value:.2f}× ({name})", verdict(value <= target)]
 
 
-def cost_line(what: str, most: float, unit: str, values: list[float]) -> list[str]:
+def cost_line(
+    what: str, most: float, unit: str, values: list[float], digits: int = 1
+) -> list[str]:
     if not values:
         return [what, f"≤ {most:g} {unit}", "not measured", ""]
     reached = verdict(values[-1] <= most)
-    return [what, f"≤ {most:g} {unit}", f"{values[-1]:.1f} {unit}", reached]
+    return [what, f"≤ {most:g} {unit}", f"{values[-1]:.{digits}f} {unit}", reached]
 
 
 def share_line(what: str, least: float, values: list[float]) -> list[str]:
@@ -116,6 +125,61 @@ def share_line(what: str, least: float, values: list[float]) -> list[str]:
 
 def verdict(reached: bool) -> str:
     return "yes" if reached else "**no**"
+
+
+def few_rows_lines(r: Reports) -> list[list[str]]:
+    """Whole sequences of one row, and of a few."""
+
+    def of(H: int, N: int, mode: str) -> list[Row]:
+        return r.sequences("lstm", keep=lambda w: (w["H"], w["N"]) == (H, N), mode=mode)
+
+    lines = [
+        times_line(
+            f"LSTM {H}, N = 1, inference, best peer",
+            target,
+            ratios(of(H, 1, "inference"), ALL_PEERS),
+        )
+        for H, target in ((32, 2), (64, 1.8), (128, 1.5), (256, 1.3))
+    ]
+    for mode in ("inference", "training"):
+        rows = [
+            row for H in (256, 512, 1024) for N in (2, 4, 8) for row in of(H, N, mode)
+        ]
+        measured = ratios(rows, ALL_PEERS, threads="2")
+        what = f"LSTM 256…1024, N = 2, 4, 8, 2 threads, {mode}, best peer, the least"
+        lines.append(times_line(what, 1.2, measured))
+    what = "LSTM 1024, N = 1, 2 threads ÷ 1, inference"
+    lines.append(times_line(what, 1.6, scalings(of(1024, 1, "inference"))))
+    return lines
+
+
+def step_lines(r: Reports) -> list[list[str]]:
+    """Single steps, from Python and from Cython."""
+    lines = []
+    for H, target in ((32, 15), (128, 8)):
+        rows = [row for row in r.rows("steps") if row["workload"]["H"] == H]
+        lines.append(times_line(f"a step, LSTM {H}, ÷ LSTMCell", target, ratios(rows)))
+    rows = [row for row in r.rows("steps") if row["workload"]["H"] == 32]
+    for name, language, most in (("fastrnn", "Python", 0.6), ("cython", "Cython", 0.2)):
+        found = [row["threads"]["1"]["speed"].get(name) for row in rows]
+        values = [1 / speed["median"] for speed in found if speed]
+        what = f"a step, LSTM 32, from {language}"
+        lines.append(cost_line(what, most, "µs", values, digits=2))
+    return lines
+
+
+def bandwidth_lines(r: Reports) -> list[list[str]]:
+    """H = 2048 with one row, on the threads that reach most."""
+    rows = [row for row in r.rows("bandwidth") if row["H"] == 2048]
+    shares, gains = [], []
+    for row in rows:
+        for n, at in row["threads"].items():
+            shares.append(at["share"]["median"])
+            gains.append((at["bfloat16"]["median"], f"{n} threads"))
+    return [
+        share_line("LSTM 2048, N = 1, share of bandwidth", 0.85, sorted(shares)[:1]),
+        times_line("the same with bfloat16 weights ÷ float32", 1.7, gains),
+    ]
 
 
 def target_lines(reports: Reports) -> list[list[str]]:
@@ -170,6 +234,7 @@ def target_lines(reports: Reports) -> list[list[str]]:
         for row in r.sequences("gru")
     ]
     lines += option_lines(r)
+    lines += few_rows_lines(r) + step_lines(r) + bandwidth_lines(r)
     lines.append(cost_line("import beyond NumPy's", 15, "ms", r.import_milliseconds()))
     lines.append(cost_line("installed size", 5, "MB", r.installed_megabytes()))
     return lines

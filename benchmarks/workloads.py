@@ -129,10 +129,20 @@ RNN_SIZES = (
     (256, 256, 1, 100),
 )
 
+# One row, and few: where calls, weights and barriers are the cost.
+FEW_ROWS_SIZES = (
+    (64, 64, 1, 100),
+    (128, 128, 1, 100),
+    (1024, 1024, 1, 25),
+    (2048, 2048, 1, 25),
+    *((H, H, N, 25) for H in (256, 512, 1024) for N in (2, 4, 8)),
+)
+
 WORKLOADS: tuple[Workload, ...] = (
     *(Workload("lstm", *size) for size in LSTM_SIZES),
     *(Workload("gru", *size) for size in GRU_SIZES),
     *(Workload("rnn", *size) for size in RNN_SIZES),
+    *(Workload("lstm", *size) for size in FEW_ROWS_SIZES),
 )
 
 

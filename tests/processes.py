@@ -6,7 +6,12 @@ import subprocess
 import sys
 from typing import Any
 
-OURS = ("FASTRNN_ISA", "FASTRNN_NUM_THREADS", "OMP_NUM_THREADS")
+OURS = (
+    "FASTRNN_ISA",
+    "FASTRNN_NUM_THREADS",
+    "FASTRNN_SHARE",
+    "OMP_NUM_THREADS",
+)
 
 
 def run_python(

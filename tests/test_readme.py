@@ -6,9 +6,13 @@ from pathlib import Path
 README = Path(__file__).parents[1] / "README.md"
 
 
-def test_the_training_loop_learns() -> None:
-    (program,) = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.S)
+def test_the_training_loop_learns_and_its_layer_steps() -> None:
+    training, stepping = re.findall(
+        r"```python\n(.*?)```", README.read_text("utf-8"), re.S
+    )
     names: dict = {"print": lambda loss: None}
-    exec(program, names)
+    exec(training, names)
+    exec(stepping, names)
+    assert names["h"].shape == (32,)
     known = 19 / 39 * 2.302585  # of 39 targets, 19 begin a new pair
     assert known - 0.05 < names["loss"] < known + 0.15

@@ -27,8 +27,32 @@ def prepare(workload: Workload, inputs: Inputs, mode: str, threads: int) -> Run:
     version()
     import fastrnn
 
-    run = _prepare(fastrnn, workload, inputs, mode)
-    return Run(run.call, run.to_numpy, lambda: fastrnn.set_num_threads(threads))
+    def use_threads() -> None:
+        fastrnn.set_num_threads(threads)
+
+    if mode == "training":
+        run = _prepare(fastrnn, workload, inputs, mode)
+    else:
+        run = _prepare_layer(fastrnn, workload, inputs)
+    return Run(run.call, run.to_numpy, use_threads)
+
+
+def _prepare_layer(fastrnn: Any, workload: Workload, inputs: Inputs) -> Run:
+    """A layer in eval mode, which keeps its packed weights as the peers do theirs."""
+    w, a = workload, inputs
+    is_lstm = w.cell == "lstm"
+    layer = getattr(fastrnn, w.cell.upper())(w.I, w.H, dtype=w.dtype)
+    values = (a.w_ih, a.w_hh, a.b_ih, a.b_hh)
+    layer.load_state_dict(dict(zip(layer.params, values, strict=True)))
+    layer.eval()
+    state = (a.h0[None], a.c0[None]) if is_lstm else a.h0[None]
+
+    def to_numpy(raw: Any) -> Results:
+        y, state_n = raw
+        states = zip(("h_n", "c_n"), state_n if is_lstm else (state_n,), strict=False)
+        return {"y": y, **{name: value[0] for name, value in states}}
+
+    return Run(lambda: layer(a.x, state), to_numpy)
 
 
 def prepare_reference(

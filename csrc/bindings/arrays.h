@@ -6,6 +6,8 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <initializer_list>
+#include <string_view>
 #include <vector>
 
 #include "fastrnn/kernels.h"
@@ -27,6 +29,14 @@ inline const Kernels<double>& kernels<double>() {
 
 // The data of an array, null for None. A number is an address: that of a tensor, whose
 // owner has checked it and keeps it.
+// "" is for cells that have no choice.
+inline Activation activation_named(std::string_view name) {
+  return name == "relu"  ? Activation::kRelu
+         : name == "elu" ? Activation::kElu
+                         : Activation::kTanh;
+}
+
+// The data of an array, null for None.
 template <class T>
 const T* data(py::handle array) {
   if (array.is_none()) return nullptr;

@@ -6,4 +6,5 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   fastrnn::register_sequence(m);
   fastrnn::register_linear(m);
   fastrnn::register_optim(m);
+  fastrnn::register_packed(m);
 }

@@ -9,5 +9,6 @@ void register_runtime(pybind11::module_& m);
 void register_sequence(pybind11::module_& m);
 void register_linear(pybind11::module_& m);
 void register_optim(pybind11::module_& m);
+void register_packed(pybind11::module_& m);
 
 }  // namespace fastrnn

@@ -37,6 +37,14 @@ py::dict build_info() {
   return info;
 }
 
+Sharing sharing_named(const std::string& way) {
+  if (way == "best") return Sharing::kBest;
+  if (way == "none") return Sharing::kNone;
+  if (way == "rows") return Sharing::kRows;
+  if (way == "units") return Sharing::kUnits;
+  throw std::invalid_argument("way: expected best, none, rows or units, got " + way);
+}
+
 py::array apply_math(const std::string& name, const py::array& x) {
   return by_dtype(x, [&](auto type) -> py::array {
     using T = decltype(type);
@@ -70,6 +78,7 @@ void register_runtime(py::module_& m) {
   m.def("limit_threads", limit_threads);
   m.def("use_openmp_of",
         [](const std::string& path) { return use_openmp_of(path.c_str()); });
+  m.def("set_sharing", [](const std::string& way) { set_sharing(sharing_named(way)); });
   m.def("build_info", build_info);
   m.def("apply_math", apply_math);
   m.def("draw_flags", draw_flags);

@@ -1,6 +1,7 @@
 // <cell>_forward and <cell>_backward.
 #include "arrays.h"
 #include "fastrnn/schedule.h"
+#include "packed_layers.h"
 #include "register.h"
 
 namespace fastrnn {
@@ -63,10 +64,7 @@ struct Call {
                  s[kPadding].cast<std::string_view>() == "left" ? Padding::kLeft
                                                                 : Padding::kRight,
                  data<std::uint8_t>(s[kResets]), s[kReverse].cast<bool>()) {
-    const auto name = s[kNonlinearity].cast<std::string_view>();
-    activation = name == "relu"  ? Activation::kRelu
-                 : name == "elu" ? Activation::kElu
-                                 : Activation::kTanh;
+    activation = activation_named(s[kNonlinearity].cast<std::string_view>());
   }
 
   // What forward and backward have in common.
@@ -103,8 +101,10 @@ struct Call {
   Activation activation;
 };
 
+// packed: the same weights, kept; those of one layer and direction of it.
 template <Cell kCell>
-py::tuple forward(const py::tuple& sequence) {
+py::tuple forward(const py::tuple& sequence, const PackedLayers* packed,
+                  Size layer_and_direction) {
   const Call call(sequence);
   const bool training = sequence[kTraining].cast<bool>();
   return by_dtype(call.dtype(), [&](auto type) {
@@ -121,6 +121,7 @@ py::tuple forward(const py::tuple& sequence) {
     args.c_n = c_n.data;
     args.gates = gates.data;
     args.c = c.data;
+    args.packed = packed ? packed->weights<T>(layer_and_direction) : nullptr;
     {
       const py::gil_scoped_release unlocked;
       Scratch scratch;
@@ -191,9 +192,13 @@ py::tuple backward(const py::tuple& sequence, const py::object& y,
 }  // namespace
 
 void register_sequence(py::module_& m) {
-  m.def("rnn_forward", forward<Cell::kRnn>);
-  m.def("gru_forward", forward<Cell::kGru>);
-  m.def("lstm_forward", forward<Cell::kLstm>);
+  const py::object none = py::none();
+  m.def("rnn_forward", forward<Cell::kRnn>, py::arg("sequence"),
+        py::arg("packed") = none, py::arg("layer_and_direction") = 0);
+  m.def("gru_forward", forward<Cell::kGru>, py::arg("sequence"),
+        py::arg("packed") = none, py::arg("layer_and_direction") = 0);
+  m.def("lstm_forward", forward<Cell::kLstm>, py::arg("sequence"),
+        py::arg("packed") = none, py::arg("layer_and_direction") = 0);
   m.def("rnn_backward", backward<Cell::kRnn>);
   m.def("gru_backward", backward<Cell::kGru>);
   m.def("lstm_backward", backward<Cell::kLstm>);

@@ -10,7 +10,7 @@
 //   vocabulary][G][lanes]
 #pragma once
 
-#include "cell.h"
+#include "one_row.h"
 #include "plan.h"
 #include "product.h"
 
@@ -29,6 +29,7 @@ struct InputProduct {
   const T* bias;      // [unit vectors][G][lanes]
   T* z;               // = at z_step a unit vector, G·lanes a row
   Size rows, I, z_step;
+  Size first;  // the unit vector that w begins with
 };
 
 template <int R, int P, int G, class T>
@@ -42,8 +43,8 @@ __attribute__((noinline)) void input_tile(const InputProduct<T>& x, Size row, Si
     for (int c = 0; c < P * G; ++c) acc[r][c] = load(x.bias + (u * G + c) * L);
   }
   const Size panel = x.I * G * L;
-  multiply_add<R, P, G, Rows::kEach, T>(acc, x.x + row, 0, x.w + u * panel, panel, 0,
-                                        x.I, ahead);
+  multiply_add<R, P, G, Rows::kEach, T>(acc, x.x + row, 0, x.w + (u - x.first) * panel,
+                                        panel, 0, x.I, ahead);
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 4
@@ -57,11 +58,28 @@ __attribute__((noinline)) void input_tile(const InputProduct<T>& x, Size row, Si
 
 template <int G, class T>
 void input_product(const InputProduct<T>& x, Range unit_vectors) {
-  for_tiles<G, Rows::kEach>(x.rows, unit_vectors, x.w, x.I * G * kLanes<T>, x.I, false,
+  const Range panels{unit_vectors.begin - x.first, unit_vectors.end - x.first};
+  for_tiles<G, Rows::kEach>(x.rows, panels, x.w, x.I * G * kLanes<T>, x.I, false,
                             [&](auto r, auto p, Size row, Size u, Ahead<T> ahead) {
                               input_tile<decltype(r)::value, decltype(p)::value, G, T>(
-                                  x, row, u, ahead);
+                                  x, row, x.first + u, ahead);
                             });
+}
+
+// z = bias + the tokens' columns of packed weights, which lie side by side there.
+template <int G, class T, class W>
+void gather_columns(const W* w, Size I, const T* bias, const std::int64_t* tokens,
+                    Size rows, Range unit_vectors, T* z) {
+  constexpr Size L = kLanes<T>;
+  for (Size u = unit_vectors.begin; u < unit_vectors.end; ++u) {
+    for (Size row = 0; row < rows; ++row) {
+      for (int g = 0; g < G; ++g) {
+        const W* column = w + ((u * I + tokens[row]) * G + g) * L;
+        store(z + ((u * rows + row) * G + g) * L,
+              load(bias + (u * G + g) * L) + load_weights(column));
+      }
+    }
+  }
 }
 
 // One step of a few rows.
@@ -72,6 +90,7 @@ struct ForwardStep {
   const T* w;         // W_hh packed
   const T* b_hidden;  // [unit vectors][lanes]: b_hh of the last gate, where it is apart
   Size H, z_step;
+  Size first;    // the unit vector that w begins with
   bool zoneout;  // states are partly kept: where the rows' bytes say so, or
   T rate;        // without bytes this share of each
 };
@@ -139,8 +158,8 @@ __attribute__((noinline)) void forward_tile(const ForwardStep<Cell, T>& x, Size 
     }
   }
   const Size panel = x.H * G * L;
-  multiply_add<R, P, G, Rows::kEach, T>(acc, h_in, 0, x.w + u * panel, panel, 0, x.H,
-                                        ahead);
+  multiply_add<R, P, G, Rows::kEach, T>(acc, h_in, 0, x.w + (u - x.first) * panel,
+                                        panel, 0, x.H, ahead);
   Vec<T> z[R][P][G];
 #pragma GCC unroll 24
   for (int i = 0; i < R * P * G; ++i) (&z[0][0][0])[i] = acc[i / (P * G)][i % (P * G)];
@@ -151,6 +170,20 @@ __attribute__((noinline)) void forward_tile(const ForwardStep<Cell, T>& x, Size 
       forward_cells<false>(x, row, R, z[0][p], P * G, u + p);
     }
   }
+}
+
+// The given unit vectors of the step, for the first `rows` of x.rows.
+template <class Cell, class T>
+void forward_step(const ForwardStep<Cell, T>& x, Size rows, Range unit_vectors,
+                  bool backwards) {
+  constexpr int G = Cell::G;
+  const Range panels{unit_vectors.begin - x.first, unit_vectors.end - x.first};
+  for_tiles<G, Rows::kEach>(
+      rows, panels, x.w, x.H * G * kLanes<T>, x.H, backwards,
+      [&](auto R, auto P, Size row, Size u, Ahead<T> ahead) {
+        forward_tile<Cell, decltype(R)::value, decltype(P)::value, T>(
+            x, row, x.first + u, ahead);
+      });
 }
 
 template <class Cell, class T>
@@ -183,15 +216,24 @@ class Forward {
     const double flops = 2.0 * double(valid) * double((I_ + H_) * G * H_);
     plan_ = make_plan<T>(a_.threads, s_, flops, G * H_ * H_, vectors_);
     const bool tokens = a_.input.tokens != nullptr;
-    // A table over the vocabulary, unless it is longer than the sequence.
-    table_ = tokens && a_.input.V <= valid;
+    // A table over the vocabulary, unless it is longer than the sequence, or the
+    // weights are kept, where no bias may be added to them.
     one_hot_ = tokens && !a_.input.embedding;
+    table_ = tokens && a_.input.V <= valid && !(one_hot_ && a_.packed);
     chunk_rows_ = table_ ? 0 : at_most(valid, kForwardChunkRows + s_.N);
 
-    if (!one_hot_ || table_) w_ih_ = scratch_.take<T>(vectors_ * I_ * kWidth);
-    w_hh_ = scratch_.take<T>(vectors_ * H_ * kWidth);
-    bias_ = scratch_.take<T>(vectors_ * kWidth);
-    b_hidden_ = scratch_.take<T>(vectors_ * L);
+    if (a_.packed) {
+      w_ = *a_.packed;
+      if (w_.bfloat16) {
+        panel_size_ = (I_ > H_ ? I_ : H_) * kWidth;
+        widened_ = scratch_.take<T>(plan_.threads * panel_size_);
+      }
+    } else {
+      if (!one_hot_ || table_) w_.w_ih = scratch_.take<T>(vectors_ * I_ * kWidth);
+      w_.w_hh = scratch_.take<T>(vectors_ * H_ * kWidth);
+      w_.bias = scratch_.take<T>(vectors_ * kWidth);
+      w_.b_hidden = scratch_.take<T>(vectors_ * L);
+    }
     zeros_ = scratch_.take<T>(H_);
     if (kCellState && !a_.c) c_running_ = scratch_.take<T>(s_.N * H_);
     const Size workers = plan_.share_units ? 1 : plan_.threads;
@@ -246,14 +288,12 @@ class Forward {
 
   // Weights, bias and, for a small vocabulary, its table of input products.
   void pack(Team team, Range units) {
-    const Weights<T>& w = a_.weights;
-    pack_gates<G>(w.w_hh, H_, H_, units, w_hh_);
-    if (w_ih_) pack_gates<G>(w.w_ih, H_, I_, units, w_ih_);
     if (team.rank == 0) {
-      pack_bias<G>(w.b_ih, w.b_hh, H_, Cell::kOnlyInputBias, bias_);
-      const T* last = w.b_hh ? w.b_hh + (G - 1) * H_ : nullptr;
-      pack_bias<1>(static_cast<const T*>(nullptr), last, H_, 1, b_hidden_);
       for (Size j = 0; j < H_; ++j) zeros_[j] = T(0);
+    }
+    if (!a_.packed) {
+      pack_matrices<G>(a_.weights, I_, units, w_);
+      if (team.rank == 0) pack_biases<Cell>(a_.weights, w_);
     }
     if (!table_) return;
     team.barrier();
@@ -261,17 +301,29 @@ class Forward {
     if (one_hot_) {  // W_ih·one_hot(v) is column v of W_ih: add the bias in place
       for (Size u = units.begin; u < units.end; ++u) {
         for (Size i = 0; i < V * G; ++i) {
-          T* z = w_ih_ + (u * V * G + i) * L;
-          store(z, load(bias_ + (u * G + i % G) * L) + load(z));
+          T* z = static_cast<T*>(w_.w_ih) + (u * V * G + i) * L;
+          store(z, load(w_.bias + (u * G + i % G) * L) + load(z));
         }
       }
     } else {
       const T** rows = row_pointers_ + team.rank * V;
       for (Size v = 0; v < V; ++v) rows[v] = a_.input.embedding + v * I_;
-      input_product<G>(InputProduct<T>{rows, w_ih_, bias_, z_, V, I_, V * kWidth},
-                       units);
+      multiply_input(team,
+                     InputProduct<T>{rows, nullptr, w_.bias, z_, V, I_, V * kWidth, 0},
+                     units);
     }
   }
+
+  void multiply_input(Team team, InputProduct<T> x, Range units) {
+    with_panels(w_.w_ih, w_.bfloat16, I_ * kWidth, widened(team), units,
+                [&](const T* w, Size first, Range part) {
+                  x.w = w;
+                  x.first = first;
+                  input_product<G>(x, part);
+                });
+  }
+
+  T* widened(Team team) const { return widened_ + team.rank * panel_size_; }
 
   // z of the steps [begin, end), which are `rows` rows of this thread's slice.
   void input_of_chunk(Team team, const Slice& slice, Range units, Size begin, Size end,
@@ -296,18 +348,28 @@ class Forward {
     if (one_hot_) {
       gather_columns(tokens, rows, units, z);
     } else {
-      input_product<G>(InputProduct<T>{x, w_ih_, bias_, z, rows, I_, rows * kWidth},
-                       units);
+      multiply_input(
+          team, InputProduct<T>{x, nullptr, w_.bias, z, rows, I_, rows * kWidth, 0},
+          units);
     }
   }
 
-  // z = bias + the tokens' columns of W_ih, straight from W_ih as it lies.
+  // z = bias + the tokens' columns of W_ih, straight from W_ih as it lies, or as it is
+  // kept.
   void gather_columns(const std::int64_t* tokens, Size rows, Range units, T* z) {
+    if (a_.packed) {
+      with_weight_type<T>(w_.bfloat16, [&](auto type) {
+        using W = decltype(type);
+        FASTRNN_NS::gather_columns<G>(static_cast<const W*>(w_.w_ih), I_, w_.bias,
+                                      tokens, rows, units, z);
+      });
+      return;
+    }
     for (Size u = units.begin; u < units.end; ++u) {
       const Size lanes = at_most(L, H_ - u * L);
       for (int g = 0; g < G; ++g) {
         const T* w = a_.weights.w_ih + (g * H_ + u * L) * I_;
-        const T* bias = bias_ + (u * G + g) * L;
+        const T* bias = w_.bias + (u * G + g) * L;
         for (Size i = 0; i < rows; ++i) {
           T* out = z + u * rows * kWidth + i * kWidth + g * L;
           for (Size l = 0; l < L; ++l) {
@@ -325,7 +387,8 @@ class Forward {
   void step(Team team, const Slice& slice, Range units, Size s, Size base, Size rows) {
     ForwardRow<T>* r = rows_ + team.rank * s_.N;
     const Size count = slice.count(s_.active[s]);
-    const T* z = !table_ ? chunk_z(slice) : one_hot_ ? w_ih_ : z_;
+    const T* table = one_hot_ ? static_cast<const T*>(w_.w_ih) : z_;
+    const T* z = table_ ? table : chunk_z(slice);
     for (Size j = 0; j < count; ++j) {
       const Size i = slice.sorted(j), at = position(s_, i, s);
       const Size z_row = table_ ? Size(a_.input.tokens[at]) : base + j;
@@ -355,13 +418,23 @@ class Forward {
     const Size z_step = (table_ ? a_.input.V : rows) * kWidth;
     const T rate = a_.regularisers.rate;
     const bool zoneout = a_.regularisers.keep_h || rate > T(0);
-    const ForwardStep<Cell, T> x{cell_, r, w_hh_, b_hidden_, H_, z_step, zoneout, rate};
-    for_tiles<G, Rows::kEach>(
-        count, units, w_hh_, H_ * kWidth, H_, s % 2 != 0,
-        [&](auto R, auto P, Size row, Size u, Ahead<T> ahead) {
-          forward_tile<Cell, decltype(R)::value, decltype(P)::value, T>(x, row, u,
-                                                                        ahead);
-        });
+    const bool backwards = s % 2 != 0;
+    if (count == 1 && !zoneout && !masked_) {
+      with_weight_type<T>(w_.bfloat16, [&](auto type) {
+        using W = decltype(type);
+        const OneRow<T, W> x{
+            nullptr,     0,  nullptr, nullptr, static_cast<const W*>(w_.w_hh),
+            w_.b_hidden, I_, H_,      z_step,  r[0]};
+        one_row_step<Cell, T, W>(cell_, x, units, backwards);
+      });
+      return;
+    }
+    with_panels(w_.w_hh, w_.bfloat16, H_ * kWidth, widened(team), units,
+                [&](const T* w, Size first, Range part) {
+                  const ForwardStep<Cell, T> x{cell_,  r,     w,       w_.b_hidden, H_,
+                                               z_step, first, zoneout, rate};
+                  forward_step<Cell, T>(x, count, part, backwards);
+                });
   }
 
   // masked = h ⊙ the mask of the row whose state begins at that offset.
@@ -406,7 +479,9 @@ class Forward {
   Plan plan_ = {1, false};
   bool table_ = false, one_hot_ = false;
   Size chunk_rows_ = 0;
-  T *w_ih_ = nullptr, *w_hh_ = nullptr, *bias_ = nullptr, *b_hidden_ = nullptr;
+  PackedWeights<T> w_ = {};  // a_.packed, or packed in this call
+  T* widened_ = nullptr;     // a panel of bfloat16 weights for each thread
+  Size panel_size_ = 0;
   T *zeros_ = nullptr, *c_running_ = nullptr, *z_ = nullptr, *masked_ = nullptr;
   const T** row_pointers_ = nullptr;
   std::int64_t* tokens_ = nullptr;

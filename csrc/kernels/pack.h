@@ -51,6 +51,23 @@ void pack_bias(const T* b_ih, const T* b_hh, Size H, int only_ih, T* to) {
   }
 }
 
+// The matrices of a layer, for the given unit vectors; w_ih where there is a place for
+// it.
+template <int G, class T>
+void pack_matrices(const Weights<T>& w, Size I, Range unit_vectors,
+                   const PackedWeights<T>& to) {
+  pack_gates<G>(w.w_hh, w.H, w.H, unit_vectors, static_cast<T*>(to.w_hh));
+  if (to.w_ih) pack_gates<G>(w.w_ih, w.H, I, unit_vectors, static_cast<T*>(to.w_ih));
+}
+
+template <class Cell, class T>
+void pack_biases(const Weights<T>& w, const PackedWeights<T>& to) {
+  constexpr int G = Cell::G;
+  pack_bias<G>(w.b_ih, w.b_hh, w.H, Cell::kOnlyInputBias, to.bias);
+  const T* last = w.b_hh ? w.b_hh + (G - 1) * w.H : nullptr;
+  pack_bias<1>(static_cast<const T*>(nullptr), last, w.H, 1, to.b_hidden);
+}
+
 // to [columns / lanes][K][lanes] = the K given rows, for the column vectors
 // [begin, end).
 template <class T, class RowOf>

@@ -11,7 +11,7 @@ namespace FASTRNN_NS {
 constexpr double kWorthATeam = 4e6;  // floating-point operations
 
 // A step whose product is smaller than this is over before a barrier is.
-constexpr double kWorthABarrier = 1e6;
+constexpr double kWorthABarrier = 2.5e5;  // floating-point operations
 
 // Weights larger than this do not stay in a core's private cache. Then threads that
 // share the units read each weight once, where threads that share the rows would each
@@ -33,7 +33,18 @@ FASTRNN_INLINE Size valid_steps(const ScheduleView& v) {
 template <class T>
 Plan make_plan(int threads, const ScheduleView& v, double flops, Size recurrent,
                Size vectors) {
-  if (threads <= 1 || flops < kWorthATeam) return {1, false};
+  if (threads <= 1 || v.N == 0) return {1, false};
+  switch (get_sharing()) {
+    case Sharing::kNone:
+      return {1, false};
+    case Sharing::kRows:
+      return {int(at_most(threads, v.N)), false};
+    case Sharing::kUnits:
+      return {threads, true};
+    case Sharing::kBest:
+      break;
+  }
+  if (flops < kWorthATeam) return {1, false};
   const bool worth_barrier = 2.0 * double(v.N * recurrent) > kWorthABarrier;
   const bool few_rows = v.N < 4 * Size(threads);
   const bool large = recurrent * Size(sizeof(T)) > kPrivateCache && v.N <= 32 * threads;

@@ -34,10 +34,27 @@ bool apply_math(const char* name, const T* x, T* y, Size count) {
 
 template <class T>
 constexpr Kernels<T> make_kernels() {
-  return {rnn_forward<T>,   rnn_backward<T>,   gru_forward<T>,    gru_backward<T>,
-          lstm_forward<T>,  lstm_backward<T>,  linear_forward<T>, linear_backward<T>,
-          cross_entropy<T>, optimizer_step<T>, sum_of_squares<T>, scale<T>,
-          clip<T>,          draw_flags,        apply_math<T>};
+  return {rnn_forward<T>,
+          rnn_backward<T>,
+          gru_forward<T>,
+          gru_backward<T>,
+          lstm_forward<T>,
+          lstm_backward<T>,
+          linear_forward<T>,
+          linear_backward<T>,
+          cross_entropy<T>,
+          optimizer_step<T>,
+          sum_of_squares<T>,
+          scale<T>,
+          clip<T>,
+          draw_flags,
+          {rnn_pack<T>, gru_pack<T>, lstm_pack<T>},
+          {rnn_step<T>, gru_step<T>, lstm_step<T>},
+          {rnn_step_scratch<T>, gru_step_scratch<T>, lstm_step_scratch<T>},
+          digest<T>,
+          has_digest<T>,
+          kLanes<T>,
+          apply_math<T>};
 }
 
 }  // namespace

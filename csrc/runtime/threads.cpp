@@ -7,41 +7,36 @@
 #include <type_traits>
 
 #include "fastrnn/runtime.h"
+#include "flush_denormals.h"
 
 #if defined(_OPENMP)
 #include <omp.h>
 #endif
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
 
 namespace fastrnn {
+
+// Counts who has come, on a cache line of its own, and what was the last round.
+struct Meeting {
+  alignas(64) std::atomic<int> arrived{0};
+  alignas(64) std::atomic<unsigned> round{0};
+};
 
 namespace {
 
 std::atomic<int> num_threads{1};
 thread_local int limit = 0;  // of the calls of this thread; 0 is none
+std::atomic<Sharing> sharing{Sharing::kBest};
 
-// Denormals are flushed while this lives.
-class FlushDenormals {
- public:
+// About as long as 20 µs.
+constexpr int kLooks = 500;
+
+inline void wait_a_moment() {
 #if defined(__x86_64__)
-  FlushDenormals() : saved_(_mm_getcsr()) { _mm_setcsr(saved_ | 0x8040); }
-  ~FlushDenormals() { _mm_setcsr(saved_); }
-
- private:
-  unsigned saved_;
+  _mm_pause();
 #elif defined(__aarch64__)
-  FlushDenormals() {
-    asm volatile("mrs %0, fpcr" : "=r"(saved_));
-    asm volatile("msr fpcr, %0" : : "r"(saved_ | (1UL << 24)));
-  }
-  ~FlushDenormals() { asm volatile("msr fpcr, %0" : : "r"(saved_)); }
-
- private:
-  unsigned long saved_;
+  asm volatile("yield");
 #endif
-};
+}
 
 #if defined(_OPENMP)
 std::atomic<bool> pool_is_gone{false};
@@ -54,7 +49,6 @@ const int at_fork = pthread_atfork(nullptr, nullptr, [] { pool_is_gone = true; }
 // What the compiler makes of the pragma below, in another library's OpenMP.
 struct OtherOpenMp {
   void (*parallel)(void (*)(void*), void*, unsigned threads, unsigned flags);
-  void (*barrier)();
   int (*thread_num)();
   int (*num_threads)();
 };
@@ -64,39 +58,48 @@ struct Job {
   TeamBody body;
   void* context;
   const OtherOpenMp* openmp;
+  Meeting* meeting;
 };
 
 void run_job(void* data) {
   const Job& job = *static_cast<Job*>(data);
   const OtherOpenMp& o = *job.openmp;
   const FlushDenormals flush;
-  job.body(Team{o.thread_num(), o.num_threads(), o.barrier}, job.context);
+  job.body(Team{o.thread_num(), o.num_threads(), job.meeting}, job.context);
 }
 
 void run_openmp(int threads, TeamBody body, void* context) {
+  Meeting meeting;
   if (const OtherOpenMp* openmp = other) {
-    Job job{body, context, openmp};
+    Job job{body, context, openmp, &meeting};
     openmp->parallel(run_job, &job, unsigned(threads), 0);
     return;
   }
 #pragma omp parallel num_threads(threads)
   {
     const FlushDenormals flush;
-    body(Team{omp_get_thread_num(), omp_get_num_threads()}, context);
+    body(Team{omp_get_thread_num(), omp_get_num_threads(), &meeting}, context);
   }
 }
 #endif
 
 }  // namespace
 
+// The last to come opens the way for all. The others look again and again, since a
+// step's barrier is awaited for less than a sleep takes; who waits for long, because
+// there are more threads than cores, lets others run in between.
 void Team::barrier() const {
-#if defined(_OPENMP)
-  if (size > 1 && wait) {
-    wait();
-  } else if (size > 1) {
-#pragma omp barrier
+  if (size == 1) return;
+  const unsigned round = meeting->round.load(std::memory_order_relaxed);
+  if (meeting->arrived.fetch_add(1, std::memory_order_acq_rel) + 1 == size) {
+    meeting->arrived.store(0, std::memory_order_relaxed);
+    meeting->round.store(round + 1, std::memory_order_release);
+    return;
   }
-#endif
+  for (int looks = 0; meeting->round.load(std::memory_order_acquire) == round;) {
+    if (++looks > kLooks) std::this_thread::yield();
+    wait_a_moment();
+  }
 }
 
 void run_team(int threads, TeamBody body, void* context) {
@@ -112,7 +115,7 @@ void run_team(int threads, TeamBody body, void* context) {
 #endif
   (void)threads;
   const FlushDenormals flush;
-  body(Team{0, 1}, context);
+  body(Team{0, 1, nullptr}, context);
 }
 
 bool use_openmp_of(const char* path) {
@@ -124,7 +127,7 @@ bool use_openmp_of(const char* path) {
     function = reinterpret_cast<std::decay_t<decltype(function)>>(dlsym(library, name));
     return function != nullptr;
   };
-  if (!find(found.parallel, "GOMP_parallel") || !find(found.barrier, "GOMP_barrier") ||
+  if (!find(found.parallel, "GOMP_parallel") ||
       !find(found.thread_num, "omp_get_thread_num") ||
       !find(found.num_threads, "omp_get_num_threads")) {
     dlclose(library);
@@ -149,6 +152,9 @@ int limit_threads(int threads) {
   limit = threads;
   return before;
 }
+
+Sharing get_sharing() { return sharing; }
+void set_sharing(Sharing way) { sharing = way; }
 
 bool has_openmp() {
 #if defined(_OPENMP)

@@ -4,6 +4,7 @@ Functions take NumPy arrays and keep no state: `rnn_forward`, `gru_forward`,
 `lstm_forward` and their ``_backward``, `linear_forward`, `linear_backward`,
 `linear_cross_entropy`, `mean_squared_error`. Layers keep parameters and gradients:
 `RNN`, `GRU`, `LSTM`, `Embedding`, `Linear`, `Dropout`, and `Sequential` of them.
+`Stepper` takes one step at a time with a recurrent layer and keeps its state.
 Training needs `clip_grad_norm`, `clip_grad_value` and one of `SGD`, `RMSprop`,
 `Adagrad`, `Adam`, `AdamW`; `perplexity`, `bits_per_character` and `accuracy` say how
 good the result is. `save` and `load` write and read files; `load_torch` and
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
         perplexity,
     )
     from fastrnn._sequential import Sequential
+    from fastrnn.stepper import Stepper
 else:
     # The same by name, imported when first used: who needs one layer does not wait.
     LATER = {
@@ -58,6 +60,7 @@ else:
         "Embedding": "_feedforward",
         "Linear": "_feedforward",
         "Sequential": "_sequential",
+        "Stepper": "stepper",
         "accuracy": "_losses",
         "bits_per_character": "_losses",
         "data": "data",
@@ -101,6 +104,7 @@ __all__ = [
     "Linear",
     "RMSprop",
     "Sequential",
+    "Stepper",
     "accuracy",
     "available_isas",
     "bits_per_character",

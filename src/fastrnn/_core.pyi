@@ -17,11 +17,52 @@ def use_openmp_of(path: str) -> bool: ...
 def build_info() -> dict[str, Any]: ...
 def draw_flags(state: NDArray[np.uint32], threshold: int, count: int) -> BoolArray: ...
 def apply_math(name: str, x: FloatArray) -> FloatArray: ...
+def set_sharing(way: str) -> None: ...
+
+stepper_api: Any
+
+class PackedLayers:
+    def __init__(
+        self,
+        cell: str,
+        *,
+        nonlinearity: str,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int,
+        directions: int,
+        bias: bool,
+        bfloat16: bool,
+        flat_params: FloatArray,
+    ) -> None: ...
+    def is_current(self) -> bool: ...
+    def forward(
+        self,
+        T: int,
+        N: int,
+        x: FloatArray | None,
+        tokens: IntArray | None,
+        h0: FloatArray | None,
+        c0: FloatArray | None,
+        /,
+    ) -> tuple[Any, Any, Any] | None: ...
 
 # y, h_n, c_n, gates, and c (LSTM) or w_hn h + b_hn (GRU); None where there is none.
-def rnn_forward(sequence: Sequence) -> tuple[Any, Any, Any, Any, Any]: ...
-def gru_forward(sequence: Sequence) -> tuple[Any, Any, Any, Any, Any]: ...
-def lstm_forward(sequence: Sequence) -> tuple[Any, Any, Any, Any, Any]: ...
+def rnn_forward(
+    sequence: Sequence,
+    packed: PackedLayers | None = None,
+    layer_and_direction: int = 0,
+) -> tuple[Any, Any, Any, Any, Any]: ...
+def gru_forward(
+    sequence: Sequence,
+    packed: PackedLayers | None = None,
+    layer_and_direction: int = 0,
+) -> tuple[Any, Any, Any, Any, Any]: ...
+def lstm_forward(
+    sequence: Sequence,
+    packed: PackedLayers | None = None,
+    layer_and_direction: int = 0,
+) -> tuple[Any, Any, Any, Any, Any]: ...
 
 # dx, dw_ih, dw_hh, db_ih, db_hh, dh0, dc0, dembedding, dh; None where there is none.
 def rnn_backward(

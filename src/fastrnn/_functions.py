@@ -14,6 +14,7 @@ from fastrnn._types import (
     LSTMTape,
     RNNGrads,
     RNNTape,
+    Sequence,
 )
 
 # The bits of dx, dw_ih, dw_hh, db_ih, db_hh for the compiled backward functions.
@@ -119,8 +120,31 @@ def rnn_forward(
         recurrent_mask=recurrent_mask,
         zoneout=zoneout,
     )
-    y, h_n, _, _, _ = _core.rnn_forward(s)
+    return run_rnn(s)
+
+
+# A checked call. ``packed`` holds its weights, kept, as those of layer and direction i.
+
+
+def run_rnn(
+    s: Sequence, packed: _core.PackedLayers | None = None, i: int = 0
+) -> tuple[FloatArray, FloatArray, RNNTape | None]:
+    y, h_n, _, _, _ = _core.rnn_forward(s, packed, i)
     return y, h_n, RNNTape(s, y) if s.training else None
+
+
+def run_gru(
+    s: Sequence, packed: _core.PackedLayers | None = None, i: int = 0
+) -> tuple[FloatArray, FloatArray, GRUTape | None]:
+    y, h_n, _, gates, candidate = _core.gru_forward(s, packed, i)
+    return y, h_n, GRUTape(s, y, gates, candidate) if s.training else None
+
+
+def run_lstm(
+    s: Sequence, packed: _core.PackedLayers | None = None, i: int = 0
+) -> tuple[FloatArray, tuple[FloatArray, FloatArray], LSTMTape | None]:
+    y, h_n, c_n, gates, c = _core.lstm_forward(s, packed, i)
+    return y, (h_n, c_n), LSTMTape(s, y, gates, c) if s.training else None
 
 
 def gru_forward(
@@ -163,8 +187,7 @@ def gru_forward(
         recurrent_mask=recurrent_mask,
         zoneout=zoneout,
     )
-    y, h_n, _, gates, candidate = _core.gru_forward(s)
-    return y, h_n, GRUTape(s, y, gates, candidate) if s.training else None
+    return run_gru(s)
 
 
 def lstm_forward(
@@ -211,8 +234,7 @@ def lstm_forward(
         recurrent_mask=recurrent_mask,
         zoneout=zoneout,
     )
-    y, h_n, c_n, gates, c = _core.lstm_forward(s)
-    return y, (h_n, c_n), LSTMTape(s, y, gates, c) if s.training else None
+    return run_lstm(s)
 
 
 def rnn_backward(

@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fastrnn._arguments import check_choice
-from fastrnn._check import NONLINEARITIES
+from fastrnn._check import NONLINEARITIES, check_forward
 from fastrnn._functions import (
     gru_backward,
-    gru_forward,
     lstm_backward,
-    lstm_forward,
     rnn_backward,
-    rnn_forward,
+    run_gru,
+    run_lstm,
+    run_rnn,
 )
 from fastrnn._recurrent import RecurrentLayer, States
 from fastrnn._types import FloatArray
@@ -70,11 +70,23 @@ class RNN(RecurrentLayer[FloatArray]):
         )
 
     def _forward(
-        self, x: Any, weights: list[FloatArray], initial: States, **options: Any
+        self,
+        i: int,
+        x: Any,
+        weights: list[FloatArray],
+        initial: States,
+        packed: Any = None,
+        **options: Any,
     ) -> tuple[FloatArray, tuple[FloatArray, ...], Any]:
-        y, h_n, tape = rnn_forward(
-            x, *weights, h0=initial[0], nonlinearity=self.nonlinearity, **options
+        s = check_forward(
+            "rnn",
+            x,
+            *weights,
+            h0=initial[0],
+            nonlinearity=self.nonlinearity,
+            **options,
         )
+        y, h_n, tape = run_rnn(s, packed, i)
         return y, (h_n,), tape
 
     def _backward(
@@ -93,9 +105,16 @@ class GRU(RecurrentLayer[FloatArray]):
     _cell = "gru"
 
     def _forward(
-        self, x: Any, weights: list[FloatArray], initial: States, **options: Any
+        self,
+        i: int,
+        x: Any,
+        weights: list[FloatArray],
+        initial: States,
+        packed: Any = None,
+        **options: Any,
     ) -> tuple[FloatArray, tuple[FloatArray, ...], Any]:
-        y, h_n, tape = gru_forward(x, *weights, h0=initial[0], **options)
+        s = check_forward("gru", x, *weights, h0=initial[0], **options)
+        y, h_n, tape = run_gru(s, packed, i)
         return y, (h_n,), tape
 
     def _backward(
@@ -115,9 +134,17 @@ class LSTM(RecurrentLayer[Pair]):
     _states = 2
 
     def _forward(
-        self, x: Any, weights: list[FloatArray], initial: States, **options: Any
+        self,
+        i: int,
+        x: Any,
+        weights: list[FloatArray],
+        initial: States,
+        packed: Any = None,
+        **options: Any,
     ) -> tuple[FloatArray, tuple[FloatArray, ...], Any]:
-        return lstm_forward(x, *weights, h0=initial[0], c0=initial[1], **options)
+        h0, c0 = initial
+        s = check_forward("lstm", x, *weights, h0=h0, c0=c0, **options)
+        return run_lstm(s, packed, i)
 
     def _backward(
         self, tape: Any, dy: FloatArray | None, upstream: States

@@ -1,6 +1,7 @@
 """The parameters of a layer: one flat array, and named views into it."""
 
 import math
+import weakref
 from collections.abc import Mapping
 from typing import Any
 
@@ -49,21 +50,29 @@ class Parameters:
         self._make_views()
 
     def _make_views(self) -> None:
+        self._readers: dict[int, weakref.ref[Any]] = {}  # steppers, by id
         self.params = split(self._flat_params, self._shapes)
         self.grads = split(self._flat_grads, self._shapes)
 
     def _move(self, flat_params: FloatArray, flat_grads: FloatArray) -> None:
         """Live in these arrays from now on, with the values as they are."""
+        self._unlock()
         flat_params[...] = self._flat_params
         flat_grads[...] = self._flat_grads
         self._flat_params, self._flat_grads = flat_params, flat_grads
         self._make_views()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in vars(self).items() if k not in ("params", "grads")}
+        return {
+            k: v
+            for k, v in vars(self).items()
+            if k not in ("params", "grads", "_readers")
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
+        # Of an array that pickle made, NumPy cannot undo that it is read-only.
+        self._flat_params = self._flat_params.copy()
         self._make_views()
 
     # The setters are there for `layer.flat_params -= ...`, which ends in an assignment.
@@ -85,6 +94,36 @@ class Parameters:
     @flat_grads.setter
     def flat_grads(self, value: FloatArray) -> None:
         require_same("flat_grads", value, self._flat_grads)
+
+    def _lock_for(self, reader: object) -> None:
+        """Make the parameters read-only, as long as a reader of them is there."""
+        self._readers[id(reader)] = weakref.ref(reader)
+        self._set_writeable(False)
+
+    def _unlock_for(self, reader: object) -> None:
+        if self._readers.pop(id(reader), None) and not self._readers:
+            self._set_writeable(True)
+
+    def _unlock(self) -> None:
+        """Tell all readers that the parameters may change, and let them."""
+        if not self._readers:
+            return
+        for reader in list(self._readers.values()):
+            found = reader()
+            if found is not None:
+                found._release()
+        self._readers.clear()
+        self._set_writeable(True)
+
+    def _set_writeable(self, writeable: bool) -> None:
+        # The array that this one is a part of, in a `Sequential`, goes first: NumPy
+        # makes no view writeable whose base is not.
+        whole = self._flat_params.base
+        arrays = [self._flat_params, *self.params.values()]
+        if isinstance(whole, np.ndarray):
+            arrays.insert(0, whole)
+        for a in arrays:
+            a.flags.writeable = writeable
 
     def zero_grad(self) -> None:
         """Set all gradients to zero."""
@@ -111,7 +150,14 @@ class Parameters:
             Another dtype, or no array.
         ValueError
             Another shape. Nothing is loaded on any error.
+        RuntimeError
+            A `fastrnn.Stepper` of the layer is there: call ``train()`` first.
         """
+        if not self._flat_params.flags.writeable:
+            raise RuntimeError(
+                "load_state_dict: expected parameters that may be written, got a layer "
+                "with a Stepper on it: call train() first, and refresh() after"
+            )
         checked = check_state_dict(d, self.params)
         for name, a in self.params.items():
             a[...] = checked[name]

@@ -8,6 +8,7 @@ from typing import Any, SupportsIndex, TypeVar
 from fastrnn import _core
 
 MAX_THREADS = 1024
+SHARINGS = ("best", "none", "rows", "units")
 ResultT = TypeVar("ResultT")
 _helpers: Any = None  # the process, and its threads
 
@@ -128,6 +129,16 @@ def threads_of_environment() -> int:
     return min(usable_cores(), MAX_THREADS)
 
 
+def sharing_of_environment() -> str:
+    """``FASTRNN_SHARE`` forces how threads share a call: for measurements and tests."""
+    way = os.environ.get("FASTRNN_SHARE", "").strip() or "best"
+    if way not in SHARINGS:
+        raise ImportError(
+            f"FASTRNN_SHARE: expected one of {', '.join(SHARINGS)}, got {way!r}"
+        )
+    return way
+
+
 def apply_environment() -> None:
     """Obey ``FASTRNN_ISA`` and the variables of threads, or stop the import."""
     name = os.environ.get("FASTRNN_ISA", "").strip()
@@ -140,6 +151,7 @@ def apply_environment() -> None:
             )
         _core.select_isa(name)
     _core.set_num_threads(threads_of_environment())
+    _core.set_sharing(sharing_of_environment())
 
 
 apply_environment()

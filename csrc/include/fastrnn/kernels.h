@@ -12,7 +12,10 @@ namespace fastrnn {
 
 using Size = std::ptrdiff_t;
 
+enum class CellKind { kRnn, kGru, kLstm };
 enum class Activation { kTanh, kRelu, kElu };
+
+using Bfloat16 = std::uint16_t;  // the upper half of a float
 
 // The input of a layer: floating rows, tokens (one-hot), or tokens with an embedding.
 template <class T>
@@ -43,6 +46,18 @@ struct Regularisers {
   T rate;  // of all states, the share that is kept: without bytes, forward only
 };
 
+// A layer's weights as one instruction set reads them, made once and kept. The matrices
+// are of T, or with `bfloat16` of Bfloat16; sums are of T all the same.
+template <class T>
+struct PackedWeights {
+  Size I, H;
+  void* w_ih;   // [unit vectors][I][G][lanes]
+  void* w_hh;   // [unit vectors][H][G][lanes]
+  T* bias;      // [unit vectors][G][lanes]: b_ih + b_hh; GRU's candidate: b_ih alone
+  T* b_hidden;  // [unit vectors][lanes]: b_hh of the last gate
+  bool bfloat16;
+};
+
 template <class T>
 struct ForwardArgs {
   ScheduleView schedule;
@@ -58,6 +73,7 @@ struct ForwardArgs {
   T* gates;               // = [T, N, G·H] or null: no tape (RNN: null, y serves)
   T* c;                   // = [T, N, H] or null: no tape (LSTM: c; GRU: W_hn·h + b_hn)
   int threads;
+  const PackedWeights<T>* packed;  // the weights once more, or null: packed in the call
 };
 
 template <class T>
@@ -86,6 +102,21 @@ struct BackwardArgs {
   T* dc0;         // = [N, H] (LSTM)
   T* dh;          // = [T, N, H] or null: the gradient that reaches h_t
   int threads;
+};
+
+// One step of one layer and all its rows. What it works with is made beforehand
+// (`scratch`): a step takes no memory.
+template <class T>
+struct StepArgs {
+  const PackedWeights<T>* weights;
+  Activation activation;  // RNN
+  Size N;
+  const T* x;                  // [N, I], or null with tokens
+  const std::int64_t* tokens;  // [N], each < I: one-hot rows
+  const T* h_prev;             // [N, H]
+  T* h;                        // = [N, H]; not h_prev
+  T* c;                        // [N, H], read and written (LSTM)
+  void* scratch;               // of step_scratch bytes
 };
 
 // y[r] = x[r]·wᵀ + b
@@ -152,6 +183,12 @@ struct OptimizerArgs {
   int threads;
 };
 
+// What all bytes of an array come to: a change of one number always shows, one of
+// several but for one chance in 2³² a lane.
+struct Digest {
+  std::uint32_t words[64];
+};
+
 template <class T>
 struct Kernels {
   void (*rnn_forward)(const ForwardArgs<T>&, Scratch&);
@@ -171,6 +208,14 @@ struct Kernels {
   // random.cpp.
   void (*draw_flags)(const std::uint32_t* state, std::uint32_t threshold,
                      std::uint8_t* flags, Size count);
+  // The following three are indexed by CellKind. A step is shared by `size` threads,
+  // each its own units.
+  void (*pack[3])(const Weights<T>&, Size I, PackedWeights<T>* to);
+  void (*step[3])(const StepArgs<T>&, int rank, int size);
+  Size (*step_scratch[3])(Size N, const PackedWeights<T>&, int threads);
+  void (*digest)(const T* values, Size count, Digest* to);
+  bool (*has_digest)(const T* values, Size count, const Digest&);
+  Size lanes;
   // name: "exp", "sigmoid", "tanh" or "expm1"; for the accuracy tests.
   bool (*apply_math)(const char* name, const T* x, T* y, Size count);
 };

@@ -7,11 +7,13 @@ namespace fastrnn {
 
 // --- Threads -------------------------------------------------------------------------
 
+struct Meeting;
+
 struct Team {
   int rank;  // 0 … size − 1
   int size;
-  void (*wait)() = nullptr;  // of another OpenMP, see use_openmp_of
-  void barrier() const;      // waits until all of the team have come here
+  Meeting* meeting;
+  void barrier() const;  // waits until all of the team have come here
 };
 
 using TeamBody = void (*)(Team team, void* context);
@@ -32,6 +34,12 @@ void set_num_threads(int threads);
 // For the calls of the calling thread alone; 0 is no limit. Returns the one before.
 int limit_threads(int threads);
 bool has_openmp();
+
+// How a sequence is shared among threads: as the cost model (kernels/plan.h) finds
+// best, or one way always, for tests and measurements.
+enum class Sharing { kBest, kNone, kRows, kUnits };
+Sharing get_sharing();
+void set_sharing(Sharing way);
 
 // --- Scratch memory ------------------------------------------------------------------
 

@@ -1,0 +1,87 @@
+// Packed weights that a layer keeps between calls, and the table for fastrnn.stepper.
+#include "fastrnn/schedule.h"
+#include "fastrnn/stepper.h"
+#include "packed_layers.h"
+#include "register.h"
+
+namespace fastrnn {
+
+namespace {
+
+template <class T>
+auto forward_of(const Kernels<T>& kernels, CellKind cell) {
+  return cell == CellKind::kRnn   ? kernels.rnn_forward
+         : cell == CellKind::kGru ? kernels.gru_forward
+                                  : kernels.lstm_forward;
+}
+
+// All layers of one direction over whole sequences of equal length, without a tape. x
+// [T, N, I] or tokens [T, N]; h0, c0 [L, N, H] or None. Returns y, h_n and c_n, or None
+// if the parameters are no longer those that were packed.
+py::object forward(const PackedLayers& layers, Size steps, Size N, const py::object& x,
+                   const py::object& tokens, const py::object& h0,
+                   const py::object& c0) {
+  return layers.visit([&](auto type, const auto& packed) -> py::object {
+    using T = decltype(type);
+    const Network& network = packed.network();
+    const Size L = network.layers, H = network.H;
+    const Output<T> y(true, {steps, N, H});
+    const Output<T> h_n(true, {L, N, H});
+    const Output<T> c_n(network.cell == CellKind::kLstm, {L, N, H});
+    ForwardArgs<T> args{};
+    args.weights.H = H;
+    args.activation = network.activation;
+    args.threads = get_num_threads();
+    args.input.x = data<T>(x);
+    args.input.tokens = data<std::int64_t>(tokens);
+    const T *h = data<T>(h0), *c = data<T>(c0);
+    {
+      const py::gil_scoped_release unlocked;
+      if (!layers.is_current())
+        args.packed = nullptr;
+      else {
+        const Schedule schedule(steps, N, nullptr, Padding::kRight, nullptr, false);
+        args.schedule = schedule.view();
+        Scratch between;
+        T* outputs[2] = {};  // of the layers in between, in turn
+        for (Size k = 0; k + 1 < L && k < 2; ++k) {
+          outputs[k] = between.take<T>(steps * N * H);
+        }
+        for (Size k = 0; k < L; ++k) {
+          const Size state = k * N * H;
+          args.packed = &packed[k];
+          args.input.I = args.input.V = args.packed->I;
+          args.h0 = h ? h + state : nullptr;
+          args.c0 = c ? c + state : nullptr;
+          args.y = k + 1 < L ? outputs[k % 2] : y.data;
+          args.h_n = h_n.data + state;
+          args.c_n = c_n.data ? c_n.data + state : nullptr;
+          Scratch scratch;
+          forward_of(packed.kernels(), network.cell)(args, scratch);
+          args.input.x = args.y;
+          args.input.tokens = nullptr;
+        }
+      }
+    }
+    if (!args.packed) return py::none();
+    return py::make_tuple(y.array, h_n.array, c_n.array);
+  });
+}
+
+}  // namespace
+
+void register_packed(py::module_& m) {
+  py::class_<PackedLayers>(m, "PackedLayers")
+      .def(py::init<const std::string&, const std::string&, Size, Size, Size, Size,
+                    bool, bool, py::array>(),
+           py::arg("cell"), py::kw_only(), py::arg("nonlinearity"),
+           py::arg("input_size"), py::arg("hidden_size"), py::arg("num_layers"),
+           py::arg("directions"), py::arg("bias"), py::arg("bfloat16"),
+           py::arg("flat_params"))
+      .def("is_current", &PackedLayers::is_current,
+           py::call_guard<py::gil_scoped_release>())
+      .def("forward", forward);
+  m.attr("stepper_api") = py::capsule(&stepper_api(), "fastrnn._core.stepper_api");
+}
+
+}  // namespace fastrnn

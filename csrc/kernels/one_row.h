@@ -1,0 +1,135 @@
+// One step of a single row: every weight is used once, so that reading them is the
+// whole cost. The input product, if it is not there yet, goes before in the same
+// registers; the order of the sums is that of forward.h.
+#pragma once
+
+#include "bfloat16.h"
+#include "cell.h"
+#include "rows.h"
+
+namespace fastrnn {
+namespace FASTRNN_NS {
+
+// Unit vectors side by side, as long as the weights are in the nearest cache: 8 sums or
+// more that wait for no other, which is what two multiply-add ports of latency 4 ask
+// for.
+template <int G>
+constexpr int kOneRowPanels = G == 1              ? 8
+                              : kVectorBytes < 64 ? 3
+                                                  : 2;
+
+// The same for larger weights. Sums that take in 256 bytes in a latency of 4 cycles
+// keep up with the next cache, and the fewer there are, the more of the cell's
+// arithmetic goes on while weights arrive, and the more of the last panels is found
+// again by a step that begins with them.
+template <int G>
+constexpr int kStreamedPanels =
+    256 / (G * int(kVectorBytes)) < 1                  ? 1
+    : 256 / (G * int(kVectorBytes)) > kOneRowPanels<G> ? kOneRowPanels<G>
+                                                       : 256 / (G * int(kVectorBytes));
+
+constexpr Size kNearCache = 32 << 10;  // bytes
+
+// W is T, or Bfloat16.
+template <class T, class W>
+struct OneRow {
+  const T* x;         // [I], or null: row.z holds the input product
+  Size token;         // with x null and w_ih given: x is one-hot
+  const W* w_ih;      // packed, or null: row.z holds the input product
+  const T* bias;      // as PackedWeights
+  const W* w_hh;      // packed
+  const T* b_hidden;  // as PackedWeights
+  Size I, H, z_step;  // z_step: between unit vectors of row.z
+  ForwardRow<T> row;
+};
+
+// acc[p·G + g] += Σ_k a[k] · w_p[k][g]
+template <int P, int G, class T, class W>
+FASTRNN_INLINE void add_products(Vec<T> (&acc)[P * G], const T* a, Size K, const W* w) {
+  constexpr Size L = kLanes<T>;
+  const Size panel = K * G * L;
+  for (Size k = 0; k < K; ++k) {
+    const Vec<T> every_lane = broadcast(a[k]);
+#pragma GCC unroll 8
+    for (int p = 0; p < P; ++p) {
+#pragma GCC unroll 4
+      for (int g = 0; g < G; ++g) {
+        acc[p * G + g] =
+            fma(every_lane, load_weights(w + p * panel + g * L), acc[p * G + g]);
+      }
+    }
+    w += G * L;
+  }
+}
+
+template <class Cell, int P, class T, class W>
+__attribute__((noinline)) void one_row_tile(const Cell& cell, const OneRow<T, W>& x,
+                                            Size u) {
+  constexpr Size L = kLanes<T>;
+  constexpr int G = Cell::G;
+  Vec<T> acc[P * G];
+  T kept[P * G * L];  // the input product, for the gate that adds to it later
+  const T* z = kept;
+  Size z_step = G * L;
+  if (x.w_ih) {
+    const Size panel = x.I * G * L;
+#pragma GCC unroll 32
+    for (int i = 0; i < P * G; ++i) acc[i] = load(x.bias + (u * G + i) * L);
+    if (x.x) {
+      add_products<P, G, T, W>(acc, x.x, x.I, x.w_ih + u * panel);
+    } else {
+#pragma GCC unroll 32
+      for (int i = 0; i < P * G; ++i) {
+        acc[i] = acc[i] +
+                 load_weights(x.w_ih + (u + i / G) * panel + (x.token * G + i % G) * L);
+      }
+    }
+#pragma GCC unroll 32
+    for (int i = 0; i < P * G; ++i) {
+      if (i % G >= Cell::kOnlyInputBias) store(kept + i * L, acc[i]);
+    }
+  } else {
+    z = x.row.z + u * x.z_step;
+    z_step = x.z_step;
+#pragma GCC unroll 32
+    for (int i = 0; i < P * G; ++i) acc[i] = load(z + (i / G) * z_step + (i % G) * L);
+  }
+#pragma GCC unroll 32
+  for (int i = 0; i < P * G; ++i) {
+    if (i % G >= Cell::kOnlyInputBias) acc[i] = load(x.b_hidden + (u + i / G) * L);
+  }
+  add_products<P, G, T, W>(acc, x.row.h_prev, x.H, x.w_hh + u * x.H * G * L);
+#pragma GCC unroll 2
+  for (int p = 0; p < P; ++p) {
+    const Size j = (u + p) * L;
+    cell.template forward<T>(acc + p * G, x.row, z + p * z_step, j, at_most(L, x.H - j),
+                             x.H);
+  }
+}
+
+template <class Cell, int P, class T, class W>
+FASTRNN_INLINE void one_row_tiles(const Cell& cell, const OneRow<T, W>& x, Size u,
+                                  Size panels) {
+  if (panels == P) return one_row_tile<Cell, P, T, W>(cell, x, u);
+  if constexpr (P > 1) one_row_tiles<Cell, P - 1, T, W>(cell, x, u, panels);
+}
+
+// The given unit vectors of the step, in tiles as even as can be; `backwards` as in
+// for_tiles.
+template <class Cell, class T, class W>
+void one_row_step(const Cell& cell, const OneRow<T, W>& x, Range units,
+                  bool backwards) {
+  constexpr int kMost = kOneRowPanels<Cell::G>;
+  const Size inputs = x.H + (x.x ? x.I : 0), vectors = units.end - units.begin;
+  const Size bytes = vectors * inputs * Cell::G * kLanes<T> * Size(sizeof(W));
+  const bool near = bytes <= kNearCache;
+  const Tiles tiles = split(vectors, near ? kMost : kStreamedPanels<Cell::G>);
+  for (Size i = 0; i < tiles.count; ++i) {
+    const Size tile = backwards ? tiles.count - 1 - i : i;
+    one_row_tiles<Cell, kMost, T, W>(cell, x, units.begin + tiles.first(tile),
+                                     tiles.size(tile));
+  }
+}
+
+}  // namespace FASTRNN_NS
+}  // namespace fastrnn

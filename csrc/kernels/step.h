@@ -1,0 +1,140 @@
+// One step of one layer out of packed weights that are kept, and their packing.
+//
+//   h = cell(W_ih·x + b, W_hh·h_prev)
+//
+// A single row goes through one_row.h, more rows through the tiles of forward.h: a step
+// gives the bits of the same step in a sequence. No memory is taken.
+#pragma once
+
+#include "forward.h"
+
+namespace fastrnn {
+namespace FASTRNN_NS {
+
+// packed = [unit vectors][K][G][lanes] of w [G·H, K], rounded.
+template <int G>
+void pack_bfloat16(const float* w, Size H, Size K, Bfloat16* packed) {
+  constexpr Size L = kLanes<float>;
+  for (Size u = 0; u < divide_up(H, L); ++u) {
+    for (Size k = 0; k < K; ++k) {
+      for (int g = 0; g < G; ++g) {
+        for (Size h = u * L; h < (u + 1) * L; ++h) {
+          *packed++ = h < H ? to_bfloat16(w[(g * H + h) * K + k]) : Bfloat16(0);
+        }
+      }
+    }
+  }
+}
+
+template <class Cell, class T>
+void pack_weights(const Weights<T>& w, Size I, PackedWeights<T>* to) {
+  constexpr int G = Cell::G;
+  pack_biases<Cell>(w, *to);
+  if constexpr (sizeof(T) == sizeof(float)) {
+    if (to->bfloat16) {
+      pack_bfloat16<G>(w.w_ih, w.H, I, static_cast<Bfloat16*>(to->w_ih));
+      pack_bfloat16<G>(w.w_hh, w.H, w.H, static_cast<Bfloat16*>(to->w_hh));
+      return;
+    }
+  }
+  pack_matrices<G>(w, I, Range{0, divide_up(w.H, kLanes<T>)}, *to);
+}
+
+// The scratch memory of a step of several rows.
+template <class Cell, class T>
+struct StepScratch {
+  static constexpr Size kWidth = Cell::G * kLanes<T>;
+
+  StepScratch(const PackedWeights<T>& w, Size N, int threads)
+      : z_size(divide_up(w.H, kLanes<T>) * N * kWidth),
+        panel_size(w.bfloat16 ? (w.I > w.H ? w.I : w.H) * kWidth : 0),
+        bytes(N < 2 ? 0
+                    : (z_size + threads * panel_size) * Size(sizeof(T)) +
+                          threads * N * kRowBytes) {}
+
+  static constexpr Size kRowBytes = sizeof(ForwardRow<T>) + sizeof(const T*);
+
+  Size z_size;      // z [unit vectors][N][G][lanes]
+  Size panel_size;  // a panel that is widened, for each thread
+  Size bytes;       // and for each thread its rows, and pointers to x
+};
+
+template <class Cell, class T>
+Size step_scratch(Size N, const PackedWeights<T>& w, int threads) {
+  return StepScratch<Cell, T>(w, N, threads).bytes;
+}
+
+// Row n, but for its input product.
+template <class T>
+ForwardRow<T> row_of(const StepArgs<T>& a, Size n) {
+  const Size state = n * a.weights->H;
+  ForwardRow<T> row{};
+  row.h_prev = row.h_in = a.h_prev + state;
+  row.h = a.h + state;
+  row.c_prev = row.c = a.c ? a.c + state : nullptr;
+  return row;
+}
+
+template <class Cell, class T>
+void step_rows(const Cell& cell, const StepArgs<T>& a, int rank, int size,
+               Range units) {
+  constexpr int G = Cell::G;
+  constexpr Size kWidth = G * kLanes<T>;
+  const PackedWeights<T>& w = *a.weights;
+  const StepScratch<Cell, T> s(w, a.N, size);
+  T* z = static_cast<T*>(a.scratch);
+  T* panel = z + s.z_size + rank * s.panel_size;
+  auto* rows =
+      reinterpret_cast<ForwardRow<T>*>(z + s.z_size + size * s.panel_size) + rank * a.N;
+  auto* x = reinterpret_cast<const T**>(rows + (size - rank) * a.N) + rank * a.N;
+  const Size z_step = a.N * kWidth;
+  for (Size n = 0; n < a.N; ++n) {
+    rows[n] = row_of(a, n);
+    rows[n].z = z + n * kWidth;
+    if (a.x) x[n] = a.x + n * w.I;
+  }
+  if (a.tokens) {
+    with_weight_type<T>(w.bfloat16, [&](auto type) {
+      using W = decltype(type);
+      gather_columns<G>(static_cast<const W*>(w.w_ih), w.I, w.bias, a.tokens, a.N,
+                        units, z);
+    });
+  } else {
+    with_panels(w.w_ih, w.bfloat16, w.I * kWidth, panel, units,
+                [&](const T* w_ih, Size first, Range part) {
+                  input_product<G>(
+                      InputProduct<T>{x, w_ih, w.bias, z, a.N, w.I, z_step, first},
+                      part);
+                });
+  }
+  with_panels(w.w_hh, w.bfloat16, w.H * kWidth, panel, units,
+              [&](const T* w_hh, Size first, Range part) {
+                const ForwardStep<Cell, T> step{cell,   rows,  w_hh,  w.b_hidden, w.H,
+                                                z_step, first, false, T(0)};
+                forward_step<Cell, T>(step, a.N, part, false);
+              });
+}
+
+template <class Cell, class T>
+void step(const Cell& cell, const StepArgs<T>& a, int rank, int size) {
+  const PackedWeights<T>& w = *a.weights;
+  const Range units = share_of(divide_up(w.H, kLanes<T>), rank, size);
+  if (a.N != 1) return step_rows<Cell, T>(cell, a, rank, size, units);
+  with_weight_type<T>(w.bfloat16, [&](auto type) {
+    using W = decltype(type);
+    const OneRow<T, W> x{a.x,
+                         a.tokens ? Size(a.tokens[0]) : 0,
+                         static_cast<const W*>(w.w_ih),
+                         w.bias,
+                         static_cast<const W*>(w.w_hh),
+                         w.b_hidden,
+                         w.I,
+                         w.H,
+                         0,
+                         row_of(a, 0)};
+    one_row_step<Cell, T, W>(cell, x, units, false);
+  });
+}
+
+}  // namespace FASTRNN_NS
+}  // namespace fastrnn

@@ -1,0 +1,172 @@
+#include "fastrnn/stepper.h"
+
+#include <atomic>
+#include <cstring>
+#include <memory>
+#include <new>
+
+#include "flush_denormals.h"
+
+namespace fastrnn {
+
+namespace {
+
+// Below this much work a second thread does not pay; as in kernels/plan.h.
+constexpr double kWorthATeam = 4e6;  // floating-point operations
+
+template <class T>
+class StepperOf final : public Stepper {
+ public:
+  StepperOf(std::shared_ptr<const PackedNetwork<T>> packed, Size N)
+      : packed_(std::move(packed)),
+        network_(packed_->network()),
+        rows_(N),
+        layer_size_(N * network_.H),
+        step_(packed_->kernels().step[int(network_.cell)]) {
+    const Network& network = network_;
+    const Size L = network.layers, size = L * layer_size_;
+    for (T*& h : h_) h = take_zeros(size);
+    if (network.cell == CellKind::kLstm) c_ = take_zeros(size);
+    threads_ = get_num_threads();
+    if (flops() < kWorthATeam || get_sharing() == Sharing::kNone) threads_ = 1;
+    Size scratch = 0;
+    for (Size k = 0; k < L; ++k) {
+      const auto bytes = packed_->kernels().step_scratch[int(network.cell)];
+      const Size needed = bytes(N, (*packed_)[k], threads_);
+      if (needed > scratch) scratch = needed;
+    }
+    void* shared = memory_.take<char>(scratch);
+    args_ = memory_.take<StepArgs<T>>(2 * L);
+    for (int turn = 0; turn < 2; ++turn) {
+      for (Size k = 0; k < L; ++k) {
+        const Size at = k * layer_size_;
+        T* below = k > 0 ? h_[1 - turn] + at - layer_size_ : nullptr;
+        args_[turn * L + k] = {&(*packed_)[k],
+                               network.activation,
+                               N,
+                               below,
+                               nullptr,
+                               h_[turn] + at,
+                               h_[1 - turn] + at,
+                               c_ ? c_ + at : nullptr,
+                               shared};
+      }
+    }
+  }
+
+  int step(const void* x, const std::int64_t* tokens, void* h) noexcept override {
+    if (!enter()) return kBusy;
+    const StepResult result = step_alone(x, tokens, h);
+    leave();
+    return result;
+  }
+
+  Stepper* with_rows(Size N) const noexcept override {
+    Stepper* other = make(packed_, N);
+    if (other && released_) other->release();
+    return other;
+  }
+
+  static Stepper* make(std::shared_ptr<const PackedNetwork<T>> packed,
+                       Size N) noexcept {
+    try {
+      return new StepperOf(std::move(packed), N);
+    } catch (const std::bad_alloc&) {
+      return nullptr;
+    }
+  }
+
+  bool enter() noexcept override {
+    return !busy_.exchange(true, std::memory_order_acquire);
+  }
+  void leave() noexcept override { busy_.store(false, std::memory_order_release); }
+  bool is_current() const noexcept override {
+    return released_ || packed_->is_current();
+  }
+  void release() noexcept override { released_ = true; }
+  bool is_released() const noexcept override { return released_; }
+  void* h() noexcept override { return h_[turn_]; }
+  void* c() noexcept override { return c_; }
+  double flops() const noexcept override {
+    return 2.0 * double(rows_) * double(network_.count());
+  }
+
+ private:
+  struct Work {
+    StepperOf* self;
+    const StepArgs<T>* args;
+  };
+
+  StepResult step_alone(const void* x, const std::int64_t* tokens, void* h) {
+    if (released_ || !packed_->is_current(part_)) return kChanged;
+    part_ = (part_ + 1) % PackedNetwork<T>::kParts;
+    StepArgs<T>* args = args_ + turn_ * network_.layers;
+    args[0].x = static_cast<const T*>(x);
+    args[0].tokens = tokens;
+    turn_ = 1 - turn_;
+    if (threads_ == 1) {
+      const FlushDenormals flush;
+      for (Size k = 0; k < network_.layers; ++k) step_(args[k], 0, 1);
+    } else {
+      Work work{this, args};
+      run_team(
+          threads_,
+          [](Team team, void* context) {
+            const Work& w = *static_cast<Work*>(context);
+            for (Size k = 0; k < w.self->network_.layers; ++k) {
+              w.self->step_(w.args[k], team.rank, team.size);
+              team.barrier();
+            }
+          },
+          &work);
+    }
+    if (h) {
+      const T* last = h_[turn_] + (network_.layers - 1) * layer_size_;
+      std::memcpy(h, last, std::size_t(layer_size_) * sizeof(T));
+    }
+    return kStepped;
+  }
+
+  T* take_zeros(Size count) {
+    T* zeros = memory_.take<T>(count);
+    std::memset(zeros, 0, std::size_t(count) * sizeof(T));
+    return zeros;
+  }
+
+  const std::shared_ptr<const PackedNetwork<T>> packed_;
+  const Network network_;
+  const Size rows_, layer_size_;
+  void (*const step_)(const StepArgs<T>&, int, int);
+  Scratch memory_;
+  T* h_[2];            // [layers, N, H]: read in h_[turn_], written in the other
+  T* c_ = nullptr;     // [layers, N, H]
+  StepArgs<T>* args_;  // [2, layers]: for either turn
+  int turn_ = 0;
+  int threads_;
+  Size part_ = 0;  // which part of the parameters the next step looks at
+  std::atomic<bool> busy_{false}, released_{false};
+};
+
+template <class T>
+Stepper* create_of(const Network& network, Size N) {
+  try {
+    return StepperOf<T>::make(std::make_shared<const PackedNetwork<T>>(network), N);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
+
+Stepper* create(const Network& network, Size N, bool is_double) {
+  return is_double ? create_of<double>(network, N) : create_of<float>(network, N);
+}
+
+void destroy(Stepper* stepper) { delete stepper; }
+
+}  // namespace
+
+const StepperApi& stepper_api() {
+  static const StepperApi api{create, destroy};
+  return api;
+}
+
+}  // namespace fastrnn

@@ -1,0 +1,98 @@
+"""The gate of the stepper; see `fastrnn._check`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastrnn._arguments import check_integers, check_rank, contiguous
+from fastrnn._check import plain_input
+from fastrnn._check_layers import check_states
+from fastrnn._recurrent import RecurrentLayer
+from fastrnn._types import DType, FloatArray
+
+
+def check_layer(layer: Any) -> None:
+    if not isinstance(layer, RecurrentLayer):
+        kind = type(layer).__name__
+        raise TypeError(f"layer: expected a layer RNN, GRU or LSTM, got {kind}")
+    if layer.bidirectional:
+        raise ValueError("layer: expected bidirectional=False, got True")
+    if layer.zoneout > 0:
+        raise ValueError(f"layer: expected zoneout=0, got {layer.zoneout:g}")
+
+
+def check_x(x: Any, I: int, dtype: DType, rows: int | None) -> tuple[Any, int, bool]:  # noqa: E741
+    """Return x contiguous, how many rows it has, and whether it is one without an axis.
+
+    ``rows`` is how many are expected, None for any.
+    """
+    if isinstance(x, (int, np.integer)) and not isinstance(x, bool):
+        x = np.array(x)
+    elif type(x) is not np.ndarray:
+        x = plain_input(x)
+    if x.dtype.kind in "iu":
+        if x.ndim > 1:
+            raise ValueError(f"x: expected a token id or shape (N,), got {x.shape}")
+        N, single = (x.shape[0], False) if x.ndim else (1, True)
+        require_rows("(N,)", (rows,), N, rows, x)
+        bad = (x < 0) | (x >= I)
+        if bad.any():
+            token = x if single else x[bad.argmax()]
+            at = "" if single else f" at [n={int(bad.argmax())}]"
+            raise ValueError(
+                f"x: token {token}{at} is out of range 0 <= token < I = {I}"
+            )
+        return np.array(x, dtype=np.int64, order="C"), N, single
+    if x.dtype != dtype:
+        raise TypeError(
+            f"x: expected dtype {dtype} (that of the layer) or integer token ids, "
+            f"got {x.dtype}"
+        )
+    if x.ndim not in (1, 2) or x.shape[-1] != I:
+        raise ValueError(
+            f"x: expected shape (I,) or (N, I) with I = {I}, got {x.shape}"
+        )
+    N, single = (x.shape[0], False) if x.ndim == 2 else (1, True)
+    require_rows("(N, I)", (rows, I), N, rows, x)
+    return contiguous(x), N, single
+
+
+def require_rows(
+    symbols: str, shape: tuple[int | None, ...], N: int, rows: int | None, x: Any
+) -> None:
+    if N == 0:
+        raise ValueError(f"x: expected shape {symbols} with N >= 1, got {x.shape}")
+    if rows is not None and rows != N:
+        raise ValueError(f"x: expected shape {symbols} = {shape}, got {x.shape}")
+
+
+def check_state(value: Any, layer: Any, rows: int | None) -> list[FloatArray | None]:
+    """Return h, and for LSTM c; of any number of rows where ``rows`` is None."""
+    N = rows
+    if N is None:
+        first = value[0] if isinstance(value, (tuple, list)) and value else value
+        N = first.shape[1] if getattr(first, "ndim", 0) == 3 else 1
+    shape = (layer.num_layers, N, layer.hidden_size)
+    return check_states("state", value, layer._states, shape, layer.dtype)
+
+
+def which_rows(rows: Any, N: int) -> Any:
+    """Return an index of the chosen ones among N rows."""
+    if isinstance(rows, (int, np.integer)) and not isinstance(rows, bool):
+        rows = [rows]
+    a = check_integers("rows", rows, "biu", "a bool or integer")
+    check_rank("rows", a, "(n,)", 1)
+    if a.dtype.kind == "b":
+        if a.shape != (N,):
+            raise ValueError(
+                f"rows: expected shape (N,) = ({N},) of bool, got {a.shape}"
+            )
+        return a
+    bad = (a < 0) | (a >= N)
+    if bad.any():
+        raise ValueError(
+            f"rows: row {a[bad.argmax()]} is out of range 0 <= row < N = {N}"
+        )
+    return a
