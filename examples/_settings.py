@@ -37,6 +37,23 @@ def number(
     return read
 
 
+def several(low: int) -> Callable[[str], tuple[int, ...]]:
+    """Return what reads whole numbers of at least `low`, as in 4,8, for argparse."""
+
+    def read(text: str) -> tuple[int, ...]:
+        try:
+            values = tuple(int(word) for word in text.split(","))
+        except ValueError:
+            values = ()
+        if not values or min(values) < low:
+            raise argparse.ArgumentTypeError(
+                f"expected whole numbers of at least {low}, as in 4,8, got {text}"
+            )
+        return values
+
+    return read
+
+
 def add_settings(parser: argparse.ArgumentParser, settings: Iterable[Setting]) -> None:
     """Add a flag for each; those not given stay absent from the parsed namespace."""
     for setting in settings:

@@ -33,7 +33,7 @@ LETTERS = "ACGT"
 MOTIF = "TATAAAAG"
 CONSERVED = (0.9, 0.9, 0.95, 0.9, 0.8, 0.9, 0.8, 0.7)  # chance of the motif's letter
 SETTINGS = [
-    Setting("length", 60, "letters of a sequence", number(int, len(MOTIF) + 1)),
+    Setting("length", 60, "letters of a sequence", number(int, 20)),
     Setting("cell", "gru", "recurrent cell", choices=["rnn", "gru", "lstm"]),
     Setting("hidden", 32, "hidden units", number(int, 1)),
     Setting("batch", 64, "sequences a step", number(int, 1)),

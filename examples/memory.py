@@ -28,18 +28,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from _common import run
 from _program import begin, new_figure, progress, save_figure
-from _settings import Setting, number
+from _settings import Setting, number, several
 
 import fastrnn
 
 SETTINGS = [
     Setting("hidden", 32, "hidden units", number(int, 1)),
     Setting("batch", 32, "sequences a step", number(int, 1)),
-    Setting("steps", 2500, "at most so many; a net that has solved it stops"),
-    Setting("adding", "25,50,100,150", "distances T of the adding problem"),
-    Setting("copying", "5,10,20", "distances T of the copy problem"),
+    Setting(
+        "steps", 2500, "at most so many; a net that has solved it stops", number(int, 1)
+    ),
+    Setting("adding", (25, 50, 100, 150), "distances T of adding", several(2)),
+    Setting("copying", (5, 10, 20), "distances T of copying", several(1)),
 ]
-QUICK = {"steps": 1500, "adding": "50", "copying": "10"}
+QUICK = {"steps": 1500, "adding": (50,), "copying": (10,)}
 IGNORED = -100  # a target that the loss leaves out
 SOLVED = 0.2  # of the loss of guessing
 ENOUGH = 0.05  # likewise: training stops there
@@ -137,13 +139,7 @@ def train(net: Net, problem: Any, T: int, options: Any, bar: Any) -> float:
 def main() -> int:
     """Train every net on every problem and distance, and draw loss against T."""
     options = begin(__doc__, SETTINGS, QUICK)
-    problems = {
-        problem: [int(T) for T in distances.split(",")]
-        for problem, distances in (
-            (Adding(), options.adding),
-            (Copying(), options.copying),
-        )
-    }
+    problems = {Adding(): options.adding, Copying(): options.copying}
     count = len(NETS) * sum(map(len, problems.values()))
     found: dict[Any, dict[str, list[float]]] = {}
     with progress(count * options.steps) as bar:

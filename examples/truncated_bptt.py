@@ -28,19 +28,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from _common import run
 from _program import begin, new_figure, progress, save_figure
-from _settings import Setting, number
+from _settings import Setting, number, several
 
 import fastrnn
 
 SETTINGS = [
-    Setting("distances", "4,8,12,16", "steps from letter to question"),
-    Setting("cuts", "4,8,12,16,32", "steps that the gradient goes back"),
+    Setting("distances", (4, 8, 12, 16), "from letter to question", several(1)),
+    Setting("cuts", (4, 8, 12, 16, 32), "steps the gradient goes back", several(1)),
     Setting("hidden", 32, "hidden units of a GRU", number(int, 1)),
     Setting("batch", 32, "streams side by side", number(int, 1)),
     Setting("steps", 1500, "of training each", number(int, 1)),
     Setting("lr", 1e-2, "Adam's first learning rate", number(float, 1e-9)),
 ]
-QUICK = {"distances": "4,12", "cuts": "4,12,24", "steps": 800}
+QUICK = {"distances": (4, 12), "cuts": (4, 12, 24), "steps": 800}
 LETTERS = 8
 BLANK, QUESTION = LETTERS, LETTERS + 1
 NOTHING = -100  # no answer is due: the loss leaves the step out
@@ -104,10 +104,7 @@ def train(distance: int, cut: int, options: Any, bar: Any) -> Found:
 def main() -> int:
     """Train a net for every distance and cut."""
     options = begin(__doc__, SETTINGS, QUICK)
-    distances, cuts = (
-        [int(a) for a in words.split(",")]
-        for words in (options.distances, options.cuts)
-    )
+    distances, cuts = options.distances, options.cuts
     found = {}
     with progress(len(distances) * len(cuts) * options.steps) as bar:
         for distance in distances:
@@ -122,7 +119,7 @@ def main() -> int:
     return 0
 
 
-def draw(distances: list[int], cuts: list[int], found: Any) -> Any:
+def draw(distances: Any, cuts: Any, found: Any) -> Any:
     """Draw what was learned as a table, and what it cost as bars."""
     figure, (left, right) = new_figure(1, 2, figsize=(12, 4.5))
     bits = [[found[distance, cut].bits for cut in cuts] for distance in distances]
