@@ -40,7 +40,8 @@ py::object forward(const PackedLayers& layers, Size steps, Size N, const py::obj
       if (!layers.is_current())
         args.packed = nullptr;
       else {
-        const Schedule schedule(steps, N, nullptr, Padding::kRight, nullptr, false);
+        const Schedule schedule(Layout::kTimeFirst, steps, N, nullptr, Padding::kRight,
+                                nullptr, false);
         args.schedule = schedule.view();
         Scratch between;
         T* outputs[2] = {};  // of the layers in between, in turn
