@@ -152,6 +152,29 @@ class Tagged(torch.Tensor):
         return super().__torch_function__(func, types, args, kwargs or {})
 
 
+@pytest.mark.usefixtures("idle")
+@every_cell
+def test_a_subclass_of_tensors(cell: str) -> None:
+    """Its functions are called, and the result is one of its own."""
+    theirs, ours = make_pair(cell)
+    x = draw_input(ours).as_subclass(Tagged)
+    Tagged.seen.clear()
+    y, _ = ours(x)
+    assert type(y) is Tagged
+    assert Tagged.seen
+    assert torch.equal(y, theirs(x)[0])
+
+
+@pytest.mark.usefixtures("idle")
+@every_cell
+def test_default_device(cell: str) -> None:
+    """Whatever the default is, tensors on the CPU are served as before."""
+    _, ours = make_pair(cell)
+    x = draw_input(ours)
+    with torch.device("meta"), pytest.raises(AssertionError, match="a kernel ran"):
+        ours(x)
+
+
 def through_jvp(module: Any, x: Any) -> Any:
     return jvp(lambda a: module(a)[0], (x,), (x.cos(),))
 

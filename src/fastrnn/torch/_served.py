@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import forward_ad
 
 from fastrnn.torch import _kernels, _ops
@@ -19,16 +19,17 @@ Shape = tuple[int, ...]
 def plain_keys() -> frozenset[int]:
     """Return the dispatch keys of tensors whose memory holds what they mean.
 
-    Another device, a sparse or nested layout, a pending negation, a subclass with its
-    own rules or a function transform each adds a key of its own or lacks one of these.
+    Another device, a sparse or nested layout, a pending negation, a subclass that
+    dispatches or a function transform each adds a key of its own or lacks one of these.
     """
-    usual = torch.empty(0)
+    usual = torch.empty(0, device="cpu")
     with torch.inference_mode():
-        both = usual, torch.empty(0)
+        both = usual, torch.empty(0, device="cpu")
     return frozenset(torch._C._dispatch_keys(a).raw_repr() for a in both)
 
 
 PLAIN = plain_keys()
+KINDS = frozenset({Tensor, nn.Parameter})  # not a subclass with functions of its own
 
 
 def choose(tensors: Sequence[Tensor], indices: Sequence[Tensor] = ()) -> str:
@@ -52,7 +53,11 @@ def choose(tensors: Sequence[Tensor], indices: Sequence[Tensor] = ()) -> str:
     if dtype not in _kernels.DTYPES:
         return ""
     for a in tensors:
-        if a.dtype is not dtype or keys(a).raw_repr() not in plain:
+        if (
+            a.dtype is not dtype
+            or type(a) not in KINDS
+            or keys(a).raw_repr() not in plain
+        ):
             return ""
         gradient = gradient or a.requires_grad
     for a in indices:

@@ -79,7 +79,7 @@ def forward(
 
 def unpack(batch_sizes: Any) -> tuple[Tensor, Tensor]:
     """Return for [T, N] which packed row it is (0 on padding), and what is valid."""
-    rows = torch.arange(int(batch_sizes[0]))
+    rows = torch.arange(int(batch_sizes[0]), device=batch_sizes.device)
     valid = rows < batch_sizes[:, None]
     first = batch_sizes.cumsum(0) - batch_sizes
     return (first[:, None] + rows).where(valid, 0), valid
