@@ -3,13 +3,13 @@
     python examples/music.py
     python examples/music.py --temperature 1.0 --seed 3
 
-A vector says which of twelve old tunes, in which of twelve keys. A linear layer turns
-it into the first state of an LSTM, and that is all it is told: the LSTM writes the
-tune, step by step an eighth long: a new note (so many semitones from the one before),
-the note held, or the end. Two keys of every tune are kept back: it has to play tunes in
-keys in which it never heard them. Given half of one tune and half of another, or a
-vector of zeros (as in one training example in ten), it makes up tunes of its own. All
-of them are written as .mid files.
+A vector says which of twelve old tunes, and on which of twelve notes to begin. A linear
+layer turns it into the first state of an LSTM, and that is all it is told: the LSTM
+writes the tune, step by step an eighth long: a new note (so many semitones from the one
+before), the note held, or the end. Two beginnings of every tune are kept back: it has
+to play tunes in keys in which it never heard them. Given half of one tune and half of
+another, or a vector of zeros (as in one training example in ten), it makes up tunes of
+its own. All of them are written as .mid files.
 
 Source of the plan, a vector to a sequence by way of the first state: A. Karpathy, L.
 Fei-Fei, "Deep visual-semantic alignments for generating image descriptions", 2015
@@ -67,7 +67,7 @@ PITCHES = {
     "g": 67,
     "a": 69,
 }
-KEYS = range(-5, 7)  # semitones up
+KEYS = range(-5, 7)  # where tunes begin: so many semitones above middle c
 END, HOLD, SAME = 0, 1, 20  # ids; 20 + k is a note k semitones above the one before
 IDS = SAME + 19
 BEGIN = 60  # the pitch before the first note
@@ -128,9 +128,11 @@ def main() -> int:
 
 def spell(tune: int, key: int) -> np.ndarray:
     """Return a tune as ids, one an eighth, and END."""
+    written = list(TUNES.values())[tune].split()
     ids, before = [], BEGIN
-    for note in list(TUNES.values())[tune].split():
-        pitch = PITCHES[note[0]] + KEYS[key]
+    up = KEYS[key] + BEGIN - PITCHES[written[0][0]]
+    for note in written:
+        pitch = PITCHES[note[0]] + up
         ids += [SAME + pitch - before] + [HOLD] * (LENGTHS[note[1:]] - 1)
         before = pitch
     return np.array([*ids, END], np.int32)
@@ -200,7 +202,6 @@ class Player:
             for step in range(options.steps):
                 batch = [tunes[i] for i in rng.integers(0, len(tunes), options.batch)]
                 vectors = np.array([t.vector for t in batch])
-                vectors[rng.random(len(batch)) < 0.2, : len(TUNES)] = 0
                 vectors[rng.random(len(batch)) < 0.1] = 0
                 losses.append(self.learn(batch, vectors))
                 fastrnn.clip_grad_norm(grads, 1.0)
