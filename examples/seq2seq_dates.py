@@ -40,7 +40,7 @@ SETTINGS = [
     Setting("lr", 6e-3, "Adam's learning rate, going down to 0", number(float, 1e-9)),
     Setting("beam", 5, "beginnings that beam search keeps", number(int, 1)),
 ]
-QUICK = {"steps": 1100}
+QUICK = {"steps": 1500}
 FIRST, DAYS = datetime.date(1950, 1, 1), 29_220  # 80 years
 MONTHS = [datetime.date(2000, m, 1).strftime("%B").lower() for m in range(1, 13)]
 WEEKDAYS = [datetime.date(2001, 1, d).strftime("%A").lower() for d in range(1, 8)]
