@@ -6,7 +6,6 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
-#include <initializer_list>
 #include <string_view>
 #include <vector>
 
@@ -27,8 +26,6 @@ inline const Kernels<double>& kernels<double>() {
   return *isa().f64;
 }
 
-// The data of an array, null for None. A number is an address: that of a tensor, whose
-// owner has checked it and keeps it.
 // "" is for cells that have no choice.
 inline Activation activation_named(std::string_view name) {
   return name == "relu"  ? Activation::kRelu
@@ -36,7 +33,15 @@ inline Activation activation_named(std::string_view name) {
                          : Activation::kTanh;
 }
 
-// The data of an array, null for None.
+template <class T>
+auto forward_of(const Kernels<T>& kernels, CellKind cell) {
+  return cell == CellKind::kRnn   ? kernels.rnn_forward
+         : cell == CellKind::kGru ? kernels.gru_forward
+                                  : kernels.lstm_forward;
+}
+
+// The data of an array, null for None. A number is an address: that of a tensor, whose
+// owner has checked it and keeps it.
 template <class T>
 const T* data(py::handle array) {
   if (array.is_none()) return nullptr;

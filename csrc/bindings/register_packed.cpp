@@ -8,13 +8,6 @@ namespace fastrnn {
 
 namespace {
 
-template <class T>
-auto forward_of(const Kernels<T>& kernels, CellKind cell) {
-  return cell == CellKind::kRnn   ? kernels.rnn_forward
-         : cell == CellKind::kGru ? kernels.gru_forward
-                                  : kernels.lstm_forward;
-}
-
 // All layers of one direction over whole sequences of equal length, without a tape. x
 // [T, N, I] or tokens [T, N]; h0, c0 [L, N, H] or None. Returns y, h_n and c_n, or None
 // if the parameters are no longer those that were packed.

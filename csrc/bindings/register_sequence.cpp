@@ -8,8 +8,6 @@ namespace fastrnn {
 
 namespace {
 
-enum class Cell { kRnn, kGru, kLstm };
-
 // The fields of fastrnn._types.Sequence, by position.
 enum Field {
   kCell,
@@ -102,7 +100,7 @@ struct Call {
 };
 
 // packed: the same weights, kept; those of one layer and direction of it.
-template <Cell kCell>
+template <CellKind kCell>
 py::tuple forward(const py::tuple& sequence, const PackedLayers* packed,
                   Size layer_and_direction) {
   const Call call(sequence);
@@ -111,9 +109,9 @@ py::tuple forward(const py::tuple& sequence, const PackedLayers* packed,
     using T = decltype(type);
     const Output<T> y(true, call.shape(call.H));
     const Output<T> h_n(true, {call.N, call.H});
-    const Output<T> c_n(kCell == Cell::kLstm, {call.N, call.H});
-    const Output<T> gates(training && kCell != Cell::kRnn, call.shape(call.GH));
-    const Output<T> c(training && kCell != Cell::kRnn, call.shape(call.H));
+    const Output<T> c_n(kCell == CellKind::kLstm, {call.N, call.H});
+    const Output<T> gates(training && kCell != CellKind::kRnn, call.shape(call.GH));
+    const Output<T> c(training && kCell != CellKind::kRnn, call.shape(call.H));
     ForwardArgs<T> args{};
     call.fill<T>(args);
     args.y = y.data;
@@ -125,10 +123,7 @@ py::tuple forward(const py::tuple& sequence, const PackedLayers* packed,
     {
       const py::gil_scoped_release unlocked;
       Scratch scratch;
-      const Kernels<T>& k = kernels<T>();
-      (kCell == Cell::kRnn   ? k.rnn_forward
-       : kCell == Cell::kGru ? k.gru_forward
-                             : k.lstm_forward)(args, scratch);
+      forward_of(kernels<T>(), kCell)(args, scratch);
     }
     return py::make_tuple(y.array, h_n.array, c_n.array, gates.array, c.array);
   });
@@ -137,7 +132,7 @@ py::tuple forward(const py::tuple& sequence, const PackedLayers* packed,
 // Which gradients are wanted, as bits. The others are None, and are not computed.
 enum Wanted : unsigned { kDx = 1, kDwIh = 2, kDwHh = 4, kDbIh = 8, kDbHh = 16 };
 
-template <Cell kCell>
+template <CellKind kCell>
 py::tuple backward(const py::tuple& sequence, const py::object& y,
                    const py::object& gates, const py::object& c, const py::object& dy,
                    const py::object& dh_n, const py::object& dc_n, const py::object& dc,
@@ -156,7 +151,7 @@ py::tuple backward(const py::tuple& sequence, const py::object& y,
     const Output<T> db_ih(wants(kDbIh, kBIh), {call.GH});
     const Output<T> db_hh(wants(kDbHh, kBHh), {call.GH});
     const Output<T> dh0(true, {call.N, call.H});
-    const Output<T> dc0(kCell == Cell::kLstm, {call.N, call.H});
+    const Output<T> dc0(kCell == CellKind::kLstm, {call.N, call.H});
     const Output<T> dh(return_dh, call.shape(call.H));
     BackwardArgs<T> args{};
     call.fill<T>(args);
@@ -180,9 +175,9 @@ py::tuple backward(const py::tuple& sequence, const py::object& y,
       const py::gil_scoped_release unlocked;
       Scratch scratch;
       const Kernels<T>& k = kernels<T>();
-      (kCell == Cell::kRnn   ? k.rnn_backward
-       : kCell == Cell::kGru ? k.gru_backward
-                             : k.lstm_backward)(args, scratch);
+      (kCell == CellKind::kRnn   ? k.rnn_backward
+       : kCell == CellKind::kGru ? k.gru_backward
+                                 : k.lstm_backward)(args, scratch);
     }
     return py::make_tuple(dx.array, dw_ih.array, dw_hh.array, db_ih.array, db_hh.array,
                           dh0.array, dc0.array, dembedding.array, dh.array);
@@ -193,15 +188,15 @@ py::tuple backward(const py::tuple& sequence, const py::object& y,
 
 void register_sequence(py::module_& m) {
   const py::object none = py::none();
-  m.def("rnn_forward", forward<Cell::kRnn>, py::arg("sequence"),
+  m.def("rnn_forward", forward<CellKind::kRnn>, py::arg("sequence"),
         py::arg("packed") = none, py::arg("layer_and_direction") = 0);
-  m.def("gru_forward", forward<Cell::kGru>, py::arg("sequence"),
+  m.def("gru_forward", forward<CellKind::kGru>, py::arg("sequence"),
         py::arg("packed") = none, py::arg("layer_and_direction") = 0);
-  m.def("lstm_forward", forward<Cell::kLstm>, py::arg("sequence"),
+  m.def("lstm_forward", forward<CellKind::kLstm>, py::arg("sequence"),
         py::arg("packed") = none, py::arg("layer_and_direction") = 0);
-  m.def("rnn_backward", backward<Cell::kRnn>);
-  m.def("gru_backward", backward<Cell::kGru>);
-  m.def("lstm_backward", backward<Cell::kLstm>);
+  m.def("rnn_backward", backward<CellKind::kRnn>);
+  m.def("gru_backward", backward<CellKind::kGru>);
+  m.def("lstm_backward", backward<CellKind::kLstm>);
 }
 
 }  // namespace fastrnn

@@ -5,15 +5,16 @@
 //
 // step by step; then, for a chunk of steps at once, the large products
 //
-//   dW_hh += dz[t]ᵀ·h[t−1]     dW_ih += dz[t]ᵀ·x[t]     dx[t] = dz[t]·W_ih     db +=
-//   dz[t]
+//   dW_hh += dz[t]ᵀ·h[t−1]    dW_ih += dz[t]ᵀ·x[t]    db += dz[t]
+//   dx[t]  = dz[t]·W_ih
 //
 // summed over (t descending, row ascending) in that order, whatever the chunk. dW, db
 // are shared out among threads by output element. All outputs are =. Nothing may alias.
 //
-// Layouts:  w_hh packed [unit vectors][G·H][lanes]   w_ih packed [input
-// vectors][G·H][lanes]
-//           dz [rows of the chunk][dz_width]
+// Layouts:
+//   w_hh packed  [unit vectors][G·H][lanes]
+//   w_ih packed  [input vectors][G·H][lanes]
+//   dz           [rows of the chunk][dz_width]
 #pragma once
 
 #include "cell.h"
@@ -27,10 +28,9 @@ namespace FASTRNN_NS {
 // nearer the cache that holds dz.
 constexpr Size kBackwardChunkRows = 512;
 
-// The rows of dW, and the bytes of packed h or x, that are multiplied at a time: the
-// latter stay in the private cache while all rows of dW pass by.
+// The rows of dW that are multiplied at a time, while packed h or x stays in the
+// private cache.
 constexpr Size kGradientRows = 96;
-constexpr Size kGradientBytes = Size(1) << 20;
 
 template <class Cell, class T>
 struct BackwardStep {
@@ -413,7 +413,8 @@ class Backward {
     }
   }
 
-  // Blocks of dz that belong to the same weights: W_ih, W_hh or both.
+  // Blocks of dz that belong to the same weights: W_ih, W_hh or both. Of the flags,
+  // those are cleared later whose product is not wanted, or not of the columns at hand.
   struct Region {
     int begin, end;
     bool input, hidden;
@@ -439,12 +440,15 @@ class Backward {
     const bool wants_input = dense_input_ && a_.dw_ih;
     if (!a_.dw_hh && !wants_input && !a_.db_ih && !a_.db_hh) return;
     const Size all = vectors_ + (wants_input ? input_vectors_ : 0);
-    const Size fit = kGradientBytes / (rows * kVectorBytes);
+    const Size fit = kPrivateCache / (rows * kVectorBytes);
     const Tiles blocks = split(all, fit > kMostPanels ? fit : kMostPanels);
     for (Size i = 0; i < blocks.count; ++i) {
       const Range columns{blocks.first(i), blocks.first(i) + blocks.size(i)};
       for (Region region{}; region.end < Cell::kGrads;) {
         region = region_from(region.end);
+        region.hidden &= a_.dw_hh && columns.begin < vectors_;
+        region.input &= a_.dw_ih && columns.end > vectors_;
+        if (i > 0 && !region.hidden && !region.input) continue;
         const Range share = share_of((region.end - region.begin) * H_, team.rank,
                                      team.size, kTileRows<1, Rows::kTogether>);
         const Size offset = region.begin * H_;
@@ -464,17 +468,17 @@ class Backward {
     const T** dz_columns = a_rows_ + team.rank * most_rows_;
     T** dw_rows = c_rows_ + team.rank * most_rows_;
     for (Size m = 0; m < count; ++m) dz_columns[m] = side_by_side + m;
-    const Range h{columns.begin, at_most(columns.end, vectors_)};
-    if (a_.dw_hh && region.hidden && h.begin < h.end) {
+    if (region.hidden) {
+      const Range h{columns.begin, at_most(columns.end, vectors_)};
       T* dw = a_.dw_hh + (part.begin - Cell::kHiddenGrads * H_) * H_;
       for (Size m = 0; m < count; ++m) dw_rows[m] = dw + m * H_;
       multiply(Product<T>{dz_columns, kGradientRows, h_packed_, dw_rows, count, rows,
                           H_, !first},
                h);
     }
-    const Range x{columns.begin > vectors_ ? columns.begin - vectors_ : 0,
-                  columns.end - vectors_};
-    if (a_.dw_ih && region.input && x.begin < x.end) {
+    if (region.input) {
+      const Range x{columns.begin > vectors_ ? columns.begin - vectors_ : 0,
+                    columns.end - vectors_};
       for (Size m = 0; m < count; ++m) {
         const Size row = weight_row(part.begin + m - Cell::kInputGrads * H_);
         dw_rows[m] = a_.dw_ih + row * I_;

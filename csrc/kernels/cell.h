@@ -3,10 +3,9 @@
 //   G                  gates
 //   kGrads             blocks of H numbers that backward writes a row and step
 //   kTape              blocks of H numbers that the tape's gates hold
-//   kCarry             what passes between steps beside h: nothing (RNN); the cell
-//   state
-//                      c, and backward its gradient dc (LSTM); nothing forward, and
-//                      backward the part of dh that does not go through W_hh (GRU)
+//   kCarry             what passes between steps beside h: nothing (RNN); the cell's
+//                      state c, and backward its gradient dc (LSTM); nothing forward,
+//                      and backward the part of dh that does not go through W_hh (GRU)
 //   kInputGrads        first of the G blocks that multiply W_ih, and
 //   kHiddenGrads       first of the G blocks that multiply W_hh
 //   input_block(gate)  which of the input's blocks belongs to that gate's rows of W_ih

@@ -1,13 +1,12 @@
 // A whole sequence forward, for any cell.
 //
 //   z[t] = W_ih·x[t] + b              for a chunk of steps at once
-//   h[t] = cell(z[t] + W_hh·h[t−1])   step by step; the pre-activations stay in
-//   registers
+//   h[t] = cell(z[t] + W_hh·h[t−1])   step by step, the sums in registers
 //
 // All outputs are =. Nothing may alias. Layouts:
-//   w_ih packed [unit vectors][I][G][lanes]      w_hh packed [unit
-//   vectors][H][G][lanes] z           [unit vectors][rows of the chunk or
-//   vocabulary][G][lanes]
+//   w_ih packed  [unit vectors][I][G][lanes]
+//   w_hh packed  [unit vectors][H][G][lanes]
+//   z            [unit vectors][rows of the chunk or vocabulary][G][lanes]
 #pragma once
 
 #include "one_row.h"

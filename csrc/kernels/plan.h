@@ -6,17 +6,8 @@
 namespace fastrnn {
 namespace FASTRNN_NS {
 
-// Starting a team and its barriers cost some microseconds; below this much work (about
-// 20 µs on one core) a second thread does not pay.
-constexpr double kWorthATeam = 4e6;  // floating-point operations
-
 // A step whose product is smaller than this is over before a barrier is.
 constexpr double kWorthABarrier = 2.5e5;  // floating-point operations
-
-// Weights larger than this do not stay in a core's private cache. Then threads that
-// share the units read each weight once, where threads that share the rows would each
-// read them all.
-constexpr Size kPrivateCache = Size(1) << 20;
 
 struct Plan {
   int threads;
@@ -45,9 +36,12 @@ Plan make_plan(int threads, const ScheduleView& v, double flops, Size recurrent,
       break;
   }
   if (flops < kWorthATeam) return {1, false};
+  // Of weights that do not stay in the private cache, threads that share the units read
+  // each once, where threads that share the rows would each read them all.
   const bool worth_barrier = 2.0 * double(v.N * recurrent) > kWorthABarrier;
   const bool few_rows = v.N < 4 * Size(threads);
-  const bool large = recurrent * Size(sizeof(T)) > kPrivateCache && v.N <= 32 * threads;
+  const bool large =
+      recurrent * Size(sizeof(T)) > kPrivateCache && v.N <= 32 * Size(threads);
   if (worth_barrier && (few_rows || large) && vectors >= threads)
     return {threads, true};
   return {int(at_most(threads, v.N)), false};

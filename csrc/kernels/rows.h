@@ -10,6 +10,9 @@ namespace FASTRNN_NS {
 FASTRNN_INLINE Size divide_up(Size a, Size b) { return (a + b - 1) / b; }
 FASTRNN_INLINE Size at_most(Size a, Size b) { return a < b ? a : b; }
 
+// What stays in a core's private cache from one sweep over it to the next, in bytes.
+constexpr Size kPrivateCache = Size(1) << 20;
+
 // The position of step s of sorted row i, to be scaled by a width.
 FASTRNN_INLINE Size position(const ScheduleView& v, Size i, Size s) {
   if (v.offset) return v.offset[v.reverse ? v.length[i] - 1 - s : s] + i;

@@ -47,9 +47,6 @@ struct Ahead {
   Size step;
 };
 
-// What stays in a core's private cache from one sweep over it to the next.
-constexpr Size kNearBytes = Size(1) << 20;
-
 // b: P panels, b_step apart, each [K][G][lanes].
 template <int R, int P, int G, Rows kRows, class T>
 FASTRNN_INLINE void multiply_add(Vec<T> (&acc)[R][P * G], const T* const* a,
@@ -114,7 +111,7 @@ FASTRNN_INLINE void for_tiles(Size rows, Range panels, const T* b, Size b_step,
   const int rows_of_tile = int(tiles.small + (tiles.larger > 0));
   const Tiles groups = split(panels.end - panels.begin, most_panels(rows_of_tile, G));
   const bool near =
-      (panels.end - panels.begin) * b_step * Size(sizeof(T)) <= kNearBytes;
+      (panels.end - panels.begin) * b_step * Size(sizeof(T)) <= kPrivateCache;
   const Size step = near ? 0 : 64 / Size(sizeof(T));
   for (Size i = 0; i < groups.count; ++i) {
     const Size group = backwards ? groups.count - 1 - i : i;

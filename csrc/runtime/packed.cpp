@@ -96,12 +96,12 @@ bool PackedNetwork<T>::is_current(Size i) const {
 template <class T>
 bool PackedNetwork<T>::is_current() const {
   // A pass over memory: large ones are shared out.
-  constexpr Size kWorthATeam = Size(1) << 22;  // bytes
+  constexpr Size kLarge = Size(1) << 22;  // bytes
   struct Work {
     const PackedNetwork* self;
     std::atomic<bool> differs;
   } work{this, {false}};
-  const bool large = network_.count() * Size(sizeof(T)) > kWorthATeam;
+  const bool large = network_.count() * Size(sizeof(T)) > kLarge;
   run_team(
       large ? get_num_threads() : 1,
       [](Team team, void* context) {

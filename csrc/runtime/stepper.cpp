@@ -11,9 +11,6 @@ namespace fastrnn {
 
 namespace {
 
-// Below this much work a second thread does not pay; as in kernels/plan.h.
-constexpr double kWorthATeam = 4e6;  // floating-point operations
-
 template <class T>
 class StepperOf final : public Stepper {
  public:

@@ -16,6 +16,10 @@ struct Team {
   void barrier() const;  // waits until all of the team have come here
 };
 
+// Starting a team and its barriers cost some microseconds; below this much work (about
+// 20 µs on one core) a second thread does not pay.
+constexpr double kWorthATeam = 4e6;  // floating-point operations
+
 using TeamBody = void (*)(Team team, void* context);
 
 // Calls body once on each of `threads` threads (on fewer where the system gives fewer:
