@@ -1,8 +1,9 @@
 """The compiled functions against the reference in float64, at awkward sizes.
 
 Hidden and input sizes stand around the number of lanes; rows and steps around the
-chunks of 128 rows in which input products and weight gradients are made; a vocabulary
-is shorter or longer than the sequence, for which the kernels take different ways.
+chunks (256 rows forward, 512 backward) in which input products and weight gradients are
+made; a vocabulary is shorter or longer than the sequence, for which the kernels take
+different ways.
 """
 
 from typing import Any
@@ -66,6 +67,14 @@ def test_every_number_of_rows_and_units(
     for k in range(1, 41):
         N, I, H = k, 41 - k, 7 * k % 41  # noqa: E741
         compare(make_problem(cell, 2, N, I, H, kind=kind, dtype=dtype), isa)
+
+
+@every_dtype
+@every_isa
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_more_than_a_cache_holds(cell: str, isa: str, dtype: Any) -> None:
+    """Weight gradients of a full chunk take h and x in parts, and sums are cut."""
+    compare(make_problem(cell, T=32, N=16, I=40, H=520, dtype=dtype), isa)
 
 
 def compare(problem: Any, isa: str) -> None:
