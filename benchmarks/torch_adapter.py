@@ -82,13 +82,18 @@ def overheads(rows: list[dict[str, Any]]) -> list[str]:
 
 def main(argv: list[str] | None = None) -> None:
     p = make_parser("torch_adapter", __doc__)
+    p.set_defaults(rounds=11, budget=4)
     p.add_argument("--kinds", nargs="+", choices=list(CASES), default=list(CASES))
+    p.add_argument("--cells", nargs="+", choices=CELLS, default=CELLS)
     options = p.parse_args(argv)
     arena = Arena(options.threads)
     try:
-        cases = [case for kind in options.kinds for case in CASES[kind]]
-        if options.quick:
-            cases = [CASES[kind][0] for kind in options.kinds]
+        chosen = [
+            [c for c in CASES[k] if c.cell in options.cells] for k in options.kinds
+        ]
+        cases = [
+            case for cases in chosen for case in cases[: 1 if options.quick else None]
+        ]
         rows = [compare_case(arena, case, options) for case in cases]
     finally:
         arena.close()

@@ -61,6 +61,38 @@ class PackedLayers {
   std::unique_ptr<PackedNetwork<double>> f64_;
 };
 
+// The packed weights of a layer and direction, of which nobody knows where they will be
+// at the next call.
+class KeptLayer {
+ public:
+  template <class T>
+  KeptLayer(CellKind cell, Size I, const Weights<T>& weights) {
+    if constexpr (sizeof(T) == sizeof(float)) {
+      f32_ = std::make_unique<PackedLayer<T>>(cell, I, weights);
+    } else {
+      f64_ = std::make_unique<PackedLayer<T>>(cell, I, weights);
+    }
+  }
+
+  // Null if these are not the weights that were packed.
+  template <class T>
+  const PackedWeights<T>* find(CellKind cell, Size I, const Weights<T>& weights,
+                               int threads) const {
+    const PackedLayer<T>* packed;
+    if constexpr (sizeof(T) == sizeof(float)) {
+      packed = f32_.get();
+    } else {
+      packed = f64_.get();
+    }
+    const bool current = packed && packed->is_current(cell, I, weights, threads);
+    return current ? &packed->weights() : nullptr;
+  }
+
+ private:
+  std::unique_ptr<PackedLayer<float>> f32_;
+  std::unique_ptr<PackedLayer<double>> f64_;
+};
+
 template <>
 inline const PackedWeights<float>* PackedLayers::weights<float>(Size i) const {
   return &(*f32_)[i];

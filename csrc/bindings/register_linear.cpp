@@ -48,17 +48,18 @@ py::tuple linear_backward(Size rows, Size I, Size O, const py::object& x,
   });
 }
 
-// targets: int64, negative where a row takes no part.
+// targets: int64, negative where a row takes no part. Gradients that are not wanted are
+// None.
 py::tuple linear_cross_entropy(Size rows, Size H, Size V, const py::object& y,
                                const py::object& w, const py::object& b,
-                               const py::object& targets, double scale, bool training,
-                               int threads) {
+                               const py::object& targets, double scale, bool want_dy,
+                               bool want_dw, bool want_db, int threads) {
   return by_dtype(w, [&](auto type) {
     using T = decltype(type);
     const Output<T> loss(true, {rows});
-    const Output<T> dy(training, {rows, H});
-    const Output<T> dw(training, {V, H});
-    const Output<T> db(training && !b.is_none(), {V});
+    const Output<T> dy(want_dy, {rows, H});
+    const Output<T> dw(want_dw, {V, H});
+    const Output<T> db(want_db && !b.is_none(), {V});
     CrossEntropyArgs<T> args{};
     args.rows = rows;
     args.H = H;

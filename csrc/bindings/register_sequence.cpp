@@ -1,4 +1,7 @@
 // <cell>_forward and <cell>_backward.
+#include <string>
+#include <type_traits>
+
 #include "arrays.h"
 #include "fastrnn/schedule.h"
 #include "packed_layers.h"
@@ -99,13 +102,12 @@ struct Call {
   Activation activation;
 };
 
-// packed: the same weights, kept; those of one layer and direction of it.
-template <CellKind kCell>
-py::tuple forward(const py::tuple& sequence, const PackedLayers* packed,
-                  Size layer_and_direction) {
+// find: the same weights, packed and kept, into args; false if they are others.
+template <CellKind kCell, class Find>
+py::object run_forward(const py::tuple& sequence, const Find& find) {
   const Call call(sequence);
   const bool training = sequence[kTraining].cast<bool>();
-  return by_dtype(call.dtype(), [&](auto type) {
+  return by_dtype(call.dtype(), [&](auto type) -> py::object {
     using T = decltype(type);
     const Output<T> y(true, call.shape(call.H));
     const Output<T> h_n(true, {call.N, call.H});
@@ -119,13 +121,49 @@ py::tuple forward(const py::tuple& sequence, const PackedLayers* packed,
     args.c_n = c_n.data;
     args.gates = gates.data;
     args.c = c.data;
-    args.packed = packed ? packed->weights<T>(layer_and_direction) : nullptr;
+    bool found;
     {
       const py::gil_scoped_release unlocked;
-      Scratch scratch;
-      forward_of(kernels<T>(), kCell)(args, scratch);
+      found = find(args);
+      if (found) {
+        Scratch scratch;
+        forward_of(kernels<T>(), kCell)(args, scratch);
+      }
     }
+    if (!found) return py::none();
     return py::make_tuple(y.array, h_n.array, c_n.array, gates.array, c.array);
+  });
+}
+
+// packed: the same weights, kept; those of one layer and direction of it.
+template <CellKind kCell>
+py::object forward(const py::tuple& sequence, const PackedLayers* packed,
+                   Size layer_and_direction) {
+  return run_forward<kCell>(sequence, [&](auto& args) {
+    using T = std::remove_pointer_t<decltype(args.y)>;
+    args.packed = packed ? packed->weights<T>(layer_and_direction) : nullptr;
+    return true;
+  });
+}
+
+// None if `kept` are not the sequence's weights.
+template <CellKind kCell>
+py::object forward_kept(const py::tuple& sequence, const KeptLayer& kept) {
+  return run_forward<kCell>(sequence, [&](auto& args) {
+    args.packed = kept.find(kCell, args.input.I, args.weights, args.threads);
+    return args.packed != nullptr;
+  });
+}
+
+template <CellKind kCell>
+KeptLayer keep(const py::tuple& sequence) {
+  const Call call(sequence);
+  return by_dtype(call.dtype(), [&](auto type) {
+    using T = decltype(type);
+    ForwardArgs<T> args{};
+    call.fill<T>(args);
+    const py::gil_scoped_release unlocked;
+    return KeptLayer(kCell, call.I, args.weights);
   });
 }
 
@@ -184,19 +222,25 @@ py::tuple backward(const py::tuple& sequence, const py::object& y,
   });
 }
 
+template <CellKind kCell>
+void register_cell(py::module_& m, const std::string& name) {
+  const auto define = [&](const char* what, auto function, auto... arguments) {
+    m.def((name + what).c_str(), function, arguments...);
+  };
+  define("_forward", forward<kCell>, py::arg("sequence"),
+         py::arg("packed") = py::none(), py::arg("layer_and_direction") = 0);
+  define("_forward_kept", forward_kept<kCell>);
+  define("_keep", keep<kCell>);
+  define("_backward", backward<kCell>);
+}
+
 }  // namespace
 
 void register_sequence(py::module_& m) {
-  const py::object none = py::none();
-  m.def("rnn_forward", forward<CellKind::kRnn>, py::arg("sequence"),
-        py::arg("packed") = none, py::arg("layer_and_direction") = 0);
-  m.def("gru_forward", forward<CellKind::kGru>, py::arg("sequence"),
-        py::arg("packed") = none, py::arg("layer_and_direction") = 0);
-  m.def("lstm_forward", forward<CellKind::kLstm>, py::arg("sequence"),
-        py::arg("packed") = none, py::arg("layer_and_direction") = 0);
-  m.def("rnn_backward", backward<CellKind::kRnn>);
-  m.def("gru_backward", backward<CellKind::kGru>);
-  m.def("lstm_backward", backward<CellKind::kLstm>);
+  py::class_<KeptLayer>(m, "KeptLayer");
+  register_cell<CellKind::kRnn>(m, "rnn");
+  register_cell<CellKind::kGru>(m, "gru");
+  register_cell<CellKind::kLstm>(m, "lstm");
 }
 
 }  // namespace fastrnn

@@ -13,7 +13,7 @@
 // the part, while it is still in the private cache; the parts' sums are joined in
 // order. So the bits depend on neither the threads nor the vector width. loss, dy =;
 // dw, db = for the first block and += after. Rows whose target is negative are zeros
-// throughout.
+// throughout. Gradients that nobody wants are null, and are not computed.
 #include "entry.h"
 #include "math.h"
 #include "product.h"
@@ -66,8 +66,8 @@ struct CrossEntropy {
     for (Size i = 0; i < blocks.count; ++i) {
       block(team, mine, blocks.first(i), blocks.size(i));
     }
-    if (a.rows == 0 && a.dy && team.rank == 0) {
-      for (Size i = 0; i < a.V * a.H; ++i) a.dw[i] = T(0);
+    if (a.rows == 0 && team.rank == 0) {
+      for (Size i = 0; a.dw && i < a.V * a.H; ++i) a.dw[i] = T(0);
       for (Size v = 0; a.db && v < a.V; ++v) a.db[v] = T(0);
     }
   }
@@ -79,7 +79,7 @@ struct CrossEntropy {
     const Size vectors = divide_up(rows, L);
     pack_gates<1>(y_rows, rows, a.H, share_of(vectors, team.rank, team.size),
                   y_by_word);
-    if (a.dy) {
+    if (a.dw) {
       pack_columns([&](Size r) { return y_rows + r * a.H; }, rows, a.H, columns,
                    y_by_row);
     }
@@ -88,7 +88,7 @@ struct CrossEntropy {
     team.barrier();
     join_parts(team, first, rows, vectors);
     team.barrier();
-    if (!a.dy) return;
+    if (!a.dy && !a.dw && !a.db) return;
     // Alone, a part serves dw and dy while it is near. In a team each thread has its
     // parts' dw but its columns of dy, which every part adds to in order.
     for (Size p = mine.begin; p < mine.end; ++p) {
@@ -184,9 +184,11 @@ struct CrossEntropy {
         logit_row[target][r] -= a.scale;
       }
     }
-    multiply(Product<T>{const_cast<const T* const*>(logit_row) + v.begin, 0, y_by_row,
-                        dw_row + v.begin, v.end - v.begin, rows, a.H, first > 0},
-             {0, divide_up(a.H, L)});
+    if (a.dw) {
+      multiply(Product<T>{const_cast<const T* const*>(logit_row) + v.begin, 0, y_by_row,
+                          dw_row + v.begin, v.end - v.begin, rows, a.H, first > 0},
+               {0, divide_up(a.H, L)});
+    }
     if (!a.db) return;
     for (Size word = v.begin; word < v.end; ++word) {
       const T sum = sum_of_row(logit_row[word], rows);
@@ -215,7 +217,7 @@ struct CrossEntropy {
 
   // What a part gives to some column vectors of dy.
   void row_gradient(Size p, Range columns, Size first, Size rows) {
-    if (columns.begin == columns.end) return;
+    if (!a.dy || columns.begin == columns.end) return;
     const Range v = words(p);
     const Size K = v.end - v.begin;
     // Each thread's columns begin kPartWords apart, in the shorter last part too: the
@@ -244,8 +246,8 @@ void cross_entropy(const CrossEntropyArgs<T>& args, Scratch& scratch) {
   job.logits = scratch.take<T>(args.V * job.width);
   job.y_rows = scratch.take<T>(kBlockRows * args.H);
   job.y_by_word = scratch.take<T>(job.width * args.H);
-  job.y_by_row = scratch.take<T>(vectors * kBlockRows * L);
-  job.w_packed = scratch.take<T>(vectors * kPartWords * L);
+  if (args.dw) job.y_by_row = scratch.take<T>(vectors * kBlockRows * L);
+  if (args.dy) job.w_packed = scratch.take<T>(vectors * kPartWords * L);
   job.maximum_of = scratch.take<T>(job.parts * job.width);
   job.sum_of = scratch.take<T>(job.parts * job.width);
   job.factor_of = scratch.take<T>(job.parts * job.width);

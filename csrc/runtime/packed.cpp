@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstring>
 
 namespace fastrnn {
 
@@ -27,28 +26,100 @@ const Kernels<double>* kernels_in_use<double>() {
   return isa().f64;
 }
 
+// Memory for the packed weights of a layer.
+template <class T>
+PackedWeights<T> take_packed(const Kernels<T>& kernels, CellKind cell, Size I, Size H,
+                             bool bfloat16, Scratch& memory) {
+  const Size L = kernels.lanes, units = (H + L - 1) / L * L;
+  const Size columns = gates_of(cell) * units;
+  const Size number = bfloat16 ? Size(sizeof(Bfloat16)) : Size(sizeof(T));
+  PackedWeights<T> w{};
+  w.I = I;
+  w.H = H;
+  w.w_ih = memory.take<char>(columns * I * number);
+  w.w_hh = memory.take<char>(columns * H * number);
+  w.bias = memory.take<T>(columns);
+  w.b_hidden = memory.take<T>(units);
+  w.bfloat16 = bfloat16;
+  return w;
+}
+
 }  // namespace
 
 template <class T>
+void ArrayDigest<T>::take(const Kernels<T>& kernels, const T* values, Size count,
+                          Size least) {
+  kernels_ = &kernels;
+  count_ = count;
+  size_ = (std::max(least, (count + kParts - 1) / kParts) + 15) / 16 * 16;
+  for (Size i = 0; i < kParts; ++i) {
+    kernels.digest(values + begin(i), begin(i + 1) - begin(i), &parts_[i]);
+  }
+}
+
+template <class T>
+bool ArrayDigest<T>::part_matches(const T* values, Size part) const {
+  const Size first = begin(part);
+  return kernels_->has_digest(values + first, begin(part + 1) - first, parts_[part]);
+}
+
+template <class T>
+bool ArrayDigest<T>::matches(const T* values, int threads) const {
+  // A pass over memory: large ones are shared out.
+  constexpr Size kLarge = Size(1) << 22;  // bytes
+  struct Work {
+    const ArrayDigest* self;
+    const T* values;
+    std::atomic<bool> differs;
+  } work{this, values, {false}};
+  run_team(
+      count_ * Size(sizeof(T)) > kLarge ? threads : 1,
+      [](Team team, void* context) {
+        Work& w = *static_cast<Work*>(context);
+        const Size used = w.self->used();
+        for (Size i = team.rank; i < used && !w.differs; i += team.size) {
+          if (!w.self->part_matches(w.values, i)) w.differs = true;
+        }
+      },
+      &work);
+  return !work.differs;
+}
+
+template <class T>
+PackedLayer<T>::PackedLayer(CellKind cell, Size I, const Weights<T>& w)
+    : cell_(cell),
+      kernels_(kernels_in_use<T>()),
+      weights_(take_packed(*kernels_, cell, I, w.H, false, memory_)),
+      has_b_ih_(w.b_ih != nullptr),
+      has_b_hh_(w.b_hh != nullptr) {
+  constexpr Size kLeast = 4096;  // a part by itself costs some 20 ns
+  const Size GH = gates_of(cell) * w.H;
+  w_ih_.take(*kernels_, w.w_ih, GH * I, kLeast);
+  w_hh_.take(*kernels_, w.w_hh, GH * w.H, kLeast);
+  if (w.b_ih) b_ih_.take(*kernels_, w.b_ih, GH, kLeast);
+  if (w.b_hh) b_hh_.take(*kernels_, w.b_hh, GH, kLeast);
+  // After the digests: what another thread writes meanwhile is noticed later.
+  kernels_->pack[int(cell)](w, I, &weights_);
+}
+
+template <class T>
+bool PackedLayer<T>::is_current(CellKind cell, Size I, const Weights<T>& w,
+                                int threads) const {
+  return kernels_ == kernels_in_use<T>() && cell == cell_ && I == weights_.I &&
+         w.H == weights_.H && (w.b_ih != nullptr) == has_b_ih_ &&
+         (w.b_hh != nullptr) == has_b_hh_ && w_hh_.matches(w.w_hh, threads) &&
+         w_ih_.matches(w.w_ih, threads) &&
+         (!w.b_ih || b_ih_.matches(w.b_ih, threads)) &&
+         (!w.b_hh || b_hh_.matches(w.b_hh, threads));
+}
+
+template <class T>
 PackedNetwork<T>::PackedNetwork(const Network& network)
-    : network_(network),
-      count_(network.count()),
-      part_size_(((count_ + kParts - 1) / kParts + 15) / 16 * 16),
-      kernels_(kernels_in_use<T>()) {
-  const Size L = kernels_->lanes, H = network.H;
-  const Size units = (H + L - 1) / L * L, columns = network.gates() * units;
-  const Size number = network.bfloat16 ? Size(sizeof(Bfloat16)) : Size(sizeof(T));
+    : network_(network), kernels_(kernels_in_use<T>()) {
   for (Size k = 0; k < network.layers; ++k) {
     for (Size d = 0; d < network.directions; ++d) {
-      PackedWeights<T> w{};
-      w.I = network.inputs(k);
-      w.H = H;
-      w.w_ih = memory_.take<char>(columns * w.I * number);
-      w.w_hh = memory_.take<char>(columns * H * number);
-      w.bias = memory_.take<T>(columns);
-      w.b_hidden = memory_.take<T>(units);
-      w.bfloat16 = network.bfloat16;
-      weights_.push_back(w);
+      weights_.push_back(take_packed(*kernels_, network.cell, network.inputs(k),
+                                     network.H, network.bfloat16, memory_));
     }
   }
   pack();
@@ -56,8 +127,9 @@ PackedNetwork<T>::PackedNetwork(const Network& network)
 
 template <class T>
 void PackedNetwork<T>::pack() {
+  digest_.take(*kernels_, params(), network_.count());
   const Size GH = network_.gates() * network_.H;
-  const T* p = static_cast<const T*>(network_.params);
+  const T* p = params();
   const auto next = [&](Size count) {
     const T* from = p;
     p += count;
@@ -74,46 +146,12 @@ void PackedNetwork<T>::pack() {
     }
     kernels_->pack[int(network_.cell)](w, to.I, &to);
   }
-  for (Size i = 0; i < kParts; ++i) {
-    kernels_->digest(part(i).values, part(i).count, &digests_[i]);
-  }
 }
 
-// Of whole cache lines, but for the last; parts of a small network may be empty.
-template <class T>
-typename PackedNetwork<T>::Part PackedNetwork<T>::part(Size i) const {
-  const T* values = static_cast<const T*>(network_.params);
-  const Size begin = std::min(count_, i * part_size_);
-  return {values + begin, std::min(part_size_, count_ - begin)};
-}
-
-template <class T>
-bool PackedNetwork<T>::is_current(Size i) const {
-  const Part p = part(i);
-  return kernels_->has_digest(p.values, p.count, digests_[i]);
-}
-
-template <class T>
-bool PackedNetwork<T>::is_current() const {
-  // A pass over memory: large ones are shared out.
-  constexpr Size kLarge = Size(1) << 22;  // bytes
-  struct Work {
-    const PackedNetwork* self;
-    std::atomic<bool> differs;
-  } work{this, {false}};
-  const bool large = network_.count() * Size(sizeof(T)) > kLarge;
-  run_team(
-      large ? get_num_threads() : 1,
-      [](Team team, void* context) {
-        Work& w = *static_cast<Work*>(context);
-        for (Size i = team.rank; i < kParts && !w.differs; i += team.size) {
-          if (!w.self->is_current(i)) w.differs = true;
-        }
-      },
-      &work);
-  return !work.differs;
-}
-
+template class ArrayDigest<float>;
+template class ArrayDigest<double>;
+template class PackedLayer<float>;
+template class PackedLayer<double>;
 template class PackedNetwork<float>;
 template class PackedNetwork<double>;
 

@@ -19,6 +19,7 @@ from fastrnn._arguments import (
 from fastrnn._types import DType, FloatArray, IntArray
 
 REDUCTIONS = ("mean", "sum", "none")
+GRADIENTS = ("dy", "dw", "db")
 
 
 class Linear(NamedTuple):
@@ -54,6 +55,7 @@ class CrossEntropy(NamedTuple):
     ignore_index: int
     reduction: str  # "mean", "sum" or "none"
     training: bool
+    wanted: frozenset[str]  # of "dy", "dw" and "db"; empty without training
 
 
 def check_linear(
@@ -101,6 +103,7 @@ def check_cross_entropy(
     ignore_index: Any = -100,
     reduction: Any = "mean",
     training: Any = True,
+    wanted: Any = GRADIENTS,
 ) -> CrossEntropy:
     """Check the arguments of ``linear_cross_entropy`` before any work.
 
@@ -124,6 +127,7 @@ def check_cross_entropy(
         )
     check_choice("reduction", reduction, REDUCTIONS)
     training = check_flag("training", training)
+    wanted = check_wanted(wanted) if training else frozenset()
     lead, H = check_last("y", y, "H")
     V = check_rank("w", w, "(V, H)", 2)[0]
     require_positive("w", "(V, H)", "V", V, w)
@@ -137,8 +141,18 @@ def check_cross_entropy(
     targets = check_ids("targets", "target", targets, V, ignore_index)
     return CrossEntropy(
         y.size // H, H, V, lead, dtype, y, w, b, targets,
-        ignore_index, reduction, training,
+        ignore_index, reduction, training, wanted,
     )  # fmt: skip
+
+
+def check_wanted(wanted: Any) -> frozenset[str]:
+    if isinstance(wanted, str) or not isinstance(wanted, (tuple, list, set, frozenset)):
+        raise TypeError(
+            f"wanted: expected a tuple of names, got {type(wanted).__name__}"
+        )
+    for name in wanted:
+        check_choice("wanted", name, GRADIENTS)
+    return frozenset(wanted)
 
 
 def check_last(name: str, a: Any, symbol: str) -> tuple[tuple[int, ...], int]:

@@ -64,6 +64,22 @@ def lstm_forward(
     layer_and_direction: int = 0,
 ) -> tuple[Any, Any, Any, Any, Any]: ...
 
+# The packed weights of a layer and direction; forward with others returns None.
+class KeptLayer: ...
+
+def rnn_keep(sequence: Sequence) -> KeptLayer: ...
+def gru_keep(sequence: Sequence) -> KeptLayer: ...
+def lstm_keep(sequence: Sequence) -> KeptLayer: ...
+def rnn_forward_kept(
+    sequence: Sequence, kept: KeptLayer
+) -> tuple[Any, Any, Any, Any, Any] | None: ...
+def gru_forward_kept(
+    sequence: Sequence, kept: KeptLayer
+) -> tuple[Any, Any, Any, Any, Any] | None: ...
+def lstm_forward_kept(
+    sequence: Sequence, kept: KeptLayer
+) -> tuple[Any, Any, Any, Any, Any] | None: ...
+
 # dx, dw_ih, dw_hh, db_ih, db_hh, dh0, dc0, dembedding, dh; None where there is none.
 def rnn_backward(
     sequence: Sequence,
@@ -127,7 +143,9 @@ def linear_cross_entropy(
     b: FloatArray | None,
     targets: IntArray,
     scale: float,
-    training: bool,
+    want_dy: bool,
+    want_dw: bool,
+    want_db: bool,
     threads: int,
 ) -> tuple[FloatArray, Any, Any, Any]: ...
 

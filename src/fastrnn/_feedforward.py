@@ -284,7 +284,8 @@ class Linear(Layer):
             if dy is not None:
                 kind = type(dy).__name__
                 raise TypeError(f"dy: expected None after cross_entropy, got {kind}")
-            found, dx = last, last.dy
+            found = last
+            dx: Any = last.dy
         else:
             if dy is None:
                 raise TypeError("dy: expected the gradient of y, got None")

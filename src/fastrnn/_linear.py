@@ -1,12 +1,18 @@
 """The linear layer, and the loss on its outputs: gate, kernel, named results."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fastrnn import _core
-from fastrnn._check_linear import CrossEntropy, check_cross_entropy, check_linear
+from fastrnn._check_linear import (
+    GRADIENTS,
+    CrossEntropy,
+    check_cross_entropy,
+    check_linear,
+)
 from fastrnn._types import CrossEntropyGrads, FloatArray, LinearGrads
 
 
@@ -83,6 +89,7 @@ def linear_cross_entropy(
     ignore_index: int = -100,
     reduction: str = "mean",
     training: bool = True,
+    wanted: Sequence[str] = GRADIENTS,
 ) -> tuple[np.floating[Any] | FloatArray, CrossEntropyGrads | None]:
     """Cross-entropy of ``softmax(y w' + b)`` against class ids, and its gradients.
 
@@ -106,14 +113,16 @@ def linear_cross_entropy(
         loss is NaN and the gradients are 0.
     training : bool
         Return gradients; None in their place without it.
+    wanted : tuple of "dy", "dw" and "db"
+        Which gradients to compute: a head that is not trained needs ``("dy",)``.
 
     Returns
     -------
     loss : scalar, or [...] for ``"none"``
         The dtype of ``y``; 0 for a row that takes no part.
     grads : CrossEntropyGrads or None
-        ``dy [..., H]``, ``dw [V, H]``, ``db [V]`` or None. Those of ``"none"`` are
-        those of the sum.
+        ``dy [..., H]``, ``dw [V, H]``, ``db [V]``; None what is not wanted, and ``db``
+        without a bias. Those of ``"none"`` are those of the sum.
 
     Raises
     ------
@@ -124,12 +133,13 @@ def linear_cross_entropy(
 
     Notes
     -----
-    Logits exist for 128 rows at a time: besides the gradients, the memory needed is
-    about ``128 V`` numbers, however many rows there are. Finite logits never overflow.
+    Logits exist for 160 rows at a time: besides the gradients, the memory needed is
+    about ``160 V`` numbers, however many rows there are. Finite logits never overflow.
     """
     a = check_cross_entropy(
         y, w, b, targets,
         ignore_index=ignore_index, reduction=reduction, training=training,
+        wanted=wanted,
     )  # fmt: skip
     return run_cross_entropy(a)
 
@@ -145,8 +155,9 @@ def run_cross_entropy(
         targets[ignored] = -1
     scale = 1 / max(count, 1) if a.reduction == "mean" else 1.0
     losses, dy, dw, db = _core.linear_cross_entropy(
-        a.rows, a.H, a.V, a.y, a.w, a.b, targets, scale, a.training, threads
-    )
+        a.rows, a.H, a.V, a.y, a.w, a.b, targets, scale,
+        "dy" in a.wanted, "dw" in a.wanted, "db" in a.wanted, threads,
+    )  # fmt: skip
     loss: np.floating[Any] | FloatArray
     if a.reduction == "none":
         loss = losses.reshape(a.lead)
@@ -155,5 +166,7 @@ def run_cross_entropy(
         if a.reduction == "mean":
             total = total / count if count else np.nan
         loss = a.dtype.type(total)
-    grads = CrossEntropyGrads(dy.reshape(a.y.shape), dw, db) if a.training else None
-    return loss, grads
+    if not a.training:
+        return loss, None
+    dy = None if dy is None else dy.reshape(a.y.shape)
+    return loss, CrossEntropyGrads(dy, dw, db)

@@ -137,14 +137,14 @@ class CrossEntropyGrads(NamedTuple):
 
     Attributes
     ----------
-    dy : [..., H]
-    dw : [V, H]
+    dy : [..., H] or None
+    dw : [V, H] or None
     db : [V] or None
-        None without a bias.
+        None what was not wanted, and ``db`` without a bias.
     """
 
-    dy: FloatArray
-    dw: FloatArray
+    dy: FloatArray | None
+    dw: FloatArray | None
     db: FloatArray | None
 
 

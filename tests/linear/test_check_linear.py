@@ -48,12 +48,14 @@ LOSS_TYPES: Table = {
     "ignore_index: expected an int, got bool": {"ignore_index": True},
     "reduction: expected a str, got NoneType": {"reduction": None},
     "training: expected a bool, got int": {"training": 1},
+    "wanted: expected a tuple of names, got str": {"wanted": "dy"},
 }
 LOSS_VALUES: Table = {
     "targets: expected a rectangular array, got a ragged list": {
         "targets": [[1], [1, 2]]
     },
     "reduction: expected 'mean', 'sum' or 'none', got 'max'": {"reduction": "max"},
+    "wanted: expected 'dy', 'dw' or 'db', got 'dx'": {"wanted": ("dy", "dx")},
     "y: expected shape (..., H), got ()": {"y": f32()},
     "y: expected shape (..., H) with H >= 1, got (2, 0)": {"y": f32(2, 0)},
     "w: expected shape (V, H), got (3,)": {"w": f32(3)},

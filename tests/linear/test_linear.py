@@ -152,3 +152,18 @@ def test_other_rows_keep_nan(module: Any) -> None:
     loss, grads = module.linear_cross_entropy(y, w, b, [0] * 4, reduction="none")
     assert list(np.isnan(loss)) == [False, False, True, False]
     assert list(np.isnan(grads.dy).any(axis=1)) == [False, False, True, False]
+
+
+@pytest.mark.parametrize("wanted", [(), ("dy",), ("dw",), ("db",), ("db", "dy")])
+@pytest.mark.parametrize("rows", [0, 3, 300])
+def test_only_wanted_gradients(wanted: tuple[str, ...], rows: int, module: Any) -> None:
+    y, w, b = draw((rows, 9), (300, 9), (300,))
+    targets = np.arange(rows)
+    loss, every = module.linear_cross_entropy(y, w, b, targets)
+    got, grads = module.linear_cross_entropy(y, w, b, targets, wanted=wanted)
+    np.testing.assert_array_equal(got, loss)
+    for name in every._fields:
+        if name in wanted:
+            np.testing.assert_array_equal(getattr(grads, name), getattr(every, name))
+        else:
+            assert getattr(grads, name) is None

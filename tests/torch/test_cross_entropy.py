@@ -1,5 +1,6 @@
 """`fastrnn.torch.linear_cross_entropy` against PyTorch's two operations."""
 
+import itertools
 from typing import Any
 
 import pytest
@@ -119,6 +120,45 @@ def test_same_as_torchs_function() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "needs", [*itertools.product([False, True], repeat=3)], ids=str
+)
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+def test_gradients_not_needed_are_not_computed(
+    needs: tuple[int, ...], compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    kernel = _cross_entropy.run_kernel
+
+    def run_kernel(*arguments: Any) -> Any:
+        results = kernel(*arguments)
+        asked.append(sum((a is not None) << i for i, a in enumerate(results[1:])))
+        return results
+
+    monkeypatch.setattr(_cross_entropy, "run_kernel", run_kernel)
+    tensors = draw()
+    for a, need in zip(tensors, needs, strict=False):
+        a.requires_grad_(bool(need))
+    loss = ours
+    if compiled:
+        torch.compiler.reset()
+        loss = torch.compile(ours, fullgraph=True, backend="aot_eager")
+    got = loss(*tensors)
+    assert asked == [sum(need << i for i, need in enumerate(needs))]
+    if not any(needs):
+        assert not got.requires_grad
+        return
+    got.backward()
+    found = [a.grad for a in tensors[:3]]
+    for a in tensors[:3]:
+        a.grad = None
+    theirs(*tensors).backward()
+    for a, grad_ in zip(tensors, found, strict=False):
+        assert (grad_ is None) == (a.grad is None)
+        if grad_ is not None:
+            assert_same([grad_], [a.grad])
+
+
 BAD_CALLS: dict[str, tuple[int, Any, type[Exception], str]] = {
     "w": (1, torch.zeros(V, H + 1), ValueError, "linear_weight: expected shape"),
     "b": (2, torch.zeros(V + 1), ValueError, "linear_bias: expected shape"),
@@ -147,7 +187,7 @@ def test_fallback() -> None:
     runs = [lambda w, f=f: f(x, w, b, target) for f in (ours, theirs)]
     assert_same(*([grad(run)(w)] for run in runs))
     assert_same(*(list(jvp(run, (w,), (w.cos(),))) for run in runs))
-    arguments = (x, w, b, target, -100, "mean", False)
+    arguments = (x, w, b, target, -100, "mean", 0)
     with pytest.raises(NotImplementedError, match="no forward-mode derivative"):
         jvp(lambda w: _cross_entropy.operator(x, w, *arguments[2:])[0], (w,), (w,))
 
@@ -158,7 +198,7 @@ def test_operator(reduction: str) -> None:
     tensors = draw(dtype=torch.float32)
     for a in tensors[:3]:
         a.requires_grad_()
-    arguments = (*tensors, -100, reduction, True)
+    arguments = (*tensors, -100, reduction, 0b111)
     tests = ["test_schema", "test_autograd_registration", "test_faketensor"]
     found = torch.library.opcheck(_cross_entropy.operator, arguments, test_utils=tests)
     assert set(found.values()) == {"SUCCESS"}

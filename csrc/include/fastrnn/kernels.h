@@ -153,8 +153,8 @@ struct CrossEntropyArgs {
   const std::int64_t* targets;  // [rows], each < V
   T scale;
   T* loss;  // = [rows]
-  T* dy;    // = [rows, H] or null: no gradients
-  T* dw;    // = [V, H]
+  T* dy;    // = [rows, H] or null: not wanted
+  T* dw;    // = [V, H] or null
   T* db;    // = [V] or null
   int threads;
 };

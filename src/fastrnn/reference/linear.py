@@ -1,11 +1,12 @@
 """The linear layer, and the loss on its outputs."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastrnn._check_linear import check_cross_entropy, check_linear
+from fastrnn._check_linear import GRADIENTS, check_cross_entropy, check_linear
 from fastrnn._types import CrossEntropyGrads, FloatArray, LinearGrads
 
 
@@ -90,6 +91,7 @@ def linear_cross_entropy(
     ignore_index: int = -100,
     reduction: str = "mean",
     training: bool = True,
+    wanted: Sequence[str] = GRADIENTS,
 ) -> tuple[np.floating[Any] | FloatArray, CrossEntropyGrads | None]:
     """Cross-entropy of ``softmax(y w' + b)`` against class ids, and its gradients.
 
@@ -113,14 +115,16 @@ def linear_cross_entropy(
         loss is NaN and the gradients are 0.
     training : bool
         Return gradients; None in their place without it.
+    wanted : tuple of "dy", "dw" and "db"
+        Which gradients to compute: a head that is not trained needs ``("dy",)``.
 
     Returns
     -------
     loss : scalar, or [...] for ``"none"``
         The dtype of ``y``; 0 for a row that takes no part.
     grads : CrossEntropyGrads or None
-        ``dy [..., H]``, ``dw [V, H]``, ``db [V]`` or None. Those of ``"none"`` are
-        those of the sum.
+        ``dy [..., H]``, ``dw [V, H]``, ``db [V]``; None what is not wanted, and ``db``
+        without a bias. Those of ``"none"`` are those of the sum.
 
     Raises
     ------
@@ -132,6 +136,7 @@ def linear_cross_entropy(
     a = check_cross_entropy(
         y, w, b, targets,
         ignore_index=ignore_index, reduction=reduction, training=training,
+        wanted=wanted,
     )  # fmt: skip
     takes_part = a.targets.ravel() != a.ignore_index
     rows = a.y.reshape(a.rows, a.H)[takes_part]
@@ -157,7 +162,12 @@ def linear_cross_entropy(
         loss = a.dtype.type(total / len(rows) if a.reduction == "mean" else total)
     if not a.training:
         return loss, None
-    dy = np.zeros((a.rows, a.H), a.dtype)
-    dy[takes_part] = dz @ a.w
-    db = None if a.b is None else dz.sum(axis=0)
-    return loss, CrossEntropyGrads(dy.reshape(a.y.shape), dz.T @ rows, db)
+    dy = dw = db = None
+    if "dy" in a.wanted:
+        dy = np.zeros(a.y.shape, a.dtype)
+        dy.reshape(a.rows, a.H)[takes_part] = dz @ a.w
+    if "dw" in a.wanted:
+        dw = dz.T @ rows
+    if "db" in a.wanted and a.b is not None:
+        db = dz.sum(axis=0)
+    return loss, CrossEntropyGrads(dy, dw, db)

@@ -1,7 +1,8 @@
 """The linear layer and cross-entropy in one, differentiable by PyTorch.
 
 The kernel makes the gradients together with the loss, so the operator returns both, and
-backward only scales them.
+backward only scales them. The bits of ``wanted`` ask for those of x, w and b, in that
+order.
 """
 
 from typing import Any
@@ -10,14 +11,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fastrnn._check_linear import check_cross_entropy
+from fastrnn._check_linear import GRADIENTS, check_cross_entropy
 from fastrnn._linear import run_cross_entropy
 from fastrnn.torch import _ops
 from fastrnn.torch._served import choose
 
 _ops.library.define(
     "linear_cross_entropy(Tensor x, Tensor w, Tensor? b, Tensor target, "
-    "int ignore_index, str reduction, bool training) "
+    "int ignore_index, str reduction, int wanted) "
     "-> (Tensor, Tensor, Tensor, Tensor)"
 )
 operator = torch.ops.fastrnn.linear_cross_entropy.default
@@ -71,11 +72,11 @@ def linear_cross_entropy(
     floating = [a for a in tensors[:3] if a is not None]
     how = choose(floating, (target,))
     if how == "traced":
-        return operator(*tensors, False)[0]
+        return operator(*tensors, 0)[0]
     if how == "taped":
         return LinearCrossEntropy.apply(None, *tensors)[0]
     if how == "kernel":
-        return run_kernel(*tensors, False)[0]
+        return run_kernel(*tensors, 0)[0]
     return by_operations(*tensors)
 
 
@@ -124,13 +125,15 @@ def run_kernel(
     target: Tensor,
     ignore_index: int,
     reduction: str,
-    training: bool,
+    wanted: int,
 ) -> tuple[Any, ...]:
-    """Return the loss and, in training, dx, dw and db; None where there is none."""
+    """Return the loss, dx, dw and db; None for what is not wanted."""
     arrays = [None if a is None else a.detach().numpy() for a in (x, w, b, target)]
+    names = [name for i, name in enumerate(GRADIENTS) if wanted >> i & 1]
     checked = check_cross_entropy(
-        *arrays, ignore_index=ignore_index, reduction=reduction, training=training
-    )
+        *arrays, ignore_index=ignore_index, reduction=reduction,
+        training=bool(names), wanted=names,
+    )  # fmt: skip
     loss, grads = run_cross_entropy(checked, torch.get_num_threads())
     found = (None,) * 3 if grads is None else grads
     return (
@@ -152,22 +155,21 @@ def run_fake(
     target: Tensor,
     ignore_index: int,
     reduction: str,
-    training: bool,
+    wanted: int,
 ) -> tuple[Tensor, ...]:
-    def like(a: Tensor | None) -> Tensor:
-        return x.new_empty(0 if a is None or not training else a.shape)
-
     loss = x.new_empty(target.shape if reduction == "none" else ())
-    return loss, like(x), like(w), like(b)
+    return loss, *(
+        x.new_empty(a.shape if a is not None and wanted >> i & 1 else 0)
+        for i, a in enumerate((x, w, b))
+    )
 
 
 @torch.library.impl(_ops.library, "linear_cross_entropy", "Autograd")
 def differentiate(*arguments: Any) -> tuple[Tensor, ...]:
     _ops.refuse_tangents(arguments)
-    *tensors, training = arguments
-    if _ops.wants_gradient(tensors):
-        return tuple(LinearCrossEntropy.apply(operator, *tensors))
-    return tuple(_ops.below(operator, *tensors, training))
+    if _ops.wants_gradient(arguments):
+        return tuple(LinearCrossEntropy.apply(operator, *arguments[:-1]))
+    return tuple(_ops.below(operator, *arguments))
 
 
 class LinearCrossEntropy(torch.autograd.Function):
@@ -180,7 +182,8 @@ class LinearCrossEntropy(torch.autograd.Function):
             raise ValueError("reduction: expected 'mean' or 'sum' for a gradient")
         ctx.save_for_backward(x, w, b, target)
         ctx.through = through
-        loss, *ctx.grads = run(through, *arguments)
+        ctx.wanted = sum(need << i for i, need in enumerate(ctx.needs_input_grad[1:4]))
+        loss, *ctx.grads = run(through, *arguments, ctx.wanted)
         ctx.mark_non_differentiable(*(a for a in ctx.grads if a is not None))
         return loss, *ctx.grads
 
@@ -197,7 +200,7 @@ class LinearCrossEntropy(torch.autograd.Function):
         # The first backward gives away what forward made; another one makes it anew.
         grads, ctx.grads = ctx.grads, None
         if grads is None:
-            _, *grads = run(ctx.through, x, w, b, target, *ctx.static)
+            _, *grads = run(ctx.through, x, w, b, target, *ctx.static, ctx.wanted)
         grads = [
             scale(g, dloss, ctx.through is None) if need else None
             for g, need in zip(grads, needs, strict=True)
@@ -205,13 +208,9 @@ class LinearCrossEntropy(torch.autograd.Function):
         return (None, *grads, None, None, None)
 
 
-def run(through: Any, *tensors: Any) -> Any:
+def run(through: Any, *arguments: Any) -> Any:
     kernel: Any = run_kernel
-    return (
-        kernel(*tensors, True)
-        if through is None
-        else _ops.below(through, *tensors, True)
-    )
+    return kernel(*arguments) if through is None else _ops.below(through, *arguments)
 
 
 def scale(grad: Tensor, factor: Tensor, ours: bool) -> Tensor:

@@ -22,6 +22,7 @@ from torch import Tensor, from_numpy, get_num_threads
 
 from fastrnn import _core
 from fastrnn._check import check_lengths
+from fastrnn.torch import _kept
 
 
 class Cell(NamedTuple):
@@ -31,14 +32,22 @@ class Cell(NamedTuple):
     gates: int
     nonlinearity: str
     forward: Any
+    forward_kept: Any
+    keep: Any
     backward: Any
 
 
+def make_cell(name: str, gates: int, nonlinearity: str = "tanh") -> Cell:
+    names = "forward", "forward_kept", "keep", "backward"
+    functions = (getattr(_core, f"{name}_{n}") for n in names)
+    return Cell(name, gates, nonlinearity, *functions)
+
+
 CELLS = {
-    "RNN_TANH": Cell("rnn", 1, "tanh", _core.rnn_forward, _core.rnn_backward),
-    "RNN_RELU": Cell("rnn", 1, "relu", _core.rnn_forward, _core.rnn_backward),
-    "GRU": Cell("gru", 3, "tanh", _core.gru_forward, _core.gru_backward),
-    "LSTM": Cell("lstm", 4, "tanh", _core.lstm_forward, _core.lstm_backward),
+    "RNN_TANH": make_cell("rnn", 1),
+    "RNN_RELU": make_cell("rnn", 1, "relu"),
+    "GRU": make_cell("gru", 3),
+    "LSTM": make_cell("lstm", 4),
 }
 DTYPES = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}
 
@@ -57,17 +66,23 @@ def forward(
     c0: Tensor | None,
     lengths: Tensor | None,
     resets: Tensor | None,
+    kept: _kept.Kept | None = None,
+    k: int = 0,
 ) -> tuple[Any, ...]:
     """Return y, h_n, c_n, gates and c; None where there is none.
 
     ``keep`` asks for gates and c, which `backward` needs. c is LSTM's cell state at
-    every step, and for GRU ``w_hn h + b_hn``.
+    every step, and for GRU ``w_hn h + b_hn``. ``kept[k]`` may hold the weights, packed.
     """
     cell = CELLS[mode]
     sequence, _alive = describe(
         cell, layout, reverse, keep, x, w_ih, w_hh, b_ih, b_hh, h0, c0, lengths, resets
     )
-    y, h_n, c_n, gates, c = cell.forward(sequence)
+    y, h_n, c_n, gates, c = (
+        cell.forward(sequence)
+        if kept is None
+        else _kept.forward(cell, sequence, kept, k)
+    )
     return (
         from_numpy(y),
         from_numpy(h_n[None]),

@@ -1,16 +1,17 @@
 """`RNN`, `LSTM` and `GRU`: PyTorch's modules, whose forward runs fastrnn's kernels."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence
 
-from fastrnn.torch import _steps
+from fastrnn.torch import _kept, _steps
 from fastrnn.torch._served import RUNNERS, choose, shapes_fit, weights_of
 
 States = tuple[Tensor, ...]  # none, or h, or for LSTM h and c: [L*D, N, H]
+RecurrentT = TypeVar("RecurrentT", bound="Recurrent")
 Results = tuple[Any, Tensor, Tensor | None, Any]  # y, h_n, c_n, c
 
 
@@ -20,6 +21,12 @@ class Recurrent(nn.RNNBase):
     There is no state of its own, so that an instance of PyTorch's class becomes one of
     these, and back, by its ``__class__`` alone.
     """
+
+    def train(self: RecurrentT, mode: bool = True) -> RecurrentT:
+        """Set the mode as PyTorch does; in training no packed weights are kept."""
+        if mode:
+            _kept.drop(self)
+        return super().train(mode)
 
     def _run(
         self,
@@ -137,11 +144,17 @@ def run_layers(
     """Run all layers and directions with ``run``, dropout between them."""
     mode, bias = module.mode, module.bias
     lstm = mode == "LSTM"
+    kept = None
+    if run is RUNNERS["kernel"] and not module.training:
+        positions = x.shape[0] * (1 if layout == "packed" else x.shape[1])
+        kept = _kept.kept_of(module) if positions <= _kept.MOST_POSITIONS else None
     if len(weights) == 4 and bias:  # one layer, one direction: no lists
         h, c = states if len(states) == 2 else (*states, None, None)[:2]
+        extra = () if kept is None else (kept,)
         y, h_n, c_n, _, cells = run(
-            mode, layout, False, return_cells, x, *weights, h, c, lengths, resets
-        )
+            mode, layout, False, return_cells, x, *weights, h, c, lengths, resets,
+            *extra,
+        )  # fmt: skip
         return y, h_n, c_n if lstm else None, cells if return_cells else None
     directions, last = 2 if module.bidirectional else 1, module.num_layers - 1
     h0 = states[0].split(1) if states else [None] * len(weights)
@@ -156,7 +169,7 @@ def run_layers(
             w = weights[4 * k : 4 * k + 4] if bias else weights[2 * k : 2 * k + 2]
             y, h_n, c_n, _, cells = run(
                 mode, layout, direction == 1, keep, x, *w, *[None] * (4 - len(w)),
-                h0[k], c0[k], lengths, resets,
+                h0[k], c0[k], lengths, resets, *(() if kept is None else (kept, k)),
             )  # fmt: skip
             ys.append(y)
             finals.append((h_n, c_n))
