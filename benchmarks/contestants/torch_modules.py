@@ -118,7 +118,8 @@ def step(case: Case, who: str) -> Made:
     """One step without gradients, as a service or an agent takes it."""
     import torch
 
-    module, x = make_module(case, who), torch.randn(case.T, case.N, case.H)
+    module = make_module(case, who).eval()
+    x = torch.randn(case.T, case.N, case.H)
 
     def call() -> Any:
         with torch.no_grad():

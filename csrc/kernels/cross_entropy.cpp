@@ -84,7 +84,9 @@ struct CrossEntropy {
                    y_by_row);
     }
     team.barrier();
-    for (Size p = mine.begin; p < mine.end; ++p) part_forward(p, first, rows, vectors);
+    for (Size p = mine.begin; p < mine.end; ++p) {
+      part_forward(p, first, rows, vectors, weights_of(p + 1, mine.end));
+    }
     team.barrier();
     join_parts(team, first, rows, vectors);
     team.barrier();
@@ -92,8 +94,10 @@ struct CrossEntropy {
     // Alone, a part serves dw and dy while it is near. In a team each thread has its
     // parts' dw but its columns of dy, which every part adds to in order.
     for (Size p = mine.begin; p < mine.end; ++p) {
-      part_backward(p, first, rows, vectors);
-      if (team.size == 1) row_gradient(p, columns, first, rows);
+      const bool alone = team.size == 1;
+      part_backward(p, first, rows, vectors,
+                    alone ? weights_of(p, parts) : logits_of(p + 1, mine.end));
+      if (alone) row_gradient(p, columns, first, rows);
     }
     if (team.size == 1) return;
     team.barrier();
@@ -109,35 +113,53 @@ struct CrossEntropy {
     }
   }
 
+  // What is read next, where it comes from far memory.
+  struct Next {
+    const T* from = nullptr;
+    Size count = 0;
+  };
+  Next weights_of(Size p, Size end) const {
+    if (p >= end) return {};
+    return {a.w + words(p).begin * a.H, (words(p).end - words(p).begin) * a.H};
+  }
+  Next logits_of(Size p, Size end) const {
+    if (p >= end) return {};
+    return {logits + words(p).begin * width, (words(p).end - words(p).begin) * width};
+  }
+
   // Logits of a part; their maximum; exp against it and the sum.
-  void part_forward(Size p, Size first, Size rows, Size vectors) {
+  void part_forward(Size p, Size first, Size rows, Size vectors, Next next) {
     const Range v = words(p);
-    for (Size word = v.begin; word < v.end; ++word) {
-      const Vec<T> b = broadcast(a.b ? a.b[word] : T(0));
-      for (Size i = 0; i < vectors; ++i) store(logit_row[word] + i * L, b);
-    }
-    multiply(Product<T>{w_row + v.begin, 0, y_by_word, logit_row + v.begin,
-                        v.end - v.begin, a.H, vectors * L, true},
-             {0, vectors});
+    multiply(
+        Product<T>{w_row + v.begin, 0, y_by_word, logit_row + v.begin, v.end - v.begin,
+                   a.H, vectors * L, false, next.from, next.count},
+        {0, vectors});
     for (Size r = 0; r < rows; ++r) {
       const Size target = a.targets[first + r];
-      if (target >= v.begin && target < v.end) target_logit[r] = logit_row[target][r];
+      if (target >= v.begin && target < v.end) {
+        target_logit[r] = logit_row[target][r] + bias(target);
+      }
     }
     for (Size i = 0; i < vectors; ++i) {
       T* column = logits + i * L;
-      Vec<T> most = load(column + v.begin * width);
-      for (Size word = v.begin; word < v.end; ++word) {
-        most = maximum(most, load(column + word * width));
+      Vec<T> most = logit(column, v.begin);
+      for (Size word = v.begin + 1; word < v.end; ++word) {
+        most = maximum(most, logit(column, word));
       }
       Vec<T> sum = {};
       for (Size word = v.begin; word < v.end; ++word) {
-        const Vec<T> e = exp<T>(load(column + word * width) - most);
+        const Vec<T> e = exp<T>(logit(column, word) - most);
         store(column + word * width, e);
         sum += e;
       }
       store(maximum_of + p * width + i * L, most);
       store(sum_of + p * width + i * L, sum);
     }
+  }
+
+  T bias(Size word) const { return a.b ? a.b[word] : T(0); }
+  Vec<T> logit(const T* column, Size word) const {
+    return load(column + word * width) + broadcast(bias(word));
   }
 
   // The loss of each row, and what turns a part's exp into scale·softmax.
@@ -167,7 +189,7 @@ struct CrossEntropy {
   }
 
   // dlogits of a part, and with them its rows of dw and db.
-  void part_backward(Size p, Size first, Size rows, Size vectors) {
+  void part_backward(Size p, Size first, Size rows, Size vectors, Next next) {
     const Range v = words(p);
     for (Size i = 0; i < vectors * L; i += L) {
       const Vec<T> factor = load(factor_of + p * width + i);
@@ -186,7 +208,8 @@ struct CrossEntropy {
     }
     if (a.dw) {
       multiply(Product<T>{const_cast<const T* const*>(logit_row) + v.begin, 0, y_by_row,
-                          dw_row + v.begin, v.end - v.begin, rows, a.H, first > 0},
+                          dw_row + v.begin, v.end - v.begin, rows, a.H, first > 0,
+                          next.from, next.count},
                {0, divide_up(a.H, L)});
     }
     if (!a.db) return;
@@ -230,7 +253,10 @@ struct CrossEntropy {
       column[r] = logit_row[v.begin] + r;
       dy[r] = a.dy + (first + r) * a.H;
     }
-    multiply(Product<T>{column, width, w, dy, rows, K, a.H, p > 0}, columns);
+    const Next next = logits_of(p + 1, parts);
+    multiply(
+        Product<T>{column, width, w, dy, rows, K, a.H, p > 0, next.from, next.count},
+        columns);
   }
 };
 

@@ -15,6 +15,9 @@ struct Product {
   T* const* c;        // [M] rows of `columns` numbers; may not overlap a or b
   Size M, K, columns;
   bool accumulate;  // += instead of =
+  // What will be read after it, in far memory: it sets out meanwhile.
+  const T* next = nullptr;
+  Size next_count = 0;
 };
 
 // The sums are cut into runs of this many k, so that the rows of a that all panels pass
@@ -58,11 +61,17 @@ __attribute__((noinline)) void product_tile(const Product<T>& x, Range k, Size m
 // The given column vectors of the product.
 template <class T>
 void multiply(const Product<T>& x, Range column_vectors) {
+  constexpr Size kHalfLine = 32 / Size(sizeof(T));  // a step of k: more would wait
+  const T *next = x.next, *const end = x.next + x.next_count;
   const auto run = [&](auto rows, Range k) {
     constexpr Rows kRows = decltype(rows)::value;
     for_tiles<1, kRows>(
         x.M, column_vectors, x.b + k.begin * kLanes<T>, x.K * kLanes<T>,
         k.end - k.begin, false, [&](auto r, auto p, Size m, Size v, Ahead<T> ahead) {
+          if (next < end) {
+            ahead = {next - k.begin * kHalfLine, kHalfLine};
+            next += (k.end - k.begin) * kHalfLine;
+          }
           product_tile<decltype(r)::value, decltype(p)::value, kRows, T>(x, k, m, v,
                                                                          ahead);
         });
