@@ -185,10 +185,13 @@ class LinearCrossEntropy(torch.autograd.Function):
         ctx.wanted = sum(need << i for i, need in enumerate(ctx.needs_input_grad[1:4]))
         loss, *ctx.grads = run(through, *arguments, ctx.wanted)
         ctx.mark_non_differentiable(*(a for a in ctx.grads if a is not None))
+        ctx.set_materialize_grads(False)  # zeros for what cannot be differentiated
         return loss, *ctx.grads
 
     @staticmethod
-    def backward(ctx: Any, dloss: Tensor, *_: Any) -> Any:
+    def backward(ctx: Any, dloss: Tensor | None, *_: Any) -> Any:
+        if dloss is None:
+            return (None,) * 7
         x, w, b, target = ctx.saved_tensors
         needs = ctx.needs_input_grad[1:4]
         if torch.is_grad_enabled():
