@@ -22,6 +22,7 @@ from torch import Tensor, from_numpy, get_num_threads
 
 from fastrnn import _core
 from fastrnn._check import check_lengths
+from fastrnn._types import Sequence, clear_padding
 
 
 class Cell(NamedTuple):
@@ -68,6 +69,10 @@ def forward(
         cell, layout, reverse, keep, x, w_ih, w_hh, b_ih, b_hh, h0, c0, lengths, resets
     )
     y, h_n, c_n, gates, c = cell.forward(sequence)
+    if lengths is not None:
+        for a in (gates, c):
+            if a is not None:
+                clear_padding(a, Sequence(*sequence))
     return (
         from_numpy(y),
         from_numpy(h_n[None]),
