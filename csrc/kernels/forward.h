@@ -278,11 +278,7 @@ class Forward {
 
   void clear_padding(Team team) {
     if (valid_steps(s_) == s_.positions) return;
-    for_padding(s_, team, [&](Size at) {
-      clear_row(a_.y, at, H_);
-      clear_row(a_.gates, at, G * H_);
-      clear_row(a_.c, at, H_);
-    });
+    for_padding(s_, team, [&](Size at) { clear_row(a_.y, at, H_); });
   }
 
   // Weights, bias and, for a small vocabulary, its table of input products.

@@ -28,7 +28,14 @@ from fastrnn._arguments import (
     require_positive,
 )
 from fastrnn._check_training import check_number
-from fastrnn._types import TAPES, BoolArray, FloatArray, IntArray, Sequence
+from fastrnn._types import (
+    TAPES,
+    BoolArray,
+    FloatArray,
+    IntArray,
+    Sequence,
+    valid_steps,
+)
 
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 NONLINEARITIES = ("tanh", "relu", "elu")
@@ -232,14 +239,6 @@ def refuse_tape(cell: str, tape: object) -> NoReturn:
     expected, got = TAPES[cell].__name__, type(tape).__name__
     hint = " (training=False keeps no tape)" if tape is None else ""
     raise TypeError(f"tape: expected {expected} of {cell}_forward, got {got}{hint}")
-
-
-def valid_steps(T: int, N: int, lengths: IntArray | None, padding: str) -> BoolArray:
-    """Return bool [T, N]: which steps are a row's own, not padding."""
-    if lengths is None:
-        return np.ones((T, N), dtype=np.bool_)
-    t = np.arange(T)[:, None]
-    return t < lengths if padding == "right" else t >= T - lengths
 
 
 def check_lengths(lengths: Any, T: int, N: int) -> IntArray:

@@ -54,6 +54,14 @@ class Sequence(NamedTuple):
     threads: int = 0  # 0: those of set_num_threads
 
 
+def valid_steps(T: int, N: int, lengths: IntArray | None, padding: str) -> BoolArray:
+    """Return bool [T, N]: which steps are a row's own, not padding."""
+    if lengths is None:
+        return np.ones((T, N), dtype=np.bool_)
+    t = np.arange(T)[:, None]
+    return t < lengths if padding == "right" else t >= T - lengths
+
+
 class RNNGrads(NamedTuple):
     """Gradients of ``rnn_backward``; each has the dtype of the forward call.
 
@@ -193,12 +201,12 @@ class GRUTape:
     sequence, y, kept
         As in `RNNTape`.
     gates : [T, N, 3*H]
-        Activated, in the order r, z, n; 0 on padding.
+        Activated, in the order r, z, n; padding is cleared when somebody looks.
 
     Attributes
     ----------
     y, gates
-        Read-only views.
+        Read-only views, 0 on padding.
     """
 
     __slots__ = ("_gates", "_y", "kept", "sequence")
@@ -221,7 +229,7 @@ class GRUTape:
 
     @property
     def gates(self) -> FloatArray:
-        return read_only(self._gates)
+        return read_only(clear_padding(self._gates, self.sequence))
 
     def __repr__(self) -> str:
         return describe(self)
@@ -235,14 +243,14 @@ class LSTMTape:
     sequence, y, kept
         As in `RNNTape`.
     gates : [T, N, 4*H]
-        Activated, in the order i, f, g, o; 0 on padding.
+        Activated, in the order i, f, g, o; padding as in `GRUTape`.
     c : [T, N, H]
-        The cell state at every step; 0 on padding.
+        The cell state at every step; likewise.
 
     Attributes
     ----------
     y, gates, c
-        Read-only views.
+        Read-only views, 0 on padding.
     """
 
     __slots__ = ("_c", "_gates", "_y", "kept", "sequence")
@@ -267,11 +275,11 @@ class LSTMTape:
 
     @property
     def gates(self) -> FloatArray:
-        return read_only(self._gates)
+        return read_only(clear_padding(self._gates, self.sequence))
 
     @property
     def c(self) -> FloatArray:
-        return read_only(self._c)
+        return read_only(clear_padding(self._c, self.sequence))
 
     def __repr__(self) -> str:
         return describe(self)
@@ -279,6 +287,14 @@ class LSTMTape:
 
 Tape: TypeAlias = RNNTape | GRUTape | LSTMTape
 TAPES: dict[str, type[Tape]] = {"rnn": RNNTape, "gru": GRUTape, "lstm": LSTMTape}
+
+
+def clear_padding(a: FloatArray, s: Sequence) -> FloatArray:
+    """Set what ``a``, laid out like the output of ``s``, holds on padding to 0."""
+    if s.lengths is not None and s.layout != "packed":
+        valid = valid_steps(s.T, s.N, s.lengths, s.padding)
+        a[~(valid.T if s.layout == "batch" else valid)] = 0
+    return a
 
 
 def read_only(a: FloatArray) -> FloatArray:

@@ -70,8 +70,9 @@ struct ForwardArgs {
   T* y;                   // = [T, N, H], 0 on padding
   T* h_n;                 // = [N, H]
   T* c_n;                 // = [N, H] (LSTM)
-  T* gates;               // = [T, N, G·H] or null: no tape (RNN: null, y serves)
-  T* c;                   // = [T, N, H] or null: no tape (LSTM: c; GRU: W_hn·h + b_hn)
+  // The tape, or null; on padding nothing is written. c: GRU's W_hn·h + b_hn.
+  T* gates;  // = [T, N, G·H] (RNN: null, y serves)
+  T* c;      // = [T, N, H]
   int threads;
   const PackedWeights<T>* packed;  // the weights once more, or null: packed in the call
 };

@@ -7,8 +7,8 @@ from typing import NamedTuple, TypedDict
 
 import numpy as np
 
-from fastrnn._check import Upstream, valid_steps
-from fastrnn._types import BoolArray, FloatArray, Sequence
+from fastrnn._check import Upstream
+from fastrnn._types import BoolArray, FloatArray, Sequence, valid_steps
 from fastrnn.reference.cells import Cell, State
 
 

@@ -22,6 +22,7 @@ from torch import Tensor, from_numpy, get_num_threads
 
 from fastrnn import _core
 from fastrnn._check import check_lengths
+from fastrnn._types import Sequence, clear_padding
 from fastrnn.torch import _kept
 
 
@@ -83,6 +84,10 @@ def forward(
         if kept is None
         else _kept.forward(cell, sequence, kept, k)
     )
+    if lengths is not None:
+        for a in (gates, c):
+            if a is not None:
+                clear_padding(a, Sequence(*sequence))
     return (
         from_numpy(y),
         from_numpy(h_n[None]),
