@@ -148,23 +148,25 @@ def test_zoneout_of_every_unit_is_drawn_alone(cell: str) -> None:
         assert abs(both - 0.09) < 5 * math.sqrt(0.09 * 0.91 / kept[0].size)
 
 
+@pytest.mark.parametrize("D", [1, 2])
 @cells
-def test_eval_draws_nothing(cell: str) -> None:
+def test_eval_draws_nothing(cell: str, D: int) -> None:
     """Dropout of either kind is off, zoneout gives the expectation."""
-    layer = make_layer(cell, num_layers=2, bidirectional=True, **RATES).eval()
+    layer = make_layer(cell, num_layers=2, bidirectional=D == 2, **RATES).eval()
     data = Data(layer)
     before = layer.rng.bit_generator.state
     y, _ = layer(data.x, data.join(data.states))
     assert layer.rng.bit_generator.state == before
-    plain = make_layer(cell, num_layers=2, bidirectional=True)
+    plain = make_layer(cell, num_layers=2, bidirectional=D == 2)
     np.testing.assert_array_equal(layer.flat_params, plain.flat_params)
     x = data.x
     for k in range(2):
         run = getattr(reference, f"{cell.lower()}_forward")
         outputs = []
-        for d in range(2):
-            weights = list(plain.params.values())[8 * k + 4 * d : 8 * k + 4 * d + 4]
-            given = dict(zip(("h0", "c0"), (a[2 * k + d] for a in data.states)))  # noqa: B905
+        for d in range(D):
+            i = k * D + d
+            weights = list(plain.params.values())[4 * i : 4 * i + 4]
+            given = dict(zip(("h0", "c0"), (a[i] for a in data.states)))  # noqa: B905
             options = {"reverse": d == 1, "zoneout": 0.3, "training": False}
             outputs.append(run(x, *weights, **given, **options)[0])
         x = np.concatenate(outputs, 2)

@@ -146,7 +146,10 @@ def test_strange_upstream_gradients(cell: str) -> None:
 @pytest.mark.parametrize("batch_first", [False, True], ids=["T-N", "N-T"])
 @every_cell
 def test_second_derivatives(cell: str, batch_first: bool, kind: str) -> None:
-    """By finite differences, in every layout, with both directions."""
+    """By finite differences, in every layout, with both directions.
+
+    The first ones, which they are taken of, are those of the kernels.
+    """
     module = getattr(fastrnn.torch, cell.upper())(
         2, 3, bidirectional=True, batch_first=batch_first, dtype=torch.float64
     )
@@ -171,6 +174,11 @@ def test_second_derivatives(cell: str, batch_first: bool, kind: str) -> None:
     w = module.weight_hh_l0_reverse.detach().clone().requires_grad_()
     h = torch.randn(2, 3, 3, dtype=torch.float64, requires_grad=True)
     inputs = (x.requires_grad_(), w, h)
+    outputs = run(*inputs)
+    upstream = [torch.randn_like(a) for a in outputs]
+    first = torch.autograd.grad(outputs, inputs, upstream, create_graph=True)
+    expected = torch.autograd.grad(outputs, inputs, upstream)
+    assert_same(list(first), list(expected))
     assert torch.autograd.gradcheck(run, inputs, fast_mode=True)
     assert torch.autograd.gradgradcheck(run, inputs, fast_mode=True)
 
