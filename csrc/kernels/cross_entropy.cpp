@@ -66,7 +66,7 @@ struct CrossEntropy {
     for (Size i = 0; i < blocks.count; ++i) {
       block(team, mine, blocks.first(i), blocks.size(i));
     }
-    if (a.rows == 0 && a.dy && team.rank == 0) {
+    if (a.rows == 0 && a.dw && team.rank == 0) {
       for (Size i = 0; i < a.V * a.H; ++i) a.dw[i] = T(0);
       for (Size v = 0; a.db && v < a.V; ++v) a.db[v] = T(0);
     }
