@@ -125,6 +125,36 @@ def test_zoneout_statistics(p: float) -> None:
         assert abs(both.mean() - p**2) < spread
 
 
+def test_flags_are_those_of_the_generator_that_is_named() -> None:
+    """Sixteen xoshiro128++, whose halves of words fall into place in turn."""
+    rounds, p = 5, 0.3
+    state = np.random.default_rng(0).integers(0, 2**32 - 1, (4, 16), np.uint32, True)
+    s = [[int(a) for a in row] for row in state.T]
+
+    def rotate(x: int, k: int) -> int:
+        return (x << k | x >> (32 - k)) & 0xFFFFFFFF
+
+    def draw(s: list[int]) -> int:
+        result = (rotate((s[0] + s[3]) & 0xFFFFFFFF, 7) + s[0]) & 0xFFFFFFFF
+        t = s[1] << 9 & 0xFFFFFFFF
+        s[2] ^= s[0]
+        s[3] ^= s[1]
+        s[1] ^= s[2]
+        s[0] ^= s[3]
+        s[2] ^= t
+        s[3] = rotate(s[3], 11)
+        return result
+
+    expected = []
+    for _ in range(rounds):
+        for generator in s:
+            a, b = draw(generator), draw(generator)
+            halves = (a & 0xFFFF, b & 0xFFFF, a >> 16, b >> 16)
+            expected += [half < round(p * 2**16) for half in halves]
+    flags = draw_flags(np.random.default_rng(0), (rounds * 64 - 3,), p)
+    assert flags.tolist() == expected[:-3]
+
+
 @pytest.mark.parametrize(("p", "share"), [(1e-9, 0), (2**-16, 2**-16), (1 - 1e-9, 1)])
 def test_rates_near_0_and_1(p: float, share: float) -> None:
     flags = draw_flags(np.random.default_rng(0), (1000, 1000), p)
