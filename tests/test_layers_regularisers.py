@@ -151,8 +151,9 @@ def test_flags_are_those_of_the_generator_that_is_named() -> None:
             a, b = draw(generator), draw(generator)
             halves = (a & 0xFFFF, b & 0xFFFF, a >> 16, b >> 16)
             expected += [half < round(p * 2**16) for half in halves]
-    flags = draw_flags(np.random.default_rng(0), (rounds * 64 - 3,), p)
-    assert flags.tolist() == expected[:-3]
+    for count in (1, 33, 65, 97, 64 * rounds - 3, 64 * rounds):
+        flags = draw_flags(np.random.default_rng(0), (count,), p)
+        assert flags.tolist() == expected[:count]
 
 
 @pytest.mark.parametrize(("p", "share"), [(1e-9, 0), (2**-16, 2**-16), (1 - 1e-9, 1)])

@@ -72,9 +72,13 @@ def test_training_on_and_refresh(layer: Any, x: Any) -> None:
     stepper.step(x[0])
     clone = stepper.clone()
     layer.train()
-    for s in (stepper, clone):
+    late = stepper.clone()
+    for s in (stepper, clone, late):
         with pytest.raises(RuntimeError, match=STALE):
             s.step(x[1])
+    late.reset()
+    with pytest.raises(RuntimeError, match=STALE):
+        late.step(x[:2])  # of another number of rows
     state = stepper.state
     layer.flat_params *= 1.5
     late = stepper.clone()
