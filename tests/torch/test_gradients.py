@@ -296,6 +296,15 @@ def test_operator_refuses(name: str) -> None:
         _ops.layer(*arguments)
 
 
+@pytest.mark.parametrize("wrong", [[3, 4, 10], [4, 3, 9], [6, 6, 5, 0], [4, 17, -4]])
+def test_operator_refuses_batch_sizes(wrong: list[int]) -> None:
+    arguments = list(layer_arguments("LSTM", "packed", False))
+    arguments[5:7] = torch.zeros(2, 1, wrong[0], H)
+    arguments[7:] = torch.tensor(wrong), None
+    with pytest.raises(ValueError, match="batch_sizes: expected positive, not incr"):
+        _ops.layer("LSTM", "packed", False, True, *arguments)
+
+
 @every_cell
 def test_nothing_stays(cell: str) -> None:
     """A graph that nobody holds is freed at once, not by the collector of cycles."""
