@@ -93,6 +93,12 @@ def test_training_on_and_refresh(layer: Any, x: Any) -> None:
         clone.step(x[1])
 
 
+def test_training_ends_bfloat16(layer: Any, x: Any) -> None:
+    layer.eval(weights="bfloat16").train()
+    y = fastrnn.Stepper(layer).step(x[0])
+    assert_same_bits(y, layer.eval()(x[:1, None])[0][0, 0])
+
+
 def test_eval_does_not_give_the_parameters_back(layer: Any) -> None:
     stepper = fastrnn.Stepper(layer)
     layer.eval()
