@@ -142,7 +142,7 @@ def test_strange_upstream_gradients(cell: str) -> None:
         assert_same(list(got), list(expected))
 
 
-@pytest.mark.parametrize("kind", ["padded", "unsorted", "lengths", "resets"])
+@pytest.mark.parametrize("kind", ["padded", "unsorted", "lengths", "resets", "both"])
 @pytest.mark.parametrize("batch_first", [False, True], ids=["T-N", "N-T"])
 @every_cell
 def test_second_derivatives(cell: str, batch_first: bool, kind: str) -> None:
@@ -155,9 +155,9 @@ def test_second_derivatives(cell: str, batch_first: bool, kind: str) -> None:
     )
     x = torch.randn((4, 3, 2) if not batch_first else (3, 4, 2), dtype=torch.float64)
     options: dict[str, Any] = {}
-    if kind == "lengths":
+    if kind in ("lengths", "both"):
         options["lengths"] = torch.tensor([2, 4, 0])
-    if kind == "resets":
+    if kind in ("resets", "both"):
         options["resets"] = torch.rand(x.shape[:2]) < 0.4
 
     def run(x: Any, w: Any, h: Any) -> Any:
