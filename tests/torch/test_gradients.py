@@ -135,6 +135,7 @@ def test_strange_upstream_gradients(cell: str) -> None:
         torch.ones(()).double().expand(T, N, H),
         torch.randn(H, N, T).double().mT.mT.permute(2, 1, 0),
         noted,
+        torch._neg_view(torch.randn(T, N, H).double()),  # contiguous as it is
     ):
         got = torch.autograd.grad(ours(x)[0], list(ours.parameters()), dy)
         plain = dy.resolve_neg().contiguous().clone()
