@@ -39,13 +39,16 @@ def asan(session: nox.Session) -> None:
         "-Ccmake.define.FASTRNN_SANITIZE=address,undefined",
         ".[test]",
     )
-    find = ["g++", "-print-file-name=libasan.so"]
-    runtime = subprocess.run(find, check=True, capture_output=True, text=True)
+    # libstdc++ as well: without it, nothing that is thrown is ever caught.
+    runtimes = [
+        subprocess.check_output(["g++", f"-print-file-name={name}"], text=True).strip()
+        for name in ("libasan.so", "libstdc++.so")
+    ]
     session.run(
         "pytest",
         *session.posargs,
         env={
-            "LD_PRELOAD": runtime.stdout.strip(),
+            "LD_PRELOAD": " ".join(runtimes),
             "ASAN_OPTIONS": "detect_leaks=0",  # CPython's own are not ours to find
             "UBSAN_OPTIONS": "print_stacktrace=1",
         },

@@ -15,12 +15,13 @@ OURS = (
 
 
 def run_python(
-    *words: str, timeout: float = 60, **variables: str
+    *words: str, timeout: float = 300, **variables: str
 ) -> subprocess.CompletedProcess[str]:
     """Run Python with only the given ones of our variables set.
 
-    After ``timeout`` it is ended with all its children, which would hold its output
-    open: `subprocess.run` would wait for them.
+    After ``timeout``, long enough for a machine that others hold up, it is ended with
+    all its children, which would hold its output open: `subprocess.run` would wait for
+    them.
     """
     others = {k: v for k, v in os.environ.items() if k not in OURS}
     process = subprocess.Popen(

@@ -170,6 +170,45 @@ def cell_of_keras(width: int) -> list[Any]:
     return [draw(width, 4 * H), draw(H, 4 * H), draw(4 * H)]
 
 
+def arrays_of_keras(layer: Any) -> list[Any]:
+    """A layer's weights as Keras has them: the other way round, and z before r."""
+    H, arrays = layer.hidden_size, []
+    for direction in ("", "_reverse")[: 1 + layer.bidirectional]:
+        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        found = [layer.params[f"{name}_l0{direction}"] for name in names]
+        if type(layer) is fastrnn.GRU:
+            found = [np.concatenate([a[H : 2 * H], a[:H], a[2 * H :]]) for a in found]
+        w_ih, w_hh, b_ih, b_hh = found
+        both = np.stack([b_ih, b_hh]) if type(layer) is fastrnn.GRU else b_ih + b_hh
+        arrays += [w_ih.T, w_hh.T, both]
+    return arrays
+
+
+@pytest.mark.parametrize("width", [I, H])
+@pytest.mark.parametrize("both", [False, True], ids=["one", "both"])
+@pytest.mark.parametrize("cell", ["RNN", "GRU", "LSTM"])
+def test_one_layer_of_keras(cell: str, both: bool, width: int) -> None:
+    layer = getattr(fastrnn, cell)(
+        width, H, bidirectional=both, batch_first=True, seed=0
+    )
+    arrays = arrays_of_keras(layer)
+    x = draw(N, T, width)
+    expected, _ = layer(x)
+    assert_same(fastrnn.load_keras(arrays, bidirectional=both), x, expected)
+    if width != H or not both:  # then the shapes tell
+        assert_same(fastrnn.load_keras(arrays), x, expected)
+
+
+@pytest.mark.parametrize("both", [False, True], ids=["two-layers", "both"])
+def test_what_follows_two_cells_of_keras(both: bool) -> None:
+    """Its inputs tell a second direction from a second layer."""
+    dense = [draw((1 + both) * H, 2), draw(2)]
+    found = fastrnn.load_keras(cell_of_keras(H) + cell_of_keras(H) + dense)
+    first, *others = found.layers.values()
+    assert first.bidirectional == both
+    assert len(others) == (1 if both else 2)
+
+
 BAD_KERAS = {
     "no weights": (ValueError, [], "weights: expected arrays, got none"),
     "a dict": (TypeError, {}, "weights: expected a sequence of arrays, got dict"),

@@ -95,6 +95,12 @@ def test_buckets_are_shuffled() -> None:
     assert any(len(a) != len(b) or (a != b).any() for a, b in zip(once, again))  # noqa: B905
 
 
+def test_the_longest_is_packed_first() -> None:
+    packed = pack_streams([[1], [2], [3], [4], [5] * 4], 2)
+    assert packed.lengths.tolist() == [4, 4]
+    assert packed.x.T.tolist() == [[5] * 4, [1, 2, 3, 4]]
+
+
 def test_no_sequences_are_no_batches() -> None:
     assert bucket_batches([], 4) == []
 

@@ -104,5 +104,7 @@ def test_the_old_file_stays_when_writing_fails(tmp_path: Path) -> None:
         write_whole(path, "not bytes")  # type: ignore[arg-type]
     assert path.read_bytes() == b"old"
     assert [*tmp_path.iterdir()] == [path]
-    write_whole(path, b"new")
+    with path.open("rb") as before:
+        write_whole(path, b"new")
+        assert before.read() == b"old"  # another file, of the same name
     assert path.read_bytes() == b"new"

@@ -124,6 +124,16 @@ def test_batch_first_is_a_transposition(cell: str) -> None:
     np.testing.assert_array_equal(first.flat_grads, second.flat_grads)
 
 
+@cells
+def test_what_a_layer_returns_is_contiguous(cell: str) -> None:
+    """So that the next layer takes it without a copy."""
+    layer = make_layer(cell, batch_first=True)
+    data = Data(layer)
+    outputs, gradients = data.run(layer)
+    y, _ = layer.eval()(data.x)
+    assert all(a.flags.c_contiguous for a in (*outputs, *gradients, y))
+
+
 @pytest.mark.parametrize("batch_first", [False, True], ids=["time", "batch"])
 @cells
 def test_tokens_are_one_hot_rows(cell: str, batch_first: bool) -> None:

@@ -109,6 +109,13 @@ def test_bad_call(bad: Any, error: type[Exception], message: str) -> None:
     layer(f32(T, N, I))  # a bad call spoils nothing
 
 
+def test_bad_call_in_eval_mode() -> None:
+    """Of one direction, which has a way of its own there."""
+    layer = fastrnn.LSTM(I, H).eval()
+    with raises(ValueError, "padding: expected 'right' or 'left', got 'both'"):
+        layer(f32(T, N, I), padding="both")
+
+
 @pytest.mark.parametrize("cell", ["RNN", "GRU"])
 def test_a_single_state(cell: str) -> None:
     layer = make_layer(cell)
@@ -167,24 +174,25 @@ def test_bad_backward_batch_first() -> None:
         layer.backward(f32(T, N, 2 * H))
 
 
+@pytest.mark.parametrize("D", [1, 2])
 @pytest.mark.parametrize("cell", ["RNN", "GRU", "LSTM"])
-def test_backward_needs_a_call_in_training_mode(cell: str) -> None:
-    layer = make_layer(cell)
+def test_backward_needs_a_call_in_training_mode(cell: str, D: int) -> None:
+    layer = getattr(fastrnn, cell)(I, H, bidirectional=D == 2)
     none_yet = "backward: expected a call of the layer before it, got none"
     with raises(RuntimeError, none_yet):
-        layer.backward(f32(T, N, 2 * H))
+        layer.backward(f32(T, N, D * H))
     layer(f32(T, N, I))
     layer.eval()
-    layer.backward(f32(T, N, 2 * H))  # the last call was in training mode
+    layer.backward(f32(T, N, D * H))  # the last call was in training mode
     layer(f32(T, N, I))
     in_eval = "backward: expected the last call in training mode, got eval mode"
     with raises(RuntimeError, in_eval):
-        layer.backward(f32(T, N, 2 * H))
+        layer.backward(f32(T, N, D * H))
     layer.train()
     with raises(RuntimeError, in_eval):
-        layer.backward(f32(T, N, 2 * H))
+        layer.backward(f32(T, N, D * H))
     layer(f32(T, N, I))
-    layer.backward(f32(T, N, 2 * H))
+    layer.backward(f32(T, N, D * H))
 
 
 NAMES = "d: expected the names of the state"

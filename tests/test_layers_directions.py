@@ -1,6 +1,7 @@
 """Both directions of a layer side by side: the same bits, errors, and threads."""
 
 import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -83,7 +84,6 @@ def test_many_rows_or_little_work_is_done_one_by_one(
         monkeypatch.setattr(_recurrent, "WORTH_A_THREAD", 1e9)
         layer(np.ones((T, N, I), np.float32))
     assert not seen
-    assert not seen
 
 
 @pytest.mark.parametrize("failing", [0, 1])
@@ -105,6 +105,24 @@ def test_an_error_of_either_direction_is_raised(
         assert fastrnn.get_num_threads() == 2  # the limit is gone
         with pytest.raises(RuntimeError, match="got one that raised"):
             layer.backward(None)
+
+
+def test_an_error_waits_for_the_other_direction() -> None:
+    """It may still write into arrays of the caller's."""
+    begun, done = threading.Event(), threading.Event()
+
+    def fail() -> None:
+        begun.wait()
+        raise MemoryError
+
+    def go_on() -> None:
+        begun.set()
+        time.sleep(0.1)
+        done.set()
+
+    with pytest.raises(MemoryError):
+        _runtime.run_side_by_side(fail, go_on)
+    assert done.is_set()
 
 
 def test_bad_input_raises_as_ever() -> None:

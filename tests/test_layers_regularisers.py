@@ -125,6 +125,37 @@ def test_zoneout_statistics(p: float) -> None:
         assert abs(both.mean() - p**2) < spread
 
 
+def test_flags_are_those_of_the_generator_that_is_named() -> None:
+    """Sixteen xoshiro128++, whose halves of words fall into place in turn."""
+    rounds, p = 5, 0.3
+    state = np.random.default_rng(0).integers(0, 2**32 - 1, (4, 16), np.uint32, True)
+    s = [[int(a) for a in row] for row in state.T]
+
+    def rotate(x: int, k: int) -> int:
+        return (x << k | x >> (32 - k)) & 0xFFFFFFFF
+
+    def draw(s: list[int]) -> int:
+        result = (rotate((s[0] + s[3]) & 0xFFFFFFFF, 7) + s[0]) & 0xFFFFFFFF
+        t = s[1] << 9 & 0xFFFFFFFF
+        s[2] ^= s[0]
+        s[3] ^= s[1]
+        s[1] ^= s[2]
+        s[0] ^= s[3]
+        s[2] ^= t
+        s[3] = rotate(s[3], 11)
+        return result
+
+    expected = []
+    for _ in range(rounds):
+        for generator in s:
+            a, b = draw(generator), draw(generator)
+            halves = (a & 0xFFFF, b & 0xFFFF, a >> 16, b >> 16)
+            expected += [half < round(p * 2**16) for half in halves]
+    for count in (1, 33, 65, 97, 64 * rounds - 3, 64 * rounds):
+        flags = draw_flags(np.random.default_rng(0), (count,), p)
+        assert flags.tolist() == expected[:count]
+
+
 @pytest.mark.parametrize(("p", "share"), [(1e-9, 0), (2**-16, 2**-16), (1 - 1e-9, 1)])
 def test_rates_near_0_and_1(p: float, share: float) -> None:
     flags = draw_flags(np.random.default_rng(0), (1000, 1000), p)
@@ -148,23 +179,25 @@ def test_zoneout_of_every_unit_is_drawn_alone(cell: str) -> None:
         assert abs(both - 0.09) < 5 * math.sqrt(0.09 * 0.91 / kept[0].size)
 
 
+@pytest.mark.parametrize("D", [1, 2])
 @cells
-def test_eval_draws_nothing(cell: str) -> None:
+def test_eval_draws_nothing(cell: str, D: int) -> None:
     """Dropout of either kind is off, zoneout gives the expectation."""
-    layer = make_layer(cell, num_layers=2, bidirectional=True, **RATES).eval()
+    layer = make_layer(cell, num_layers=2, bidirectional=D == 2, **RATES).eval()
     data = Data(layer)
     before = layer.rng.bit_generator.state
     y, _ = layer(data.x, data.join(data.states))
     assert layer.rng.bit_generator.state == before
-    plain = make_layer(cell, num_layers=2, bidirectional=True)
+    plain = make_layer(cell, num_layers=2, bidirectional=D == 2)
     np.testing.assert_array_equal(layer.flat_params, plain.flat_params)
     x = data.x
     for k in range(2):
         run = getattr(reference, f"{cell.lower()}_forward")
         outputs = []
-        for d in range(2):
-            weights = list(plain.params.values())[8 * k + 4 * d : 8 * k + 4 * d + 4]
-            given = dict(zip(("h0", "c0"), (a[2 * k + d] for a in data.states)))  # noqa: B905
+        for d in range(D):
+            i = k * D + d
+            weights = list(plain.params.values())[4 * i : 4 * i + 4]
+            given = dict(zip(("h0", "c0"), (a[i] for a in data.states)))  # noqa: B905
             options = {"reverse": d == 1, "zoneout": 0.3, "training": False}
             outputs.append(run(x, *weights, **given, **options)[0])
         x = np.concatenate(outputs, 2)

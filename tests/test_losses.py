@@ -29,6 +29,14 @@ def test_mean_squared_error_against_torch(dtype: Any) -> None:
     np.testing.assert_allclose(dy, fed.grad.numpy(), rtol=tolerance)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_mean_squared_error_is_the_nearest_float32(seed: int) -> None:
+    """Squares and their sum have the precision of float64."""
+    y = np.random.default_rng(seed).standard_normal(1001).astype(np.float32)
+    loss, _ = fastrnn.mean_squared_error(y, np.zeros_like(y))
+    assert loss == np.float32(np.mean(y.astype(np.float64) ** 2))
+
+
 @pytest.mark.parametrize("shape", [(T,), (T, N), (T, N, O)], ids=str)
 def test_what_is_masked_takes_no_part(shape: tuple[int, ...]) -> None:
     mask = np.random.default_rng(1).random(shape) < 0.6

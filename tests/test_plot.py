@@ -133,6 +133,8 @@ def test_activations_as_a_page(tmp_path: Path) -> None:
     np.testing.assert_allclose(np.array(json.loads(found)), expected.T, atol=0.5)
     one = Page(plot.activations_html(TEXT, VALUES[:, 0]))
     assert len(json.loads(re.findall(r"values = (.*);", one.script)[0])) == 1
+    words = ["<b>", "&amp;", "</span>"]
+    assert Page(plot.activations_html(words, [1, 0, -1])).spans == words
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,13 @@ def test_characters_go_there_and_back() -> None:
     assert (vocabulary.pad, vocabulary.unk, vocabulary.eos) == (None, None, None)
 
 
+def test_what_is_no_character_goes_there_and_back() -> None:
+    """Python reads bytes that are no UTF-8 as such, with ``surrogateescape``."""
+    text = b"a\xff".decode("utf-8", "surrogateescape")
+    vocabulary = Vocabulary(text)
+    assert vocabulary.decode(vocabulary.encode(text)) == text
+
+
 def test_words_go_there_and_back() -> None:
     vocabulary = Vocabulary(TEXT, words=True, **SPECIAL)
     assert vocabulary.tokens[:3] == ["<pad>", "<unk>", "<eos>"]

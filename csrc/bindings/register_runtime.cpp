@@ -15,6 +15,7 @@ std::vector<std::string> isa_names() {
   const Isa* isas;
   const int count = available_isas(&isas);
   std::vector<std::string> names;
+  names.reserve(count);
   for (int i = 0; i < count; ++i) names.emplace_back(isas[i].name);
   return names;
 }

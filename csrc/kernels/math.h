@@ -31,7 +31,7 @@ struct ExpConstants<float> {
   static constexpr float kRound = 12582912.0f;  // 1.5·2²³: adding it rounds to integer
   static constexpr float kLn2High = 0x1.62e000p-1f;  // n·kLn2High is exact
   static constexpr float kLn2Low = 0.000031946184945309417232f;
-  static constexpr int32_t kBias = 127, kMantissa = 23;
+  static constexpr uint32_t kBias = 127, kMantissa = 23;
   static constexpr float kUnderflow = -87.3f;
   static constexpr float kSaturation = -20.0f;  // expm1 is −1 below this
   static constexpr int kReciprocalSteps = 1;
@@ -48,7 +48,7 @@ struct ExpConstants<double> {
   static constexpr double kRound = 6755399441055744.0;  // 1.5·2⁵²
   static constexpr double kLn2High = 0x1.62e42fee00000p-1;
   static constexpr double kLn2Low = 1.90821492927058781614e-10;
-  static constexpr int64_t kBias = 1023, kMantissa = 52;
+  static constexpr uint64_t kBias = 1023, kMantissa = 52;
   static constexpr double kUnderflow = -708.3;
   static constexpr double kSaturation = -40.0;
   static constexpr int kReciprocalSteps = 2;
@@ -62,8 +62,8 @@ struct ExpConstants<double> {
 };
 
 template <class T>
-FASTRNN_INLINE IntVec<T> bits(Vec<T> x) {
-  return (IntVec<T>)x;
+FASTRNN_INLINE BitsVec<T> bits(Vec<T> x) {
+  return (BitsVec<T>)x;
 }
 
 template <class T>
@@ -73,7 +73,7 @@ FASTRNN_INLINE Vec<T> negative_magnitude(Vec<T> x) {
 
 template <class T>
 FASTRNN_INLINE Vec<T> with_sign_of(Vec<T> magnitude, Vec<T> x) {
-  const IntVec<T> sign = bits<T>(broadcast(T(-0.0)));
+  const BitsVec<T> sign = bits<T>(broadcast(T(-0.0)));
   return (Vec<T>)((bits<T>(magnitude) & ~sign) | (bits<T>(x) & sign));
 }
 
@@ -89,7 +89,8 @@ FASTRNN_INLINE void exp_parts(Vec<T> x, Vec<T>& scale, Vec<T>& p) {
 #pragma GCC unroll 10
   for (int i = K::kTerms - 2; i >= 0; --i) q = fma(q, r, broadcast(K::kQ[i]));
   p = fma(r * r, q, r);
-  // The low bits of `shifted` hold n; the rest leaves at the left.
+  // The low bits of `shifted` hold n; the rest leaves at the left. Of an x far below
+  // kUnderflow the sum runs over: nobody uses it then.
   scale = (Vec<T>)((bits<T>(shifted) << K::kMantissa) + (K::kBias << K::kMantissa));
 }
 

@@ -49,6 +49,7 @@ struct VectorTypes<float> {
   typedef float Unaligned
       __attribute__((vector_size(kVectorBytes), aligned(4), may_alias));
   typedef int32_t Int __attribute__((vector_size(kVectorBytes)));
+  typedef uint32_t Bits __attribute__((vector_size(kVectorBytes)));
 };
 template <>
 struct VectorTypes<double> {
@@ -56,12 +57,15 @@ struct VectorTypes<double> {
   typedef double Unaligned
       __attribute__((vector_size(kVectorBytes), aligned(8), may_alias));
   typedef int64_t Int __attribute__((vector_size(kVectorBytes)));
+  typedef uint64_t Bits __attribute__((vector_size(kVectorBytes)));
 };
 
 template <class T>
 using Vec = typename VectorTypes<T>::Vec;
 template <class T>
 using IntVec = typename VectorTypes<T>::Int;
+template <class T>
+using BitsVec = typename VectorTypes<T>::Bits;  // its sums may run over
 
 template <class T>
 constexpr Size kLanes = kVectorBytes / Size(sizeof(T));

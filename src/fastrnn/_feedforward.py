@@ -121,8 +121,6 @@ class Embedding(Layer):
             return
         dy = check_floating("dy", dy, self.dtype, "the layer")
         check_shape("dy", dy, "(..., I)", (*ids.shape, self.embedding_dim))
-        if ids.size == 0:
-            return
         # Rows of one token are put side by side and summed: np.add.at takes far longer.
         order = np.argsort(ids, axis=None, kind="stable")
         tokens, starts = np.unique(ids.ravel()[order], return_index=True)

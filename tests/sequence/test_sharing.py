@@ -7,6 +7,7 @@ start.
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fastrnn import _core
@@ -98,6 +99,14 @@ def test_bfloat16_is_rounding_the_matrices(cell: str, weights: str | None) -> No
                 bits += 0x7FFF + ((bits >> 16) & 1)
                 bits &= 0xFFFF0000
     assert_same_bits(got, layer(x)[0])
+
+
+def test_bfloat16_keeps_nan() -> None:
+    """Rounded as a number, this one would be −0."""
+    layer = make_layer("rnn-tanh", 3, 5)
+    layer.params["weight_ih_l0"].view("u4")[2] = 0x7FFFFFFF
+    y, _ = layer.eval(weights="bfloat16")(draw_input(layer, 4, steps=1))
+    assert np.isnan(y).any(axis=(0, 1)).tolist() == [False, False, True, False, False]
 
 
 def test_bfloat16_errs_as_little_as_is_said() -> None:

@@ -72,9 +72,13 @@ def test_training_on_and_refresh(layer: Any, x: Any) -> None:
     stepper.step(x[0])
     clone = stepper.clone()
     layer.train()
-    for s in (stepper, clone):
+    late = stepper.clone()
+    for s in (stepper, clone, late):
         with pytest.raises(RuntimeError, match=STALE):
             s.step(x[1])
+    late.reset()
+    with pytest.raises(RuntimeError, match=STALE):
+        late.step(x[:2])  # of another number of rows
     state = stepper.state
     layer.flat_params *= 1.5
     late = stepper.clone()
@@ -87,6 +91,12 @@ def test_training_on_and_refresh(layer: Any, x: Any) -> None:
     assert_same_bits(stepper.step(x[1]), expected[0, 0])
     with pytest.raises(RuntimeError, match=STALE):
         clone.step(x[1])
+
+
+def test_training_ends_bfloat16(layer: Any, x: Any) -> None:
+    layer.eval(weights="bfloat16").train()
+    y = fastrnn.Stepper(layer).step(x[0])
+    assert_same_bits(y, layer.eval()(x[:1, None])[0][0, 0])
 
 
 def test_eval_does_not_give_the_parameters_back(layer: Any) -> None:

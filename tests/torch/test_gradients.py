@@ -135,6 +135,7 @@ def test_strange_upstream_gradients(cell: str) -> None:
         torch.ones(()).double().expand(T, N, H),
         torch.randn(H, N, T).double().mT.mT.permute(2, 1, 0),
         noted,
+        torch._neg_view(torch.randn(T, N, H).double()),  # contiguous as it is
     ):
         got = torch.autograd.grad(ours(x)[0], list(ours.parameters()), dy)
         plain = dy.resolve_neg().contiguous().clone()
@@ -142,19 +143,22 @@ def test_strange_upstream_gradients(cell: str) -> None:
         assert_same(list(got), list(expected))
 
 
-@pytest.mark.parametrize("kind", ["padded", "unsorted", "lengths", "resets"])
+@pytest.mark.parametrize("kind", ["padded", "unsorted", "lengths", "resets", "both"])
 @pytest.mark.parametrize("batch_first", [False, True], ids=["T-N", "N-T"])
 @every_cell
 def test_second_derivatives(cell: str, batch_first: bool, kind: str) -> None:
-    """By finite differences, in every layout, with both directions."""
+    """By finite differences, in every layout, with both directions.
+
+    The first ones, which they are taken of, are those of the kernels.
+    """
     module = getattr(fastrnn.torch, cell.upper())(
         2, 3, bidirectional=True, batch_first=batch_first, dtype=torch.float64
     )
     x = torch.randn((4, 3, 2) if not batch_first else (3, 4, 2), dtype=torch.float64)
     options: dict[str, Any] = {}
-    if kind == "lengths":
+    if kind in ("lengths", "both"):
         options["lengths"] = torch.tensor([2, 4, 0])
-    if kind == "resets":
+    if kind in ("resets", "both"):
         options["resets"] = torch.rand(x.shape[:2]) < 0.4
 
     def run(x: Any, w: Any, h: Any) -> Any:
@@ -171,6 +175,11 @@ def test_second_derivatives(cell: str, batch_first: bool, kind: str) -> None:
     w = module.weight_hh_l0_reverse.detach().clone().requires_grad_()
     h = torch.randn(2, 3, 3, dtype=torch.float64, requires_grad=True)
     inputs = (x.requires_grad_(), w, h)
+    outputs = run(*inputs)
+    upstream = [torch.randn_like(a) for a in outputs]
+    first = torch.autograd.grad(outputs, inputs, upstream, create_graph=True)
+    expected = torch.autograd.grad(outputs, inputs, upstream)
+    assert_same(list(first), list(expected))
     assert torch.autograd.gradcheck(run, inputs, fast_mode=True)
     assert torch.autograd.gradgradcheck(run, inputs, fast_mode=True)
 
@@ -286,6 +295,15 @@ def test_operator_refuses(name: str) -> None:
     arguments[at] = wrong
     with pytest.raises(error, match=message):
         _ops.layer(*arguments)
+
+
+@pytest.mark.parametrize("wrong", [[3, 4, 10], [4, 3, 9], [6, 6, 5, 0], [4, 17, -4]])
+def test_operator_refuses_batch_sizes(wrong: list[int]) -> None:
+    arguments = list(layer_arguments("LSTM", "packed", False))
+    arguments[5:7] = torch.zeros(2, 1, wrong[0], H)
+    arguments[7:] = torch.tensor(wrong), None
+    with pytest.raises(ValueError, match="batch_sizes: expected positive, not incr"):
+        _ops.layer("LSTM", "packed", False, True, *arguments)
 
 
 @every_cell
