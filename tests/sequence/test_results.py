@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+import fastrnn
 from fastrnn import reference
+from fastrnn._types import valid_steps
 from tests.problems import CELLS, each, make_problem
 
 FIELDS = ("dx", "dw_ih", "dw_hh", "db_ih", "db_hh", "dh0", "dembedding", "dh")
@@ -63,6 +65,23 @@ def test_tape_is_read_only_and_reusable(cell: str, module: Any) -> None:
         np.testing.assert_array_equal(a, b)
     for name, a in zip(names, before, strict=True):
         np.testing.assert_array_equal(getattr(tape, name), a)
+
+
+@pytest.mark.parametrize("padding", ["right", "left"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_tape_is_0_on_padding(cell: str, padding: str) -> None:
+    """Also in memory that was used before: blocks of this size are kept when freed."""
+    sizes = {"T": 20, "N": 32, "I": 3, "H": 33}
+    whole = make_problem(cell, **sizes)
+    _, _, used = whole.forward(fastrnn)
+    assert used.gates.any()
+    del used
+    _, _, tape = make_problem(cell, padding=padding, **sizes).forward(fastrnn)
+    valid = valid_steps(20, 32, tape.sequence.lengths, padding)
+    assert not valid.all()
+    for a in (tape.y, tape.gates) + ((tape.c,) if cell == "lstm" else ()):
+        assert a[valid].any()
+        assert not a[~valid].any()
 
 
 @pytest.mark.parametrize("cell", CELLS)
