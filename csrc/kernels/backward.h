@@ -25,8 +25,8 @@ namespace fastrnn {
 namespace FASTRNN_NS {
 
 // Rows of a chunk: the more, the less often dW is read and written; the fewer, the
-// nearer the cache that holds dz.
-constexpr Size kBackwardChunkRows = 512;
+// nearer the cache that holds dz. Where dW is near in any case, dz is to be so too.
+constexpr Size kMostChunkRows = 512, kFewestChunkRows = 128;
 
 // The rows of dW that are multiplied at a time, while packed h or x stays in the
 // private cache.
@@ -166,8 +166,13 @@ class Backward {
     dense_input_ = !tokens_ || a_.input.embedding;
     // A row length of a power of two would put a column into few cache sets.
     dz_width_ = divide_up(Cell::kGrads * H_, L) * L + 64 / Size(sizeof(T));
+    const Size dw_bytes = G * H_ * (H_ + (dense_input_ ? I_ : 0)) * Size(sizeof(T));
+    const Size near = kPrivateCache / 2 / (dz_width_ * Size(sizeof(T)));
+    const Size most = dw_bytes > kPrivateCache  ? kMostChunkRows
+                      : near > kFewestChunkRows ? at_most(near, kMostChunkRows)
+                                                : kFewestChunkRows;
     // Chunks as even as can be.
-    even_rows_ = divide_up(valid, divide_up(valid, kBackwardChunkRows) + (valid == 0));
+    even_rows_ = divide_up(valid, divide_up(valid, most) + (valid == 0));
     chunk_rows_ = at_most(valid, even_rows_ + s_.N);
 
     w_hh_ = scratch_.take<T>(vectors_ * G * H_ * L);
