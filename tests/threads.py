@@ -12,6 +12,7 @@ import fastrnn
 from fastrnn import _core
 
 TASKS = Path("/proc/self/task")
+ALL = 1024  # more than any test asks for
 
 needs_threads = pytest.mark.skipif(
     not fastrnn.build_info()["openmp"], reason="built without threads"
@@ -35,9 +36,12 @@ def run_counting(call: Callable[[], Any]) -> tuple[Any, int | None]:
     found: list[Any] = []
 
     def count() -> None:
-        _core.shrink_teams(0)  # whatever was waited for before
+        _core.shrink_teams(ALL)  # though others use the cores too
         before = list_threads()
-        result = call()
+        try:
+            result = call()
+        finally:
+            _core.shrink_teams(0)
         found.extend([result, len(list_threads() - before)])
 
     if not TASKS.exists():

@@ -7,7 +7,6 @@
 #include <chrono>
 #include <climits>
 #include <cstdint>
-#include <limits>
 #include <thread>
 #include <type_traits>
 
@@ -46,6 +45,7 @@ constexpr std::int64_t kLongWait = 500'000;  // ns
 constexpr std::int64_t kPatience = 24;
 
 std::atomic<int> most_members{INT_MAX};
+std::atomic<bool> members_are_fixed{false};
 std::atomic<std::int64_t> try_more{0}, patience{0};  // a time, and a time span, in ns
 std::atomic<long> times_put_aside{0};                // as last seen
 
@@ -62,7 +62,7 @@ bool were_put_aside() {
 
 void note_wait(std::int64_t begin, int members) {
   const std::int64_t end = now(), wait = end - begin;
-  if (wait < kLongWait || !were_put_aside()) return;
+  if (members_are_fixed || wait < kLongWait || !were_put_aside()) return;
   patience = kPatience * wait;
   try_more = end + patience;
   most_members = members - 1;
@@ -71,6 +71,7 @@ void note_wait(std::int64_t begin, int members) {
 int members_for(int threads) {
   const int most = most_members.load(std::memory_order_relaxed);
   if (most >= threads || sharing != Sharing::kBest) return threads;
+  if (members_are_fixed) return most;
   const std::int64_t time = now();
   if (time < try_more) return most;
   try_more = time + patience;
@@ -215,8 +216,8 @@ Sharing get_sharing() { return sharing; }
 void set_sharing(Sharing way) { sharing = way; }
 
 void shrink_teams(int members) {
+  members_are_fixed = members > 0;
   most_members = members > 0 ? members : INT_MAX;
-  try_more = members > 0 ? std::numeric_limits<std::int64_t>::max() : 0;
 }
 
 bool has_openmp() {

@@ -37,8 +37,8 @@ int get_num_threads();
 void set_num_threads(int threads);
 // For the calls of the calling thread alone; 0 is no limit. Returns the one before.
 int limit_threads(int threads);
-// Teams have at most so many members from now on, as after long waits; 0: as many as
-// are asked for. For tests.
+// Teams have at most so many members from now on, however long is waited; 0: as many as
+// waits allow. For tests.
 void shrink_teams(int members);
 bool has_openmp();
 
