@@ -23,6 +23,7 @@ namespace fastrnn {
 struct Meeting {
   alignas(64) std::atomic<int> arrived{0};
   alignas(64) std::atomic<unsigned> round{0};
+  std::int64_t begin = 0;  // when the team was called, in ns
 };
 
 namespace {
@@ -38,16 +39,19 @@ constexpr int kLooks = 500;
 //
 // A member of a team whose core a foreign process wants as well is put aside for some
 // milliseconds at a time, and all wait for it, be the call ever so short. So a long
-// wait makes teams smaller by one, for so many times as long as was waited; then one
-// more is tried. A wait is not counted unless the system has put a thread of ours
-// aside: work that cannot be divided evenly is no reason.
+// wait makes teams smaller by one, for twice as long as was waited; then one more is
+// tried, and where that soon leads to a long wait again, the time doubles. A wait is
+// not counted unless the system has put a thread of ours aside, or did not let it
+// start: work that cannot be divided evenly is no reason.
 constexpr std::int64_t kLongWait = 500'000;  // ns
-constexpr std::int64_t kPatience = 24;
+constexpr std::int64_t kFirstPatience = 2, kMostPatience = 32;
+constexpr std::int64_t kTrial = 4;  // patiences: a wait within so many is soon
 
 std::atomic<int> most_members{INT_MAX};
 std::atomic<bool> members_are_fixed{false};
 std::atomic<std::int64_t> try_more{0}, patience{0};  // a time, and a time span, in ns
-std::atomic<long> times_put_aside{0};                // as last seen
+std::atomic<std::int64_t> times_waited{kFirstPatience};
+std::atomic<long> times_put_aside{0};  // as last seen
 
 std::int64_t now() {
   const auto time = std::chrono::steady_clock::now().time_since_epoch();
@@ -60,10 +64,20 @@ bool were_put_aside() {
   return times_put_aside.exchange(usage.ru_nivcsw) != usage.ru_nivcsw;
 }
 
-void note_wait(std::int64_t begin, int members) {
+void note_wait(std::int64_t begin, int members, bool to_start) {
   const std::int64_t end = now(), wait = end - begin;
-  if (members_are_fixed || wait < kLongWait || !were_put_aside()) return;
-  patience = kPatience * wait;
+  if (members_are_fixed || wait < kLongWait) return;
+  if (!to_start && !were_put_aside()) return;
+  if (most_members < members) {  // the same call waits once more
+    patience += times_waited * wait;
+    try_more = end + patience;
+    return;
+  }
+  const std::int64_t doubled = 2 * times_waited;
+  times_waited = begin > try_more          ? kFirstPatience
+                 : doubled < kMostPatience ? doubled
+                                           : kMostPatience;
+  patience = times_waited * wait;
   try_more = end + patience;
   most_members = members - 1;
 }
@@ -74,7 +88,7 @@ int members_for(int threads) {
   if (members_are_fixed) return most;
   const std::int64_t time = now();
   if (time < try_more) return most;
-  try_more = time + patience;
+  try_more = time + kTrial * patience;
   most_members = most + 1;
   return most + 1;
 }
@@ -89,6 +103,7 @@ inline void wait_a_moment() {
 
 // All meet at the end, where OpenMP would wait out of our sight.
 void run_member(Team team, TeamBody body, void* context) {
+  if (team.size > 1) note_wait(team.meeting->begin, team.size, true);
   const FlushDenormals flush;
   body(team, context);
   team.barrier();
@@ -125,6 +140,7 @@ void run_job(void* data) {
 
 void run_openmp(int threads, TeamBody body, void* context) {
   Meeting meeting;
+  meeting.begin = now();
   if (const OtherOpenMp* openmp = other) {
     Job job{body, context, openmp, &meeting};
     openmp->parallel(run_job, &job, unsigned(threads), 0);
@@ -158,7 +174,7 @@ void Team::barrier() const {
   }
   const std::int64_t begin = now();
   while (!is_open()) std::this_thread::yield();
-  note_wait(begin, size);
+  note_wait(begin, size, false);
 }
 
 void run_team(int threads, TeamBody body, void* context) {
