@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 import fastrnn
+from fastrnn import _core
 
 TASKS = Path("/proc/self/task")
+ALL = 1024  # more than any test asks for
 
 needs_threads = pytest.mark.skipif(
     not fastrnn.build_info()["openmp"], reason="built without threads"
@@ -34,8 +36,12 @@ def run_counting(call: Callable[[], Any]) -> tuple[Any, int | None]:
     found: list[Any] = []
 
     def count() -> None:
+        _core.shrink_teams(ALL)  # though others use the cores too
         before = list_threads()
-        result = call()
+        try:
+            result = call()
+        finally:
+            _core.shrink_teams(0)
         found.extend([result, len(list_threads() - before)])
 
     if not TASKS.exists():

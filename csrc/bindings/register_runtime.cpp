@@ -77,6 +77,7 @@ void register_runtime(py::module_& m) {
   m.def("get_num_threads", get_num_threads);
   m.def("set_num_threads", set_num_threads);
   m.def("limit_threads", limit_threads);
+  m.def("shrink_teams", shrink_teams);
   m.def("use_openmp_of",
         [](const std::string& path) { return use_openmp_of(path.c_str()); });
   m.def("set_sharing", [](const std::string& way) { set_sharing(sharing_named(way)); });

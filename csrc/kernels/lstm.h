@@ -37,9 +37,9 @@ struct Lstm {
     const Vec<T> i = sigmoid<T>(z[0]);
     const Vec<T> f = sigmoid<T>(z[1]);
     const Vec<T> g = tanh<T>(z[2]);
-    const Vec<T> o = sigmoid<T>(z[3]);
     const Vec<T> c = fma(f, load_some(row.c_prev + j, lanes), i * g);
     store_some(row.c + j, c, lanes);
+    const Vec<T> o = sigmoid<T>(z[3]);  // not before: tanh(c) is what is waited for
     store_some(row.h + j, o * tanh<T>(c), lanes);
     if (row.gates) {
       store_some(row.gates + 0 * H + j, i, lanes);

@@ -6,8 +6,10 @@
 namespace fastrnn {
 namespace FASTRNN_NS {
 
-// A step whose product is smaller than this is over before a barrier is.
-constexpr double kWorthABarrier = 2.5e5;  // floating-point operations
+// A step whose product is smaller than this is over before a barrier is. Where the rows
+// could be shared instead, without a barrier, it has to be larger.
+constexpr double kWorthABarrier = 1e5;  // floating-point operations
+constexpr double kWorthMoreThanRows = 2.5e5;
 
 struct Plan {
   int threads;
@@ -38,7 +40,8 @@ Plan make_plan(int threads, const ScheduleView& v, double flops, Size recurrent,
   if (flops < kWorthATeam) return {1, false};
   // Of weights that do not stay in the private cache, threads that share the units read
   // each once, where threads that share the rows would each read them all.
-  const bool worth_barrier = 2.0 * double(v.N * recurrent) > kWorthABarrier;
+  const bool worth_barrier = 2.0 * double(v.N * recurrent) >
+                             (v.N < threads ? kWorthABarrier : kWorthMoreThanRows);
   const bool few_rows = v.N < 4 * Size(threads);
   const bool large =
       recurrent * Size(sizeof(T)) > kPrivateCache && v.N <= 32 * Size(threads);

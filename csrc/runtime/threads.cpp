@@ -1,8 +1,12 @@
 // The one file that knows OpenMP.
 #include <dlfcn.h>
 #include <pthread.h>
+#include <sys/resource.h>
 
 #include <atomic>
+#include <chrono>
+#include <climits>
+#include <cstdint>
 #include <thread>
 #include <type_traits>
 
@@ -19,6 +23,7 @@ namespace fastrnn {
 struct Meeting {
   alignas(64) std::atomic<int> arrived{0};
   alignas(64) std::atomic<unsigned> round{0};
+  std::int64_t begin = 0;  // when the team was called, in ns
 };
 
 namespace {
@@ -30,12 +35,78 @@ std::atomic<Sharing> sharing{Sharing::kBest};
 // About as long as 20 µs.
 constexpr int kLooks = 500;
 
+// --- Cores that others use too -------------------------------------------------------
+//
+// A member of a team whose core a foreign process wants as well is put aside for some
+// milliseconds at a time, and all wait for it, be the call ever so short. So a long
+// wait makes teams smaller by one, for twice as long as was waited; then one more is
+// tried, and where that soon leads to a long wait again, the time doubles. A wait is
+// not counted unless the system has put a thread of ours aside, or did not let it
+// start: work that cannot be divided evenly is no reason.
+constexpr std::int64_t kLongWait = 500'000;  // ns
+constexpr std::int64_t kFirstPatience = 2, kMostPatience = 32;
+constexpr std::int64_t kTrial = 4;  // patiences: a wait within so many is soon
+
+std::atomic<int> most_members{INT_MAX};
+std::atomic<bool> members_are_fixed{false};
+std::atomic<std::int64_t> try_more{0}, patience{0};  // a time, and a time span, in ns
+std::atomic<std::int64_t> times_waited{kFirstPatience};
+std::atomic<long> times_put_aside{0};  // as last seen
+
+std::int64_t now() {
+  const auto time = std::chrono::steady_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(time).count();
+}
+
+bool were_put_aside() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return times_put_aside.exchange(usage.ru_nivcsw) != usage.ru_nivcsw;
+}
+
+void note_wait(std::int64_t begin, int members, bool to_start) {
+  const std::int64_t end = now(), wait = end - begin;
+  if (members_are_fixed || wait < kLongWait) return;
+  if (!to_start && !were_put_aside()) return;
+  if (most_members < members) {  // the same call waits once more
+    patience += times_waited * wait;
+    try_more = end + patience;
+    return;
+  }
+  const std::int64_t doubled = 2 * times_waited;
+  times_waited = begin > try_more          ? kFirstPatience
+                 : doubled < kMostPatience ? doubled
+                                           : kMostPatience;
+  patience = times_waited * wait;
+  try_more = end + patience;
+  most_members = members - 1;
+}
+
+int members_for(int threads) {
+  const int most = most_members.load(std::memory_order_relaxed);
+  if (most >= threads || sharing != Sharing::kBest) return threads;
+  if (members_are_fixed) return most;
+  const std::int64_t time = now();
+  if (time < try_more) return most;
+  try_more = time + kTrial * patience;
+  most_members = most + 1;
+  return most + 1;
+}
+
 inline void wait_a_moment() {
 #if defined(__x86_64__)
   _mm_pause();
 #elif defined(__aarch64__)
   asm volatile("yield");
 #endif
+}
+
+// All meet at the end, where OpenMP would wait out of our sight.
+void run_member(Team team, TeamBody body, void* context) {
+  if (team.size > 1) note_wait(team.meeting->begin, team.size, true);
+  const FlushDenormals flush;
+  body(team, context);
+  team.barrier();
 }
 
 #if defined(_OPENMP)
@@ -64,30 +135,28 @@ struct Job {
 void run_job(void* data) {
   const Job& job = *static_cast<Job*>(data);
   const OtherOpenMp& o = *job.openmp;
-  const FlushDenormals flush;
-  job.body(Team{o.thread_num(), o.num_threads(), job.meeting}, job.context);
+  run_member(Team{o.thread_num(), o.num_threads(), job.meeting}, job.body, job.context);
 }
 
 void run_openmp(int threads, TeamBody body, void* context) {
   Meeting meeting;
+  meeting.begin = now();
   if (const OtherOpenMp* openmp = other) {
     Job job{body, context, openmp, &meeting};
     openmp->parallel(run_job, &job, unsigned(threads), 0);
     return;
   }
 #pragma omp parallel num_threads(threads)
-  {
-    const FlushDenormals flush;
-    body(Team{omp_get_thread_num(), omp_get_num_threads(), &meeting}, context);
-  }
+  run_member(Team{omp_get_thread_num(), omp_get_num_threads(), &meeting}, body,
+             context);
 }
 #endif
 
 }  // namespace
 
 // The last to come opens the way for all. The others look again and again, since a
-// step's barrier is awaited for less than a sleep takes; who waits for long, because
-// there are more threads than cores, lets others run in between.
+// step's barrier is awaited for less than a sleep takes; who waits for long lets others
+// run in between.
 void Team::barrier() const {
   if (size == 1) return;
   const unsigned round = meeting->round.load(std::memory_order_relaxed);
@@ -96,14 +165,21 @@ void Team::barrier() const {
     meeting->round.store(round + 1, std::memory_order_release);
     return;
   }
-  for (int looks = 0; meeting->round.load(std::memory_order_acquire) == round;) {
-    if (++looks > kLooks) std::this_thread::yield();
+  const auto is_open = [&] {
+    return meeting->round.load(std::memory_order_acquire) != round;
+  };
+  for (int looks = 0; looks < kLooks; ++looks) {
+    if (is_open()) return;
     wait_a_moment();
   }
+  const std::int64_t begin = now();
+  while (!is_open()) std::this_thread::yield();
+  note_wait(begin, size, false);
 }
 
 void run_team(int threads, TeamBody body, void* context) {
 #if defined(_OPENMP)
+  if (threads > 1) threads = members_for(threads);
   if (threads > 1) {
     if (pool_is_gone) {
       std::thread(run_openmp, threads, body, context).join();
@@ -114,8 +190,7 @@ void run_team(int threads, TeamBody body, void* context) {
   }
 #endif
   (void)threads;
-  const FlushDenormals flush;
-  body(Team{0, 1, nullptr}, context);
+  run_member(Team{0, 1, nullptr}, body, context);
 }
 
 bool use_openmp_of(const char* path) {
@@ -155,6 +230,11 @@ int limit_threads(int threads) {
 
 Sharing get_sharing() { return sharing; }
 void set_sharing(Sharing way) { sharing = way; }
+
+void shrink_teams(int members) {
+  members_are_fixed = members > 0;
+  most_members = members > 0 ? members : INT_MAX;
+}
 
 bool has_openmp() {
 #if defined(_OPENMP)

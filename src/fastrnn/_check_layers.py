@@ -78,6 +78,9 @@ def check_states(
     """Return h, or h and c, each ``[L*D, N, H]`` or None."""
     if value is None:
         return [None] * count
+    values = (value,) if count == 1 else value
+    if type(values) is tuple and are_plainly_right(values, count, shape, dtype):
+        return list(values)
     if count == 1:
         names, values = [name], [value]
     else:
@@ -95,6 +98,21 @@ def check_states(
         if a is not None:
             check_shape(n, a, "(L*D, N, H)", shape)
     return arrays
+
+
+def are_plainly_right(
+    arrays: tuple[Any, ...], count: int, shape: tuple[int, ...], dtype: DType
+) -> bool:
+    """Whether nothing is to be said of them: found in a quarter of the time."""
+    if len(arrays) != count:
+        return False
+    for a in arrays:
+        if type(a) is not np.ndarray or a.shape != shape or a.dtype != dtype:
+            return False
+        flags = a.flags
+        if not (flags.c_contiguous and flags.aligned):
+            return False
+    return True
 
 
 def check_resets_by_row(resets: Any, N: int, T: int) -> Any:

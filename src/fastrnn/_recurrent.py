@@ -326,12 +326,6 @@ class RecurrentLayer(Layer, Generic[StateT]):
         if self.batch_first and resets is not None:
             resets = check_resets_by_row(resets, N, T)
         self._begin()
-        options: dict[str, Any] = {
-            "lengths": lengths,
-            "padding": padding,
-            "resets": resets,
-            "training": self.training,
-        }
         if not self.training:
             plain = lengths is None and resets is None and self.zoneout == 0
             if plain and self._directions == 1:
@@ -339,6 +333,13 @@ class RecurrentLayer(Layer, Generic[StateT]):
                 found = self._run_packed(y, initial)
                 self._keep(None)
                 return found
+        options: dict[str, Any] = {
+            "lengths": lengths,
+            "padding": padding,
+            "resets": resets,
+            "training": self.training,
+        }
+        if not self.training:
             options["packed"] = self._packed_now()
         rates = Rates(self.recurrent_dropout, self.zoneout, self.weight_dropout)
         finals, tapes, masks, weight_masks = [], [], [], []

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fastrnn import _core
 from tests.comparing import assert_same_bits
 from tests.implementations import ISAS, Compiled, every_dtype
 from tests.problems import CELLS, KINDS, make_problem
@@ -73,6 +74,22 @@ def test_large_weights_are_shared_out_with_many_rows_too() -> None:
     one, *others = (run_with_threads(problem, ISAS[0], n) for n in NUMBERS)
     for other in others:
         assert_same_bits(other, one)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("share", SHARES)
+def test_smaller_teams_than_planned(share: str, cell: str) -> None:
+    """As where others need the cores: all is shared out among those who came."""
+    T, N, H = SHARES[share][cell]
+    problem = make_problem(cell, T, N, 23, H, dtype=np.float32)
+    module = Compiled(threads=5)
+    planned = problem.run(module)
+    try:
+        for members in (4, 2, 1):
+            _core.shrink_teams(members)
+            assert_same_bits(problem.run(module), planned)
+    finally:
+        _core.shrink_teams(0)
 
 
 def test_small_calls_keep_to_one_thread() -> None:

@@ -37,6 +37,9 @@ int get_num_threads();
 void set_num_threads(int threads);
 // For the calls of the calling thread alone; 0 is no limit. Returns the one before.
 int limit_threads(int threads);
+// Teams have at most so many members from now on, however long is waited; 0: as many as
+// waits allow. For tests.
+void shrink_teams(int members);
 bool has_openmp();
 
 // How a sequence is shared among threads: as the cost model (kernels/plan.h) finds
