@@ -36,8 +36,10 @@ def forward(cell: Any, sequence: Any, kept: Kept, k: int) -> tuple[Any, ...]:
     """Run layer and direction ``k`` out of its packed weights."""
     layer = kept.get(k)
     found = None if layer is None else cell.forward_kept(sequence, layer)
-    while found is None:  # once at most, unless another thread goes on writing
+    if found is None:
         layer = kept[k] = cell.keep(sequence)
         found = cell.forward_kept(sequence, layer)
+    if found is None:  # another thread writes to the weights
+        found = cell.forward(sequence)
     results: tuple[Any, ...] = found
     return results
