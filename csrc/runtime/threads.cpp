@@ -23,7 +23,8 @@ namespace fastrnn {
 struct Meeting {
   alignas(64) std::atomic<int> arrived{0};
   alignas(64) std::atomic<unsigned> round{0};
-  std::int64_t begin = 0;  // when the team was called, in ns
+  std::int64_t begin = 0;               // when the team was called, in ns
+  std::atomic<std::int64_t> waited{0};  // of long waits, all members' since then
 };
 
 namespace {
@@ -40,10 +41,12 @@ constexpr int kLooks = 500;
 // A member of a team whose core a foreign process wants as well is put aside for some
 // milliseconds at a time, and all wait for it, be the call ever so short. So a long
 // wait makes teams smaller by one, for twice as long as was waited; then one more is
-// tried, and where that soon leads to a long wait again, the time doubles. A wait is
-// not counted unless the system has put a thread of ours aside, or did not let it
-// start: work that cannot be divided evenly is no reason.
+// tried, and where that soon leads to a long wait again, the time doubles. Work that
+// cannot be divided evenly is no reason: waits do not count unless the system has put a
+// thread of ours aside, or did not let it start, and not before they come to a good
+// part of the call's time.
 constexpr std::int64_t kLongWait = 500'000;  // ns
+constexpr std::int64_t kGoodPart = 4;        // a fourth
 constexpr std::int64_t kFirstPatience = 2, kMostPatience = 32;
 constexpr std::int64_t kTrial = 4;  // patiences: a wait within so many is soon
 
@@ -64,9 +67,10 @@ bool were_put_aside() {
   return times_put_aside.exchange(usage.ru_nivcsw) != usage.ru_nivcsw;
 }
 
-void note_wait(std::int64_t begin, int members, bool to_start) {
+void note_wait(std::int64_t begin, Meeting& meeting, int members, bool to_start) {
   const std::int64_t end = now(), wait = end - begin;
   if (members_are_fixed || wait < kLongWait) return;
+  if (kGoodPart * (meeting.waited += wait) < end - meeting.begin) return;
   if (!to_start && !were_put_aside()) return;
   if (most_members < members) {  // the same call waits once more
     patience += times_waited * wait;
@@ -103,7 +107,7 @@ inline void wait_a_moment() {
 
 // All meet at the end, where OpenMP would wait out of our sight.
 void run_member(Team team, TeamBody body, void* context) {
-  if (team.size > 1) note_wait(team.meeting->begin, team.size, true);
+  if (team.size > 1) note_wait(team.meeting->begin, *team.meeting, team.size, true);
   const FlushDenormals flush;
   body(team, context);
   team.barrier();
@@ -174,7 +178,7 @@ void Team::barrier() const {
   }
   const std::int64_t begin = now();
   while (!is_open()) std::this_thread::yield();
-  note_wait(begin, size, false);
+  note_wait(begin, *meeting, size, false);
 }
 
 void run_team(int threads, TeamBody body, void* context) {
