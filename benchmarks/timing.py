@@ -17,7 +17,7 @@ Key = tuple[str, int]  # contestant, threads
 Turn = TypeVar("Turn", bound=Hashable)
 TimeCalls = Callable[[int, bool], float]  # repeats, warm_up -> seconds a call
 
-PAUSE_SECONDS = 2e-3  # lets thread pools that spin after a call go to sleep
+PAUSE_SECONDS = 20e-3  # lets thread pools that spin after a call go to sleep
 MOST_SAMPLE_CALL = 0.2  # s; see `calibrate`
 FEWEST_ROUNDS = 5
 
