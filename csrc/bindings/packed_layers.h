@@ -4,11 +4,17 @@
 
 #include <memory>
 #include <string>
+#include <tuple>
 
 #include "arrays.h"
 #include "fastrnn/packed.h"
 
 namespace fastrnn {
+
+// One for the dtype in use; the other is null.
+template <template <class> class Packed>
+using OfADtype =
+    std::tuple<std::unique_ptr<Packed<float>>, std::unique_ptr<Packed<double>>>;
 
 class PackedLayers {
  public:
@@ -30,35 +36,40 @@ class PackedLayers {
     by_dtype(params_, [&](auto type) { make<decltype(type)>(network); });
   }
 
-  // Whether the parameters, and the instruction set, are still those.
-  bool is_current() const {
-    return f32_ ? &f32_->kernels() == isa().f32 && f32_->is_current()
-                : &f64_->kernels() == isa().f64 && f64_->is_current();
-  }
-
-  template <class T>
-  const PackedWeights<T>* weights(Size layer_and_direction) const;
-
   // Calls function(float{}, packed) or function(double{}, packed).
   template <class Function>
   auto visit(Function&& function) const {
-    return f32_ ? function(float{}, *f32_) : function(double{}, *f64_);
+    return of<float>() ? function(float{}, *of<float>())
+                       : function(double{}, *of<double>());
+  }
+
+  // Whether the parameters, and the instruction set, are still those.
+  bool is_current() const {
+    return visit([](auto type, const auto& packed) {
+      return &packed.kernels() == &kernels<decltype(type)>() && packed.is_current();
+    });
+  }
+
+  template <class T>
+  const PackedWeights<T>* weights(Size layer_and_direction) const {
+    return &(*of<T>())[layer_and_direction];
   }
 
  private:
   template <class T>
   void make(const Network& network) {
     const py::gil_scoped_release unlocked;
-    if constexpr (sizeof(T) == sizeof(float)) {
-      f32_ = std::make_unique<PackedNetwork<float>>(network);
-    } else {
-      f64_ = std::make_unique<PackedNetwork<double>>(network);
-    }
+    std::get<std::unique_ptr<PackedNetwork<T>>>(packed_) =
+        std::make_unique<PackedNetwork<T>>(network);
+  }
+
+  template <class T>
+  const std::unique_ptr<PackedNetwork<T>>& of() const {
+    return std::get<std::unique_ptr<PackedNetwork<T>>>(packed_);
   }
 
   py::array params_;
-  std::unique_ptr<PackedNetwork<float>> f32_;
-  std::unique_ptr<PackedNetwork<double>> f64_;
+  OfADtype<PackedNetwork> packed_;
 };
 
 // The packed weights of a layer and direction, of which nobody knows where they will be
@@ -67,39 +78,21 @@ class KeptLayer {
  public:
   template <class T>
   KeptLayer(CellKind cell, Size I, const Weights<T>& weights) {
-    if constexpr (sizeof(T) == sizeof(float)) {
-      f32_ = std::make_unique<PackedLayer<T>>(cell, I, weights);
-    } else {
-      f64_ = std::make_unique<PackedLayer<T>>(cell, I, weights);
-    }
+    std::get<std::unique_ptr<PackedLayer<T>>>(packed_) =
+        std::make_unique<PackedLayer<T>>(cell, I, weights);
   }
 
   // Null if these are not the weights that were packed.
   template <class T>
   const PackedWeights<T>* find(CellKind cell, Size I, const Weights<T>& weights,
                                int threads) const {
-    const PackedLayer<T>* packed;
-    if constexpr (sizeof(T) == sizeof(float)) {
-      packed = f32_.get();
-    } else {
-      packed = f64_.get();
-    }
+    const auto& packed = std::get<std::unique_ptr<PackedLayer<T>>>(packed_);
     const bool current = packed && packed->is_current(cell, I, weights, threads);
     return current ? &packed->weights() : nullptr;
   }
 
  private:
-  std::unique_ptr<PackedLayer<float>> f32_;
-  std::unique_ptr<PackedLayer<double>> f64_;
+  OfADtype<PackedLayer> packed_;
 };
-
-template <>
-inline const PackedWeights<float>* PackedLayers::weights<float>(Size i) const {
-  return &(*f32_)[i];
-}
-template <>
-inline const PackedWeights<double>* PackedLayers::weights<double>(Size i) const {
-  return &(*f64_)[i];
-}
 
 }  // namespace fastrnn

@@ -93,13 +93,13 @@ struct CrossEntropy {
     if (!a.dy && !a.dw && !a.db) return;
     // Alone, a part serves dw and dy while it is near. In a team each thread has its
     // parts' dw but its columns of dy, which every part adds to in order.
+    const bool alone = team.size == 1;
     for (Size p = mine.begin; p < mine.end; ++p) {
-      const bool alone = team.size == 1;
       part_backward(p, first, rows, vectors,
                     alone ? weights_of(p, parts) : logits_of(p + 1, mine.end));
       if (alone) row_gradient(p, columns, first, rows);
     }
-    if (team.size == 1) return;
+    if (alone) return;
     team.barrier();
     for (Size p = 0; p < parts; ++p) row_gradient(p, columns, first, rows);
     team.barrier();

@@ -127,7 +127,7 @@ def check_cross_entropy(
         )
     check_choice("reduction", reduction, REDUCTIONS)
     training = check_flag("training", training)
-    wanted = check_wanted(wanted) if training else frozenset()
+    wanted = check_wanted(wanted)
     lead, H = check_last("y", y, "H")
     V = check_rank("w", w, "(V, H)", 2)[0]
     require_positive("w", "(V, H)", "V", V, w)
@@ -141,7 +141,7 @@ def check_cross_entropy(
     targets = check_ids("targets", "target", targets, V, ignore_index)
     return CrossEntropy(
         y.size // H, H, V, lead, dtype, y, w, b, targets,
-        ignore_index, reduction, training, wanted,
+        ignore_index, reduction, training, wanted if training else frozenset(),
     )  # fmt: skip
 
 

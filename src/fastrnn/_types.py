@@ -290,8 +290,8 @@ TAPES: dict[str, type[Tape]] = {"rnn": RNNTape, "gru": GRUTape, "lstm": LSTMTape
 
 
 def clear_padding(a: FloatArray, s: Sequence) -> FloatArray:
-    """Set what ``a``, laid out like the output of ``s``, holds on padding to 0."""
-    if s.lengths is not None and s.layout != "packed":
+    """Set what ``a`` [T, N, ...], or batch first as ``s``, holds on padding to 0."""
+    if s.lengths is not None:
         valid = valid_steps(s.T, s.N, s.lengths, s.padding)
         a[~(valid.T if s.layout == "batch" else valid)] = 0
     return a

@@ -56,6 +56,10 @@ LOSS_VALUES: Table = {
     },
     "reduction: expected 'mean', 'sum' or 'none', got 'max'": {"reduction": "max"},
     "wanted: expected 'dy', 'dw' or 'db', got 'dx'": {"wanted": ("dy", "dx")},
+    "wanted: expected 'dy', 'dw' or 'db', got 'x'": {
+        "wanted": ("x",),
+        "training": False,
+    },
     "y: expected shape (..., H), got ()": {"y": f32()},
     "y: expected shape (..., H) with H >= 1, got (2, 0)": {"y": f32(2, 0)},
     "w: expected shape (V, H), got (3,)": {"w": f32(3)},

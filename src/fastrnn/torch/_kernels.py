@@ -84,7 +84,7 @@ def forward(
         if kept is None
         else _kept.forward(cell, sequence, kept, k)
     )
-    if lengths is not None:
+    if lengths is not None and layout != "packed":
         for a in (gates, c):
             if a is not None:
                 clear_padding(a, Sequence(*sequence))
