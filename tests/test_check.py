@@ -9,8 +9,8 @@ import pytest
 
 import fastrnn
 from fastrnn import reference
-from fastrnn._check import check_backward, check_forward
-from fastrnn._types import TAPES, LSTMTape
+from fastrnn._gate.sequence import check_backward, check_forward
+from fastrnn._results import TAPES, LSTMTape
 from tests.bad_calls import (
     BACKWARD,
     FORWARD,

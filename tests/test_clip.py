@@ -9,7 +9,7 @@ import pytest
 
 import fastrnn
 from fastrnn import _core
-from fastrnn._check_training import check_arrays
+from fastrnn._gate.training import check_arrays
 from tests.errors import bad_values, raises
 
 DTYPES = (np.float32, np.float64)

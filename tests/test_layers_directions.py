@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import fastrnn
-from fastrnn import _recurrent, _runtime
+from fastrnn import _runtime
+from fastrnn._layers import recurrent
 from tests.comparing import assert_same_bits
 from tests.implementations import ISAS, using
 from tests.layers import CELLS, I, as_tuple
@@ -33,7 +34,7 @@ def run(layer: Any, **options: Any) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def no_work_is_too_little(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_recurrent, "WORTH_A_THREAD", 0)
+    monkeypatch.setattr(recurrent, "WORTH_A_THREAD", 0)
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
 
     side_by_side = _runtime.run_side_by_side
     monkeypatch.setattr(
-        _recurrent, "run_side_by_side", lambda *calls: side_by_side(*note(calls))
+        recurrent, "run_side_by_side", lambda *calls: side_by_side(*note(calls))
     )
     return found
 
@@ -81,7 +82,7 @@ def test_many_rows_or_little_work_is_done_one_by_one(
         layer = make_layer("LSTM")
         layer(np.ones((20, 40, I), np.float32))
         fastrnn.LSTM(I, H, seed=0)(np.ones((T, N, I), np.float32))
-        monkeypatch.setattr(_recurrent, "WORTH_A_THREAD", 1e9)
+        monkeypatch.setattr(recurrent, "WORTH_A_THREAD", 1e9)
         layer(np.ones((T, N, I), np.float32))
     assert not seen
 

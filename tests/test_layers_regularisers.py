@@ -8,7 +8,7 @@ import pytest
 
 import fastrnn
 from fastrnn import reference
-from fastrnn._regularisers import draw_flags
+from fastrnn._layers.regularisers import draw_flags
 from tests.comparing import assert_same_bits
 from tests.errors import bad_values, raises
 from tests.implementations import ISAS, using

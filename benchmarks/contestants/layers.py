@@ -108,7 +108,7 @@ def prepare_fastrnn(call: LayerCall, threads: int) -> Run:
 @functools.lru_cache(maxsize=8)
 def compute_expected(call: LayerCall) -> Results:
     """Results of ``fastrnn.reference`` in float64, with the draws of the first call."""
-    from fastrnn._regularisers import Rates, draw_call
+    from fastrnn._layers.regularisers import Rates, draw_call
 
     reference, layer = load_reference(), make_layer(call)
     forward = getattr(reference, f"{call.cell}_forward")

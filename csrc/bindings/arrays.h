@@ -1,4 +1,4 @@
-// Between NumPy and the kernels' pointers. The gate (src/fastrnn/_check.py) has looked
+// Between NumPy and the kernels' pointers. The gate (src/fastrnn/_gate/sequence.py) has looked
 // at every array before it comes here: dtype, shape and C order are as the kernels
 // need.
 #pragma once

@@ -19,8 +19,12 @@ recurrent and linear functions in plain NumPy.
 
 from typing import TYPE_CHECKING, Any
 
-from fastrnn._clip import clip_grad_norm, clip_grad_value
-from fastrnn._functions import (
+from fastrnn._functional.linear import (
+    linear_backward,
+    linear_cross_entropy,
+    linear_forward,
+)
+from fastrnn._functional.recurrent import (
     gru_backward,
     gru_forward,
     lstm_backward,
@@ -28,9 +32,9 @@ from fastrnn._functions import (
     rnn_backward,
     rnn_forward,
 )
-from fastrnn._layers import GRU, LSTM, RNN
-from fastrnn._linear import linear_backward, linear_cross_entropy, linear_forward
-from fastrnn._optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
+from fastrnn._layers.cells import GRU, LSTM, RNN
+from fastrnn._optim.clip import clip_grad_norm, clip_grad_value
+from fastrnn._optim.rules import SGD, Adagrad, Adam, AdamW, RMSprop
 from fastrnn._runtime import (
     available_isas,
     build_info,
@@ -40,53 +44,61 @@ from fastrnn._runtime import (
 )
 
 if TYPE_CHECKING:
-    from fastrnn import data, plot, text
+    import fastrnn.torch as torch  # not in __all__, since it needs PyTorch
+    from fastrnn import data, plot, reference, text
     from fastrnn._convert import load_keras, load_torch
-    from fastrnn._dropout import Dropout
-    from fastrnn._feedforward import Embedding, Linear
     from fastrnn._files import load, save
-    from fastrnn._losses import (
+    from fastrnn._functional.losses import (
         accuracy,
         bits_per_character,
         mean_squared_error,
         perplexity,
     )
-    from fastrnn._sequential import Sequential
+    from fastrnn._layers.base import Layer
+    from fastrnn._layers.dropout import Dropout
+    from fastrnn._layers.embedding import Embedding
+    from fastrnn._layers.linear import Linear
+    from fastrnn._layers.sequential import Sequential
     from fastrnn.stepper import Stepper
 else:
-    # The same by name, imported when first used: who needs one layer does not wait.
-    LATER = {
-        "Dropout": "_dropout",
-        "Embedding": "_feedforward",
-        "Linear": "_feedforward",
-        "Sequential": "_sequential",
+    # The same names, imported at first use: a program that needs one layer does not
+    # wait for the rest.
+    LAZY = {
+        "Dropout": "_layers.dropout",
+        "Embedding": "_layers.embedding",
+        "Layer": "_layers.base",
+        "Linear": "_layers.linear",
+        "Sequential": "_layers.sequential",
         "Stepper": "stepper",
-        "accuracy": "_losses",
-        "bits_per_character": "_losses",
+        "accuracy": "_functional.losses",
+        "bits_per_character": "_functional.losses",
         "data": "data",
         "load": "_files",
         "load_keras": "_convert",
         "load_torch": "_convert",
-        "mean_squared_error": "_losses",
-        "perplexity": "_losses",
+        "mean_squared_error": "_functional.losses",
+        "perplexity": "_functional.losses",
         "plot": "plot",
+        "reference": "reference",
         "save": "_files",
         "text": "text",
+        "torch": "torch",
     }
 
     def __getattr__(name: str) -> Any:
-        """Import a name of `LATER`."""
-        if name not in LATER:
+        """Import a name of `LAZY`."""
+        if name not in LAZY:
             raise AttributeError(f"module 'fastrnn' has no attribute {name!r}")
         from importlib import import_module
 
-        module = import_module(f"fastrnn.{LATER[name]}")
-        found = module if name == LATER[name] else getattr(module, name)
-        globals()[name] = found  # so that this is asked once
-        return found
+        module = import_module(f"fastrnn.{LAZY[name]}")
+        value = module if name == LAZY[name] else getattr(module, name)
+        globals()[name] = value  # the next access does not come here
+        return value
 
     def __dir__() -> list[str]:
-        return sorted({*globals(), *LATER})
+        # Without PyTorch, fastrnn.torch would raise in help(fastrnn).
+        return sorted({*globals(), *LAZY} - {"torch"})
 
 
 __version__ = build_info()["version"]
@@ -101,6 +113,7 @@ __all__ = [
     "AdamW",
     "Dropout",
     "Embedding",
+    "Layer",
     "Linear",
     "RMSprop",
     "Sequential",
@@ -127,6 +140,7 @@ __all__ = [
     "mean_squared_error",
     "perplexity",
     "plot",
+    "reference",
     "rnn_backward",
     "rnn_forward",
     "save",

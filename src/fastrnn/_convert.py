@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from fastrnn._arguments import FLOATS
-from fastrnn._base import Layer
-from fastrnn._check_training import as_array
-from fastrnn._feedforward import Embedding, Linear
 from fastrnn._files import load
-from fastrnn._layers import GRU, LSTM, RNN
-from fastrnn._sequential import Sequential
+from fastrnn._gate.arguments import FLOATS
+from fastrnn._gate.training import as_array
+from fastrnn._layers.base import Layer
+from fastrnn._layers.cells import GRU, LSTM, RNN
+from fastrnn._layers.embedding import Embedding
+from fastrnn._layers.linear import Linear
+from fastrnn._layers.sequential import Sequential
 
 CELLS: dict[int, type[Any]] = {1: RNN, 3: GRU, 4: LSTM}  # by the number of gates
 Arrays = dict[str, Any]

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from fastrnn._arguments import plain
-from fastrnn._parameters import Parameters
+from fastrnn._gate.arguments import plain
+from fastrnn._layers.parameters import Parameters
 
 KIND = "fastrnn"  # the metadata entry that holds the facts
 

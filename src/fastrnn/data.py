@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from fastrnn._arguments import (
+from fastrnn._gate.arguments import (
     check_choice,
     check_flag,
     check_integers,
@@ -23,8 +23,8 @@ from fastrnn._arguments import (
     from_sequence,
     plain,
 )
-from fastrnn._check import PADDINGS
-from fastrnn._check_layers import check_size, make_generator
+from fastrnn._gate.layers import check_size, make_generator
+from fastrnn._gate.sequence import PADDINGS
 from fastrnn._types import BoolArray, IntArray
 
 __all__ = [

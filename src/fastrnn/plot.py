@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastrnn._types import FloatArray, GRUTape, LSTMTape, Tape, valid_steps
+from fastrnn._results import GRUTape, LSTMTape, Tape
+from fastrnn._types import FloatArray, valid_steps
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

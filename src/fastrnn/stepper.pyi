@@ -2,7 +2,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from fastrnn._recurrent import RecurrentLayer
+from fastrnn._layers.recurrent import RecurrentLayer
 from fastrnn._types import FloatArray
 
 class Stepper:

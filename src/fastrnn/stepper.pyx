@@ -7,8 +7,8 @@ import cython
 import numpy as np
 
 from fastrnn import _core
-from fastrnn._check_layers import check_size
-from fastrnn._check_stepper import check_layer, check_state, check_x, which_rows
+from fastrnn._gate.layers import check_size
+from fastrnn._gate.stepper import check_layer, check_state, check_x, which_rows
 
 cimport numpy as cnp
 from cpython.pycapsule cimport PyCapsule_GetPointer

@@ -20,16 +20,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastrnn._arguments import (
+from fastrnn._gate.arguments import (
     check_any_floating,
     check_flag,
     check_ids,
     check_integers,
     check_rank,
 )
-from fastrnn._base import Layer
-from fastrnn._check_layers import check_size, make_generator
-from fastrnn._check_training import check_number
+from fastrnn._gate.layers import check_size, make_generator
+from fastrnn._gate.training import check_number
+from fastrnn._layers.base import Layer
 
 PAD, UNK, EOS = "<pad>", "<unk>", "<eos>"
 

@@ -88,7 +88,7 @@ def run():
     grads = fastrnn.lstm_backward(tape, y)
     loss, _ = fastrnn.linear_cross_entropy(y, w[:, :1] * np.ones((1, 57), np.float32),
                                            None, np.zeros((12, 40), int))
-    fastrnn._recurrent.WORTH_A_THREAD = 0  # a thread for each direction
+    fastrnn._layers.recurrent.WORTH_A_THREAD = 0  # a thread for each direction
     layer = fastrnn.GRU(8, 60, bidirectional=True, seed=0)
     both, _ = layer(x[:, :2, :8])
     layer.backward(both)

@@ -2,17 +2,9 @@
 
 from numpy.typing import ArrayLike
 
-from fastrnn._check import check_backward, check_forward
-from fastrnn._types import (
-    BoolArray,
-    FloatArray,
-    GRUGrads,
-    GRUTape,
-    LSTMGrads,
-    LSTMTape,
-    RNNGrads,
-    RNNTape,
-)
+from fastrnn._gate.sequence import check_backward, check_forward
+from fastrnn._results import GRUGrads, GRUTape, LSTMGrads, LSTMTape, RNNGrads, RNNTape
+from fastrnn._types import BoolArray, FloatArray
 from fastrnn.reference.cells import GRU, LSTM, make_rnn
 from fastrnn.reference.sequence import run_backward, run_forward, weight_grads
 

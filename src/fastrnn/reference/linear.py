@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastrnn._check_linear import GRADIENTS, check_cross_entropy, check_linear
-from fastrnn._types import CrossEntropyGrads, FloatArray, LinearGrads
+from fastrnn._gate.linear import GRADIENTS, check_cross_entropy, check_linear
+from fastrnn._results import CrossEntropyGrads, LinearGrads
+from fastrnn._types import FloatArray
 
 
 @np.errstate(all="ignore")

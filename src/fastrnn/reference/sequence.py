@@ -7,7 +7,7 @@ from typing import NamedTuple, TypedDict
 
 import numpy as np
 
-from fastrnn._check import Upstream
+from fastrnn._gate.sequence import Upstream
 from fastrnn._types import BoolArray, FloatArray, Sequence, valid_steps
 from fastrnn.reference.cells import Cell, State
 

@@ -22,7 +22,7 @@ except ModuleNotFoundError as error:
         name="torch",
     ) from None
 
-from fastrnn.torch import _dynamo, _threads  # noqa: F401 - for their effects
+from fastrnn.torch import _compile, _threads  # noqa: F401 - for their effects
 from fastrnn.torch._accelerate import Report, accelerate, report, restore
 from fastrnn.torch._cross_entropy import linear_cross_entropy
 from fastrnn.torch._modules import GRU, LSTM, RNN

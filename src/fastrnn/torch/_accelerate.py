@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from fastrnn.torch import _kept, _kernels, _modules
+from fastrnn.torch import _kernels, _modules, _weight_cache
 
 ModelT = TypeVar("ModelT", bound=nn.Module)
 
@@ -83,7 +83,7 @@ def restore(model: ModelT) -> ModelT:
     check_module(model)
     for module in model.modules():
         if type(module) in THEIRS:
-            _kept.drop(module)
+            _weight_cache.drop(module)
             module.__class__ = THEIRS[type(module)]
     return model
 

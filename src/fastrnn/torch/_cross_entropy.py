@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fastrnn._check_linear import GRADIENTS, check_cross_entropy
-from fastrnn._linear import run_cross_entropy
+from fastrnn._functional.linear import run_cross_entropy
+from fastrnn._gate.linear import GRADIENTS, check_cross_entropy
 from fastrnn.torch import _ops
-from fastrnn.torch._served import choose
+from fastrnn.torch._dispatch import choose
 
 _ops.library.define(
     "linear_cross_entropy(Tensor x, Tensor w, Tensor? b, Tensor target, "

@@ -21,9 +21,10 @@ import torch
 from torch import Tensor, from_numpy, get_num_threads
 
 from fastrnn import _core
-from fastrnn._check import check_lengths
-from fastrnn._types import Sequence, clear_padding
-from fastrnn.torch import _kept
+from fastrnn._gate.sequence import check_lengths
+from fastrnn._results import clear_padding
+from fastrnn._types import Sequence
+from fastrnn.torch import _weight_cache
 
 
 class Cell(NamedTuple):
@@ -67,7 +68,7 @@ def forward(
     c0: Tensor | None,
     lengths: Tensor | None,
     resets: Tensor | None,
-    kept: _kept.Kept | None = None,
+    kept: _weight_cache.Kept | None = None,
     k: int = 0,
 ) -> tuple[Any, ...]:
     """Return y, h_n, c_n, gates and c; None where there is none.
@@ -82,7 +83,7 @@ def forward(
     y, h_n, c_n, gates, c = (
         cell.forward(sequence)
         if kept is None
-        else _kept.forward(cell, sequence, kept, k)
+        else _weight_cache.forward(cell, sequence, kept, k)
     )
     if lengths is not None and layout != "packed":
         for a in (gates, c):

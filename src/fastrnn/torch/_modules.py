@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence
 
-from fastrnn.torch import _kept, _steps
-from fastrnn.torch._served import RUNNERS, choose, shapes_fit, weights_of
+from fastrnn.torch import _unfused, _weight_cache
+from fastrnn.torch._dispatch import RUNNERS, choose, shapes_fit, weights_of
 
 States = tuple[Tensor, ...]  # none, or h, or for LSTM h and c: [L*D, N, H]
 RecurrentT = TypeVar("RecurrentT", bound="Recurrent")
@@ -25,7 +25,7 @@ class Recurrent(nn.RNNBase):
     def train(self: RecurrentT, mode: bool = True) -> RecurrentT:
         """Set the mode as PyTorch does; in training no packed weights are kept."""
         if mode:
-            _kept.drop(self)
+            _weight_cache.drop(self)
         return super().train(mode)
 
     def _run(
@@ -127,7 +127,7 @@ class Recurrent(nn.RNNBase):
         """Return what runs a layer; None: PyTorch's own code, which has no extras."""
         if self.proj_size:
             return None
-        return RUNNERS[choose(tensors)] or (_steps.forward if extras else None)
+        return RUNNERS[choose(tensors)] or (_unfused.forward if extras else None)
 
 
 def run_layers(
@@ -147,7 +147,11 @@ def run_layers(
     kept = None
     if run is RUNNERS["kernel"] and not module.training:
         positions = x.shape[0] * (1 if layout == "packed" else x.shape[1])
-        kept = _kept.kept_of(module) if positions <= _kept.MOST_POSITIONS else None
+        kept = (
+            _weight_cache.kept_of(module)
+            if positions <= _weight_cache.MOST_POSITIONS
+            else None
+        )
     if len(weights) == 4 and bias:  # one layer, one direction: no lists
         h, c = states if len(states) == 2 else (*states, None, None)[:2]
         extra = () if kept is None else (kept,)

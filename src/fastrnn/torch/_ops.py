@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from fastrnn.torch import _kernels, _steps
+from fastrnn.torch import _kernels, _unfused
 
 LAYER = """
     str mode, str layout, bool reverse, bool keep,
@@ -244,7 +244,7 @@ def differentiate_steps(
         a.view_as(a) if need else a for a, need in zip(floating, needs, strict=True)
     ]
     arguments: Any = (*static, True, *inputs, lengths, resets)
-    y, h_n, c_n, _, c = _steps.forward(*arguments)
+    y, h_n, c_n, _, c = _unfused.forward(*arguments)
     pairs = [
         (a, da)
         for a, da in zip((y, h_n, c_n, c), upstream, strict=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastrnn._check_training import check_state_dict
+from fastrnn._gate.training import check_state_dict
 from fastrnn._types import DType, FloatArray
 
 Shapes = dict[str, tuple[int, ...]]

@@ -1,4 +1,4 @@
-"""The gate of the stepper; see `fastrnn._check`."""
+"""The gate of the stepper; see `fastrnn._gate.sequence`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from fastrnn._arguments import check_integers, check_rank, contiguous
-from fastrnn._check import plain_input
-from fastrnn._check_layers import check_states
-from fastrnn._recurrent import RecurrentLayer
+from fastrnn._gate.arguments import check_integers, check_rank, contiguous
+from fastrnn._gate.layers import check_states
+from fastrnn._gate.sequence import plain_input
+from fastrnn._layers.recurrent import RecurrentLayer
 from fastrnn._types import DType, FloatArray
 
 

@@ -8,10 +8,11 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastrnn._base import Layer
-from fastrnn._dropout import Dropout
-from fastrnn._feedforward import Embedding, Linear
-from fastrnn._recurrent import RecurrentLayer
+from fastrnn._layers.base import Layer
+from fastrnn._layers.dropout import Dropout
+from fastrnn._layers.embedding import Embedding
+from fastrnn._layers.linear import Linear
+from fastrnn._layers.recurrent import RecurrentLayer
 from fastrnn._types import FloatArray
 
 State: TypeAlias = tuple[Any, ...]  # a state for every layer that has one

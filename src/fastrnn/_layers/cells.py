@@ -7,9 +7,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastrnn._arguments import check_choice
-from fastrnn._check import NONLINEARITIES, check_forward
-from fastrnn._functions import (
+from fastrnn._functional.recurrent import (
     gru_backward,
     lstm_backward,
     rnn_backward,
@@ -17,7 +15,9 @@ from fastrnn._functions import (
     run_lstm,
     run_rnn,
 )
-from fastrnn._recurrent import RecurrentLayer, States
+from fastrnn._gate.arguments import check_choice
+from fastrnn._gate.sequence import NONLINEARITIES, check_forward
+from fastrnn._layers.recurrent import RecurrentLayer, States
 from fastrnn._types import FloatArray
 
 Pair: TypeAlias = tuple[FloatArray, FloatArray]

@@ -7,13 +7,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastrnn import _core
-from fastrnn._check_linear import (
+from fastrnn._gate.linear import (
     GRADIENTS,
     CrossEntropy,
     check_cross_entropy,
     check_linear,
 )
-from fastrnn._types import CrossEntropyGrads, FloatArray, LinearGrads
+from fastrnn._results import CrossEntropyGrads, LinearGrads
+from fastrnn._types import FloatArray
 
 
 def linear_forward(

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn import _core
-from fastrnn._check_training import (
+from fastrnn._gate.training import (
     check_arrays,
     check_like,
     check_number,

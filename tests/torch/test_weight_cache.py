@@ -17,7 +17,7 @@ from torch import nn  # noqa: E402
 from torch.func import functional_call  # noqa: E402
 
 import fastrnn.torch  # noqa: E402
-from fastrnn.torch import _kept  # noqa: E402
+from fastrnn.torch import _weight_cache  # noqa: E402
 from tests.implementations import every_isa, using  # noqa: E402
 from tests.torch.comparing import CELLS, draw_input, flatten, make_pair  # noqa: E402
 
@@ -26,7 +26,7 @@ every_cell = pytest.mark.parametrize("cell", CELLS)
 
 def kept(module: Any) -> dict[int, Any]:
     """Return what is kept for a module; nothing is an empty one."""
-    return dict(_kept._kept.get(module, {}))
+    return dict(_weight_cache._weight_cache.get(module, {}))
 
 
 def call(module: Any, x: torch.Tensor) -> list[torch.Tensor]:
@@ -175,10 +175,10 @@ def test_memory_is_given_back() -> None:
         assert not kept(module)
     fastrnn.torch.accelerate(module)
     call(module.eval(), x)
-    count = len(_kept._kept)
+    count = len(_weight_cache._caches)
     del model, module
     gc.collect()
-    assert len(_kept._kept) < count
+    assert len(_weight_cache._caches) < count
 
 
 def test_kept_only_where_it_pays() -> None:
@@ -189,7 +189,7 @@ def test_kept_only_where_it_pays() -> None:
     module.eval()
     module(x)[0].sum().backward()  # with gradients
     assert not kept(module)
-    call(module, torch.randn(_kept.MOST_POSITIONS, 2, module.input_size))
+    call(module, torch.randn(_weight_cache.MOST_POSITIONS, 2, module.input_size))
     assert not kept(module)
     for p in module.parameters():
         p.requires_grad_(False)

@@ -24,14 +24,12 @@ References
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastrnn import _core
-from fastrnn._dropout import draw_mask, multiply
-from fastrnn._types import BoolArray, FloatArray
+from fastrnn._layers.masks import draw_flags, draw_mask, multiply
+from fastrnn._types import FloatArray
 
 
 class Rates(NamedTuple):
@@ -81,14 +79,3 @@ def draw_call(
         weight_mask = draw_mask(rng, w_hh.shape, rates.weight_dropout, dtype)
         weights = [weights[0], multiply(w_hh, weight_mask), *weights[2:]]
     return Drawn(weights, options, weight_mask)
-
-
-def draw_flags(rng: np.random.Generator, shape: tuple[int, ...], p: float) -> BoolArray:
-    """Return True with probability ``p``, to the nearest 1/65536.
-
-    ``rng`` seeds faster generators of our own, `csrc/kernels/random.cpp`.
-    """
-    state = rng.integers(0, 2**32 - 1, (4, 16), np.uint32, endpoint=True)
-    threshold = min(round(p * 2**16), 2**16 - 1)
-    flags = _core.draw_flags(state, threshold, math.prod(shape))
-    return flags.reshape(shape)

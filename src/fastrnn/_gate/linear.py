@@ -1,10 +1,10 @@
-"""The gate of the linear layer and of the loss on it; see `fastrnn._check`."""
+"""The gate of the linear layer and of the loss on it; see `fastrnn._gate.sequence`."""
 
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastrnn._arguments import (
+from fastrnn._gate.arguments import (
     check_any_floating,
     check_choice,
     check_flag,

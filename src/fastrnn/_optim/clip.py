@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import TypeAlias
 
 from fastrnn import _core
-from fastrnn._check_training import check_arrays, check_number
+from fastrnn._gate.training import check_arrays, check_number
 from fastrnn._types import FloatArray
 
 Arrays: TypeAlias = FloatArray | Iterable[FloatArray]

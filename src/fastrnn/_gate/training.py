@@ -1,4 +1,4 @@
-"""The gate of clipping, optimizers and state dicts; see `fastrnn._check`."""
+"""The gate of clipping, optimizers and state dicts; see `fastrnn._gate.sequence`."""
 
 import math
 import numbers
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastrnn._arguments import FLOATS, check_floating, plain
+from fastrnn._gate.arguments import FLOATS, check_floating, plain
 from fastrnn._types import DType, FloatArray
 
 

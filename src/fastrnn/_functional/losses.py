@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastrnn._arguments import (
+from fastrnn._gate.arguments import (
     check_any_floating,
     check_floating,
     check_integers,
     check_shape,
     plain,
 )
-from fastrnn._check_linear import check_last
+from fastrnn._gate.linear import check_last
 from fastrnn._types import FloatArray
 
 

@@ -18,18 +18,18 @@ MOST_POSITIONS = 256
 
 Kept = dict[int, _core.KeptLayer]  # by layer and direction
 
-_kept: "WeakKeyDictionary[nn.Module, Kept]" = WeakKeyDictionary()
+_caches: "WeakKeyDictionary[nn.Module, Kept]" = WeakKeyDictionary()
 
 
 def kept_of(module: nn.Module) -> Kept:
     """Return what is kept for a module, to be filled by calls."""
-    found = _kept.get(module)
-    return _kept.setdefault(module, {}) if found is None else found
+    found = _caches.get(module)
+    return _caches.setdefault(module, {}) if found is None else found
 
 
 def drop(module: nn.Module) -> None:
     """Give the memory back."""
-    _kept.pop(module, None)
+    _caches.pop(module, None)
 
 
 def forward(cell: Any, sequence: Any, kept: Kept, k: int) -> tuple[Any, ...]:

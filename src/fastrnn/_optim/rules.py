@@ -1,8 +1,8 @@
 """The optimizers: one pass over memory a step, in place."""
 
-from fastrnn._arguments import check_flag
-from fastrnn._check_training import check_number
-from fastrnn._optimizer import Arrays, Optimizer
+from fastrnn._gate.arguments import check_flag
+from fastrnn._gate.training import check_number
+from fastrnn._optim.base import Arrays, Optimizer
 
 
 class SGD(Optimizer):

@@ -1,14 +1,15 @@
-"""The layer `Dropout`, and the mask that the recurrent layers draw too."""
+"""The layer `Dropout`."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from fastrnn._arguments import check_any_floating, check_floating, check_shape
-from fastrnn._base import Layer
-from fastrnn._check_layers import make_generator
-from fastrnn._check_training import check_number
-from fastrnn._types import DType, FloatArray
+from fastrnn._gate.arguments import check_any_floating, check_floating, check_shape
+from fastrnn._gate.layers import make_generator
+from fastrnn._gate.training import check_number
+from fastrnn._layers.base import Layer
+from fastrnn._layers.masks import draw_mask, multiply
+from fastrnn._types import FloatArray
 
 
 class Dropout(Layer):
@@ -94,18 +95,3 @@ class Dropout(Layer):
         dy = check_floating("dy", dy, mask.dtype, "x")
         check_shape("dy", dy, "(...) of x", mask.shape)
         return multiply(dy, mask)
-
-
-def draw_mask(
-    rng: np.random.Generator, shape: tuple[int, ...], p: float, dtype: DType
-) -> FloatArray:
-    """Return 0 or ``1 / (1 - p)`` for every element, to multiply by."""
-    kept = rng.random(shape, np.float32) < 1 - p
-    mask: FloatArray = np.multiply(kept, dtype.type(1 / (1 - p)))
-    return mask
-
-
-# NaN and Inf in the data pass through as IEEE arithmetic has them: no warning.
-@np.errstate(all="ignore")
-def multiply(a: FloatArray, b: FloatArray) -> FloatArray:
-    return a * b

@@ -4,18 +4,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastrnn import _core
-from fastrnn._check import check_backward, check_forward
-from fastrnn._types import (
-    BoolArray,
-    FloatArray,
-    GRUGrads,
-    GRUTape,
-    LSTMGrads,
-    LSTMTape,
-    RNNGrads,
-    RNNTape,
-    Sequence,
-)
+from fastrnn._gate.sequence import check_backward, check_forward
+from fastrnn._results import GRUGrads, GRUTape, LSTMGrads, LSTMTape, RNNGrads, RNNTape
+from fastrnn._types import BoolArray, FloatArray, Sequence
 
 # The bits of dx, dw_ih, dw_hh, db_ih, db_hh for the compiled backward functions.
 EVERY_GRADIENT = 31

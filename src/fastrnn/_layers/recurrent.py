@@ -14,10 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from fastrnn import _core
-from fastrnn._arguments import check_choice, check_flag, contiguous
-from fastrnn._base import Layer
-from fastrnn._check import GATES, PADDINGS, check_tokens
-from fastrnn._check_layers import (
+from fastrnn._gate.arguments import check_choice, check_flag, contiguous
+from fastrnn._gate.layers import (
     check_input,
     check_layer_dtype,
     check_output_gradient,
@@ -26,11 +24,13 @@ from fastrnn._check_layers import (
     check_states,
     make_generator,
 )
-from fastrnn._check_training import check_number
-from fastrnn._dropout import draw_mask, multiply
-from fastrnn._initialise import INITS, initialise
-from fastrnn._parameters import recurrent_shapes
-from fastrnn._regularisers import Rates, draw_call
+from fastrnn._gate.sequence import GATES, PADDINGS, check_tokens
+from fastrnn._gate.training import check_number
+from fastrnn._layers.base import Layer
+from fastrnn._layers.initialise import INITS, initialise
+from fastrnn._layers.masks import draw_mask, multiply
+from fastrnn._layers.parameters import recurrent_shapes
+from fastrnn._layers.regularisers import Rates, draw_call
 from fastrnn._runtime import get_num_threads, run_side_by_side
 from fastrnn._types import FloatArray
 
@@ -124,12 +124,12 @@ class RecurrentLayer(Layer, Generic[StateT]):
         weight_dropout : float
             ``0 <= p < 1``. In training mode each weight of ``weight_hh`` is 0 with
             probability ``p`` and divided by ``1 - p`` else, drawn anew at every call.
-            For the exact definitions of these three see `fastrnn._regularisers`.
+            For the exact definitions of these three see `fastrnn._layers.regularisers`.
         bidirectional : bool
             ``D = 2``: a second direction reads time backwards, and the outputs of both
             lie side by side, ``y [T, N, 2*H]``.
         init : {"uniform", "keras", "identity"}
-            First values; see `fastrnn._initialise.initialise`.
+            First values; see `fastrnn._layers.initialise.initialise`.
         dtype : float32 or float64
             Of parameters, inputs and outputs.
         seed : int, optional

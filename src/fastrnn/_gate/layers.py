@@ -1,4 +1,4 @@
-"""The gate of the layers; see `fastrnn._check`. The functions below check the rest."""
+"""The gate of the layers: what the functions that they call do not check."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastrnn._arguments import (
+from fastrnn._gate.arguments import (
     FLOATS,
     check_floating,
     check_integers,
@@ -16,7 +16,7 @@ from fastrnn._arguments import (
     check_rank,
     check_shape,
 )
-from fastrnn._check import plain_input
+from fastrnn._gate.sequence import plain_input
 from fastrnn._types import DType, FloatArray
 
 

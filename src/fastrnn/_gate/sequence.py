@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from fastrnn._arguments import (
+from fastrnn._gate.arguments import (
     FLOATS,
     check_any_floating,
     check_choice,
@@ -27,15 +27,9 @@ from fastrnn._arguments import (
     plain,
     require_positive,
 )
-from fastrnn._check_training import check_number
-from fastrnn._types import (
-    TAPES,
-    BoolArray,
-    FloatArray,
-    IntArray,
-    Sequence,
-    valid_steps,
-)
+from fastrnn._gate.training import check_number
+from fastrnn._results import TAPES
+from fastrnn._types import BoolArray, FloatArray, IntArray, Sequence, valid_steps
 
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 NONLINEARITIES = ("tanh", "relu", "elu")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from fastrnn._parameters import Parameters, Shapes
+from fastrnn._layers.parameters import Parameters, Shapes
 from fastrnn._types import DType
 
 LayerT = TypeVar("LayerT", bound="Layer")

@@ -1,0 +1,1 @@
+"""The functions without state: sequences, the linear layer, losses."""

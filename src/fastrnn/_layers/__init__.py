@@ -1,0 +1,1 @@
+"""The layers: parameters, gradients, and a mode."""
