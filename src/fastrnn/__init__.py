@@ -44,7 +44,7 @@ from fastrnn._runtime import (
 )
 
 if TYPE_CHECKING:
-    import fastrnn.torch as torch  # not in __all__, since it needs PyTorch
+    import fastrnn.torch as torch  # noqa: F401 - not in __all__: it needs PyTorch
     from fastrnn import data, plot, reference, text
     from fastrnn._convert import load_keras, load_torch
     from fastrnn._files import load, save

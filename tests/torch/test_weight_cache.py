@@ -26,7 +26,7 @@ every_cell = pytest.mark.parametrize("cell", CELLS)
 
 def kept(module: Any) -> dict[int, Any]:
     """Return what is kept for a module; nothing is an empty one."""
-    return dict(_weight_cache._weight_cache.get(module, {}))
+    return dict(_weight_cache._caches.get(module, {}))
 
 
 def call(module: Any, x: torch.Tensor) -> list[torch.Tensor]:
