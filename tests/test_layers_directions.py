@@ -9,7 +9,7 @@ import pytest
 
 import fastrnn
 from fastrnn import _runtime
-from fastrnn._layers import recurrent
+from fastrnn._layers import walk
 from tests.comparing import assert_same_bits
 from tests.implementations import ISAS, using
 from tests.layers import CELLS, I, as_tuple
@@ -34,7 +34,7 @@ def run(layer: Any, **options: Any) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def no_work_is_too_little(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recurrent, "WORTH_A_THREAD", 0)
+    monkeypatch.setattr(walk, "WORTH_A_THREAD", 0)
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
 
     side_by_side = _runtime.run_side_by_side
     monkeypatch.setattr(
-        recurrent, "run_side_by_side", lambda *calls: side_by_side(*note(calls))
+        walk, "run_side_by_side", lambda *calls: side_by_side(*note(calls))
     )
     return found
 
@@ -82,7 +82,7 @@ def test_many_rows_or_little_work_is_done_one_by_one(
         layer = make_layer("LSTM")
         layer(np.ones((20, 40, I), np.float32))
         fastrnn.LSTM(I, H, seed=0)(np.ones((T, N, I), np.float32))
-        monkeypatch.setattr(recurrent, "WORTH_A_THREAD", 1e9)
+        monkeypatch.setattr(walk, "WORTH_A_THREAD", 1e9)
         layer(np.ones((T, N, I), np.float32))
     assert not seen
 
@@ -92,14 +92,14 @@ def test_an_error_of_either_direction_is_raised(
     failing: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     layer = make_layer("LSTM")
-    forward = layer._forward
+    run_forward = walk.run_forward
 
-    def fail(*args: Any, reverse: bool, **options: Any) -> Any:
-        if reverse == bool(failing):
+    def fail(s: Any, packed: Any, i: int) -> Any:
+        if i == failing:
             raise MemoryError("no more")
-        return forward(*args, reverse=reverse, **options)
+        return run_forward(s, packed, i)
 
-    monkeypatch.setattr(layer, "_forward", fail)
+    monkeypatch.setattr(walk, "run_forward", fail)
     with using(ISAS[0], 2):
         with pytest.raises(MemoryError, match="no more"):
             run(layer)

@@ -1,6 +1,6 @@
 """Results of the functions: gradients, and the tapes that backward needs."""
 
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from fastrnn._types import FloatArray, Sequence, valid_steps
 
@@ -34,17 +34,10 @@ class RNNGrads(NamedTuple):
     dh: FloatArray | None
 
 
-class GRUGrads(NamedTuple):
+class GRUGrads(RNNGrads):
     """Gradients of ``gru_backward``: as `RNNGrads`, weights with ``3*H`` rows."""
 
-    dx: FloatArray | None
-    dw_ih: FloatArray
-    dw_hh: FloatArray
-    db_ih: FloatArray | None
-    db_hh: FloatArray | None
-    dh0: FloatArray
-    dembedding: FloatArray | None
-    dh: FloatArray | None
+    __slots__ = ()
 
 
 class LSTMGrads(NamedTuple):
@@ -91,7 +84,7 @@ class CrossEntropyGrads(NamedTuple):
     dy : [..., H] or None
     dw : [V, H] or None
     db : [V] or None
-        None what was not wanted, and ``db`` without a bias.
+        None if not requested; ``db`` also without a bias.
     """
 
     dy: FloatArray | None
@@ -99,8 +92,8 @@ class CrossEntropyGrads(NamedTuple):
     db: FloatArray | None
 
 
-class RNNTape:
-    """What ``rnn_backward`` needs of its forward call. Backward does not change it.
+class Tape:
+    """What a backward function needs of its forward call, and does not change.
 
     Parameters
     ----------
@@ -108,132 +101,85 @@ class RNNTape:
         The checked arguments.
     y : [T, N, H]
         The output itself, not a copy.
-    kept : object, optional
-        What one implementation keeps for its own backward; others ignore it.
-
-    Attributes
-    ----------
-    y, gates : [T, N, H]
-        Read-only views; the one gate of an RNN is its output.
-    """
-
-    __slots__ = ("_y", "kept", "sequence")
-
-    def __init__(self, sequence: Sequence, y: FloatArray, kept: object = None) -> None:
-        self.sequence = sequence
-        self._y = y
-        self.kept = kept
-
-    @property
-    def y(self) -> FloatArray:
-        return read_only(self._y)
-
-    @property
-    def gates(self) -> FloatArray:
-        return read_only(self._y)
-
-    def __repr__(self) -> str:
-        return describe(self)
-
-
-class GRUTape:
-    """What ``gru_backward`` needs of its forward call. Backward does not change it.
-
-    Parameters
-    ----------
-    sequence, y, kept
-        As in `RNNTape`.
-    gates : [T, N, 3*H]
-        Activated, in the order r, z, n; padding is cleared when somebody looks.
+    gates : [T, N, G*H], optional
+        Activated; left out, they are ``y``, as for an RNN.
+    extra : [T, N, H], optional
+        One more array over all steps: the cell state of an LSTM; of a GRU
+        ``w_hn h + b_hn``, which the reference does without.
 
     Attributes
     ----------
     y, gates
         Read-only views, 0 on padding.
+
+    Notes
+    -----
+    On padding ``gates`` and ``extra`` are cleared when they are first looked at, not
+    in the forward call.
     """
 
-    __slots__ = ("_gates", "_y", "kept", "sequence")
+    __slots__ = ("_extra", "_gates", "_sequence", "_y")
 
     def __init__(
         self,
         sequence: Sequence,
         y: FloatArray,
-        gates: FloatArray,
-        kept: object = None,
+        gates: FloatArray | None = None,
+        extra: FloatArray | None = None,
     ) -> None:
-        self.sequence = sequence
+        self._sequence = sequence
         self._y = y
         self._gates = gates
-        self.kept = kept
+        self._extra = extra
+
+    @property
+    def sequence(self) -> Sequence:
+        """The checked arguments of the forward call."""
+        return self._sequence
 
     @property
     def y(self) -> FloatArray:
+        """The output, ``[T, N, H]``."""
         return read_only(self._y)
 
     @property
     def gates(self) -> FloatArray:
-        return read_only(clear_padding(self._gates, self.sequence))
+        """The activated gates in the cell's order, ``[T, N, G*H]``."""
+        if self._gates is None:
+            return read_only(self._y)
+        return read_only(clear_padding(self._gates, self._sequence))
 
     def __repr__(self) -> str:
-        return describe(self)
+        s = self._sequence
+        return f"{type(self).__name__}(T={s.T}, N={s.N}, I={s.I}, H={s.H}, {s.dtype})"
 
 
-class LSTMTape:
-    """What ``lstm_backward`` needs of its forward call. Backward does not change it.
+class RNNTape(Tape):
+    """The tape of ``rnn_forward``; its one gate is the output."""
 
-    Parameters
-    ----------
-    sequence, y, kept
-        As in `RNNTape`.
-    gates : [T, N, 4*H]
-        Activated, in the order i, f, g, o; padding as in `GRUTape`.
-    c : [T, N, H]
-        The cell state at every step; likewise.
+    __slots__ = ()
 
-    Attributes
-    ----------
-    y, gates, c
-        Read-only views, 0 on padding.
-    """
 
-    __slots__ = ("_c", "_gates", "_y", "kept", "sequence")
+class GRUTape(Tape):
+    """The tape of ``gru_forward``, with gates in the order r, z, n."""
 
-    def __init__(
-        self,
-        sequence: Sequence,
-        y: FloatArray,
-        gates: FloatArray,
-        c: FloatArray,
-        kept: object = None,
-    ) -> None:
-        self.sequence = sequence
-        self._y = y
-        self._gates = gates
-        self._c = c
-        self.kept = kept
+    __slots__ = ()
 
-    @property
-    def y(self) -> FloatArray:
-        return read_only(self._y)
 
-    @property
-    def gates(self) -> FloatArray:
-        return read_only(clear_padding(self._gates, self.sequence))
+class LSTMTape(Tape):
+    """The tape of ``lstm_forward``, with gates in the order i, f, g, o."""
+
+    __slots__ = ()
 
     @property
     def c(self) -> FloatArray:
-        return read_only(clear_padding(self._c, self.sequence))
-
-    def __repr__(self) -> str:
-        return describe(self)
-
-
-Tape: TypeAlias = RNNTape | GRUTape | LSTMTape
-TAPES: dict[str, type[Tape]] = {"rnn": RNNTape, "gru": GRUTape, "lstm": LSTMTape}
+        """The cell state after every step, ``[T, N, H]``, 0 on padding."""
+        assert self._extra is not None
+        return read_only(clear_padding(self._extra, self._sequence))
 
 
 def clear_padding(a: FloatArray, s: Sequence) -> FloatArray:
-    """Set what ``a`` [T, N, ...], or batch first as ``s``, holds on padding to 0."""
+    """Set ``a`` [T, N, ...] to 0 on padding; ``a`` may be batch first, as ``s``."""
     if s.lengths is not None:
         valid = valid_steps(s.T, s.N, s.lengths, s.padding)
         a[~(valid.T if s.layout == "batch" else valid)] = 0
@@ -245,9 +191,3 @@ def read_only(a: FloatArray) -> FloatArray:
     view: FloatArray = a.view()
     view.flags.writeable = False
     return view
-
-
-def describe(tape: Tape) -> str:
-    """Return a tape's class, sizes and dtype in one line."""
-    s = tape.sequence
-    return f"{type(tape).__name__}(T={s.T}, N={s.N}, I={s.I}, H={s.H}, {s.dtype})"

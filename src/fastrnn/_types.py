@@ -16,14 +16,15 @@ DType: TypeAlias = "np.dtype[np.floating[Any]]"
 
 
 class Sequence(NamedTuple):
-    """The arguments of a forward function after the gate: checked and normalised.
+    """A forward call after the gate: every argument checked and normalised.
 
-    Every array is aligned and C-contiguous. ``tokens``, ``lengths`` and ``resets``
-    are private copies, so that no caller can change an index after its check;
-    the floating arrays are the caller's own wherever no copy was needed.
+    Fields go by name everywhere, in C++ too (csrc/bindings). Arrays are aligned and
+    C-contiguous. ``tokens``, ``lengths`` and ``resets`` are private copies, so that no
+    caller can change an index after its check; the floating arrays are the caller's
+    own unless a copy was needed. `fastrnn.torch` puts addresses in place of arrays.
     """
 
-    cell: str  # "rnn", "gru" or "lstm"
+    cell: str  # a name of fastrnn._cells.CELLS
     T: int
     N: int
     I: int  # noqa: E741 - the contract's symbol
@@ -35,27 +36,27 @@ class Sequence(NamedTuple):
     tokens: IntArray | None  # [T, N]; None with a floating x
     w_ih: FloatArray  # [G*H, I]
     w_hh: FloatArray  # [G*H, H]
-    b_ih: FloatArray | None  # [G*H]
-    b_hh: FloatArray | None  # [G*H]
-    h0: FloatArray | None  # [N, H]
-    c0: FloatArray | None  # [N, H]
-    nonlinearity: str  # "tanh", "relu" or "elu"
-    lengths: IntArray | None  # [N], each 0..T
-    padding: str  # "right" or "left"
-    resets: BoolArray | None  # [T, N]
-    reverse: bool
-    embedding: FloatArray | None  # [V, I]
-    training: bool
-    recurrent_mask: FloatArray | None  # [N, H]
-    keep_h: BoolArray | None  # [T, N, H]: zoneout of h
-    keep_c: BoolArray | None  # [T, N, H]: zoneout of c, together with keep_h
-    zoneout_rate: float  # its expectation; 0 with keep_h
-    layout: str = "time"  # or "batch": [N, T, ...], or "packed" (fastrnn.torch alone)
-    threads: int = 0  # 0: those of set_num_threads
+    b_ih: FloatArray | None = None  # [G*H]
+    b_hh: FloatArray | None = None  # [G*H]
+    h0: FloatArray | None = None  # [N, H]
+    c0: FloatArray | None = None  # [N, H]
+    nonlinearity: str = "tanh"  # or "relu" or "elu"
+    lengths: IntArray | None = None  # [N], each 0..T
+    padding: str = "right"  # or "left"
+    resets: BoolArray | None = None  # [T, N]
+    reverse: bool = False
+    embedding: FloatArray | None = None  # [V, I]
+    training: bool = True
+    recurrent_mask: FloatArray | None = None  # [N, H]
+    zoneout_h: BoolArray | None = None  # [T, N, H]: where h keeps its old value
+    zoneout_c: BoolArray | None = None  # [T, N, H]: the same for c, with zoneout_h
+    zoneout_rate: float = 0.0  # the expectation instead of masks
+    layout: str = "time"  # or "batch": [N, T, ...], or "packed" (fastrnn.torch only)
+    threads: int = 0  # 0: as many as set_num_threads allows
 
 
 def valid_steps(T: int, N: int, lengths: IntArray | None, padding: str) -> BoolArray:
-    """Return bool [T, N]: which steps are a row's own, not padding."""
+    """Return bool [T, N]: True where a step is not padding."""
     if lengths is None:
         return np.ones((T, N), dtype=np.bool_)
     t = np.arange(T)[:, None]

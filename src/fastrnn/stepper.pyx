@@ -76,7 +76,7 @@ cdef CoreStepper* create(object layer, Py_ssize_t rows) except NULL:
     network.activation = <Activation> <int> activations[nonlinearity]
     network.I, network.H = layer.input_size, layer.hidden_size
     network.layers, network.directions = layer.num_layers, 1
-    network.bias, network.bfloat16 = layer.bias, layer._bfloat16
+    network.bias, network.bfloat16 = layer.bias, layer._packed.bfloat16
     network.params = cnp.PyArray_DATA(params)
     cdef bint is_double = layer.dtype == np.float64
     cdef CoreStepper* made = api.create(network, rows, is_double)

@@ -175,14 +175,14 @@ def test_a_layer_in_eval_mode_sees_every_change(weights: str | None, isa: str) -
 def test_packed_weights_are_kept_and_dropped(layer: Any) -> None:
     x = draw_input(layer, 1)
     layer.eval()(x)
-    kept = layer._packed
+    packed = layer._packed._weights
     layer(x)
-    assert layer._packed is kept
+    assert layer._packed._weights is packed
     layer.flat_params[-1] += 1
     layer(x)
-    assert layer._packed is not kept
+    assert layer._packed._weights is not packed
     layer.train()
-    assert layer._packed is None
+    assert layer._packed._weights is None
 
 
 def test_a_layer_in_a_model(layer: Any, x: Any) -> None:

@@ -1,14 +1,33 @@
-"""The six sequence functions: gate, kernel, named results."""
+"""The sequence functions: gate, kernel, named results."""
 
-import numpy as np
+from __future__ import annotations
+
+from typing import Any
+
 from numpy.typing import ArrayLike
 
 from fastrnn import _core
-from fastrnn._gate.sequence import check_backward, check_forward
-from fastrnn._results import GRUGrads, GRUTape, LSTMGrads, LSTMTape, RNNGrads, RNNTape
+from fastrnn._cells import CELLS
+from fastrnn._gate.sequence import Upstream, check_backward, check_forward
+from fastrnn._results import (
+    GRUGrads,
+    GRUTape,
+    LSTMGrads,
+    LSTMTape,
+    RNNGrads,
+    RNNTape,
+    Tape,
+)
 from fastrnn._types import BoolArray, FloatArray, Sequence
 
-# The bits of dx, dw_ih, dw_hh, db_ih, db_hh for the compiled backward functions.
+FORWARD = {name: getattr(_core, f"{name}_forward") for name in CELLS}
+BACKWARD = {name: getattr(_core, f"{name}_backward") for name in CELLS}
+
+# What the compiled backward functions return, None where there is none; and the bits
+# that ask for the first five.
+GRADIENTS = (
+    "dx", "dw_ih", "dw_hh", "db_ih", "db_hh", "dh0", "dc0", "dembedding", "dh",
+)  # fmt: skip
 EVERY_GRADIENT = 31
 
 
@@ -111,31 +130,8 @@ def rnn_forward(
         recurrent_mask=recurrent_mask,
         zoneout=zoneout,
     )
-    return run_rnn(s)
-
-
-# A checked call. ``packed`` holds its weights, kept, as those of layer and direction i.
-
-
-def run_rnn(
-    s: Sequence, packed: _core.PackedLayers | None = None, i: int = 0
-) -> tuple[FloatArray, FloatArray, RNNTape | None]:
-    y, h_n, _, _, _ = _core.rnn_forward(s, packed, i)
-    return y, h_n, RNNTape(s, y) if s.training else None
-
-
-def run_gru(
-    s: Sequence, packed: _core.PackedLayers | None = None, i: int = 0
-) -> tuple[FloatArray, FloatArray, GRUTape | None]:
-    y, h_n, _, gates, candidate = _core.gru_forward(s, packed, i)
-    return y, h_n, GRUTape(s, y, gates, candidate) if s.training else None
-
-
-def run_lstm(
-    s: Sequence, packed: _core.PackedLayers | None = None, i: int = 0
-) -> tuple[FloatArray, tuple[FloatArray, FloatArray], LSTMTape | None]:
-    y, h_n, c_n, gates, c = _core.lstm_forward(s, packed, i)
-    return y, (h_n, c_n), LSTMTape(s, y, gates, c) if s.training else None
+    y, (h_n,), tape = run_forward(s)
+    return y, h_n, tape
 
 
 def gru_forward(
@@ -178,7 +174,8 @@ def gru_forward(
         recurrent_mask=recurrent_mask,
         zoneout=zoneout,
     )
-    return run_gru(s)
+    y, (h_n,), tape = run_forward(s)
+    return y, h_n, tape
 
 
 def lstm_forward(
@@ -225,7 +222,8 @@ def lstm_forward(
         recurrent_mask=recurrent_mask,
         zoneout=zoneout,
     )
-    return run_lstm(s)
+    y, (h_n, c_n), tape = run_forward(s)
+    return y, (h_n, c_n), tape
 
 
 def rnn_backward(
@@ -261,12 +259,8 @@ def rnn_backward(
         A shape is wrong.
     """
     up = check_backward("rnn", tape, dy, dh_n, return_dh=return_dh)
-    g = _core.rnn_backward(
-        tape.sequence, tape._y, None, None, up.dy, up.dh_n, None, None,
-        up.return_dh, EVERY_GRADIENT,
-    )  # fmt: skip
-    dx, dw_ih, dw_hh, db_ih, db_hh, dh0, _, dembedding, dh = g
-    return RNNGrads(dx, dw_ih, dw_hh, db_ih, db_hh, dh0, dembedding, dh)
+    grads: RNNGrads = run_backward(tape, up)
+    return grads
 
 
 def gru_backward(
@@ -278,24 +272,12 @@ def gru_backward(
 ) -> GRUGrads:
     """Carry gradients back through `gru_forward`; parameters as `rnn_backward`."""
     up = check_backward("gru", tape, dy, dh_n, return_dh=return_dh)
-    if not isinstance(tape.kept, np.ndarray):
+    if tape._extra is None:
         raise TypeError(
             "tape: expected one of fastrnn.gru_forward, got one of fastrnn.reference"
         )
-    g = _core.gru_backward(
-        tape.sequence,
-        tape._y,
-        tape._gates,
-        tape.kept,
-        up.dy,
-        up.dh_n,
-        None,
-        None,
-        up.return_dh,
-        EVERY_GRADIENT,
-    )
-    dx, dw_ih, dw_hh, db_ih, db_hh, dh0, _, dembedding, dh = g
-    return GRUGrads(dx, dw_ih, dw_hh, db_ih, db_hh, dh0, dembedding, dh)
+    grads: GRUGrads = run_backward(tape, up)
+    return grads
 
 
 def lstm_backward(
@@ -311,16 +293,31 @@ def lstm_backward(
     ``dc_n [N, H]`` is the gradient of ``c_n``; ``dc0`` is returned beside ``dh0``.
     """
     up = check_backward("lstm", tape, dy, dh_n, dc_n, return_dh=return_dh)
-    g = _core.lstm_backward(
-        tape.sequence,
-        tape._y,
-        tape._gates,
-        tape._c,
-        up.dy,
-        up.dh_n,
-        up.dc_n,
-        None,
-        up.return_dh,
-        EVERY_GRADIENT,
+    grads: LSTMGrads = run_backward(tape, up)
+    return grads
+
+
+def run_forward(
+    s: Sequence, packed: _core.PackedLayers | None = None, i: int = 0
+) -> tuple[FloatArray, tuple[FloatArray, ...], Any]:
+    """Run a checked call: return y, the final state's arrays, and the tape or None.
+
+    ``packed`` holds the weights, packed before, as those of layer and direction ``i``.
+    """
+    y, h_n, c_n, gates, extra = FORWARD[s.cell](s, packed, i)
+    finals = (h_n,) if c_n is None else (h_n, c_n)
+    tape = CELLS[s.cell].tape(s, y, gates, extra) if s.training else None
+    return y, finals, tape
+
+
+def run_backward(tape: Tape, up: Upstream) -> Any:
+    """Run a checked backward call; return the cell's gradients."""
+    s = tape.sequence
+    gradients = BACKWARD[s.cell](
+        s, tape._y, tape._gates, tape._extra, up.dy, up.dh_n, up.dc_n, None,
+        up.return_dh, EVERY_GRADIENT,
+    )  # fmt: skip
+    grads = CELLS[s.cell].grads
+    return grads._make(
+        a for name, a in zip(GRADIENTS, gradients, strict=True) if name in grads._fields
     )
-    return LSTMGrads(*g)

@@ -1,23 +1,31 @@
-"""The gate of the layers: what the functions that they call do not check."""
+"""The gate of the layers: one check of a call, for all layers and directions."""
 
 from __future__ import annotations
 
 import contextlib
 import operator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastrnn._gate.arguments import (
     FLOATS,
+    check_choice,
     check_floating,
     check_integers,
     check_optional,
     check_rank,
     check_shape,
+    contiguous,
 )
-from fastrnn._gate.sequence import plain_input
-from fastrnn._types import DType, FloatArray
+from fastrnn._gate.sequence import (
+    PADDINGS,
+    check_lengths,
+    check_resets,
+    check_tokens,
+    plain_input,
+)
+from fastrnn._types import BoolArray, DType, FloatArray, IntArray
 
 
 def check_size(name: str, value: Any) -> int:
@@ -51,6 +59,54 @@ def make_generator(seed: Any) -> np.random.Generator:
         raise type(error)(
             f"seed: expected None, an int >= 0 or a NumPy generator, got {seed!r}"
         ) from None
+
+
+class LayerCall(NamedTuple):
+    """The arguments of a recurrent layer's call, checked and time-major."""
+
+    T: int
+    N: int
+    x: Any  # [T, N, I], contiguous; None with tokens
+    tokens: IntArray | None  # [T, N], a private copy
+    initial: list[FloatArray | None]  # h, or h and c, each [L*D, N, H]
+    lengths: IntArray | None  # [N], a private copy
+    padding: str
+    resets: BoolArray | None  # [T, N], a private copy
+
+
+def check_call(
+    x: Any,
+    state: Any,
+    lengths: Any,
+    padding: Any,
+    resets: Any,
+    *,
+    states: tuple[str, ...],
+    sizes: tuple[int, int, int],
+    dtype: DType,
+    batch_first: bool,
+) -> LayerCall:
+    """Check the arguments of a recurrent layer's call before any work.
+
+    ``states`` names the arrays of a state, ``sizes`` is ``(I, L*D, H)``.
+    """
+    I, LD, H = sizes  # noqa: E741
+    x = check_input(x, I, dtype, batch_first)
+    T, N = x.shape[:2]
+    initial = check_states("state", state, len(states), (LD, N, H), dtype)
+    check_choice("padding", padding, PADDINGS)
+    if lengths is not None:
+        lengths = check_lengths(lengths, T, N)
+    if resets is not None:
+        if batch_first:
+            resets = check_resets_by_row(resets, N, T)
+        resets = check_resets(resets, T, N)
+    tokens = None
+    if x.dtype.kind != "f":
+        x, tokens = None, check_tokens(x, I, lengths, padding)
+    else:
+        x = contiguous(x)
+    return LayerCall(T, N, x, tokens, initial, lengths, padding, resets)
 
 
 def check_input(x: Any, input_size: int, dtype: DType, batch_first: bool) -> Any:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
+from fastrnn._cells import CELLS, Cell, weight_symbols
 from fastrnn._gate.arguments import (
     FLOATS,
     check_any_floating,
@@ -28,22 +29,9 @@ from fastrnn._gate.arguments import (
     require_positive,
 )
 from fastrnn._gate.training import check_number
-from fastrnn._results import TAPES
 from fastrnn._types import BoolArray, FloatArray, IntArray, Sequence, valid_steps
 
-GATES = {"rnn": 1, "gru": 3, "lstm": 4}
-NONLINEARITIES = ("tanh", "relu", "elu")
 PADDINGS = ("right", "left")
-
-# The symbols of w_ih, w_hh and the biases, ready for messages.
-SYMBOLS = {
-    "rnn": ("(H, I)", "(H, H)", "(H,)"),
-    "gru": ("(3*H, I)", "(3*H, H)", "(3*H,)"),
-    "lstm": ("(4*H, I)", "(4*H, H)", "(4*H,)"),
-}
-
-
-NO_KEEP: tuple[dict[str, Any], float] = ({}, 0.0)
 
 
 class Upstream(NamedTuple):
@@ -93,6 +81,8 @@ def check_forward(
     ValueError
         A shape or value is wrong.
     """
+    row = CELLS[cell]
+    symbols = weight_symbols(row.gates)
     # Types and dtypes.
     x, w_ih, like = check_input_dtypes(x, w_ih, embedding)
     dtype = w_ih.dtype
@@ -102,42 +92,25 @@ def check_forward(
     h0 = check_optional("h0", h0, dtype, like)
     c0 = check_optional("c0", c0, dtype, like)
     embedding = check_optional("embedding", embedding, dtype, like)
-    mask = check_optional("recurrent_mask", recurrent_mask, dtype, like)
-    keep, rate = check_zoneout_types(zoneout, cell) if zoneout is not None else NO_KEEP
+    recurrent_mask = check_optional("recurrent_mask", recurrent_mask, dtype, like)
     reverse = check_flag("reverse", reverse)
     training = check_flag("training", training)
-    check_choice("nonlinearity", nonlinearity, NONLINEARITIES)
+    check_choice("nonlinearity", nonlinearity, row.nonlinearities)
     check_choice("padding", padding, PADDINGS)
-
+    masks: dict[str, Any] = {}
+    if zoneout is not None:
+        masks = check_zoneout_types(zoneout, row)
     # Shapes.
-    w_ih_symbols, w_hh_symbols, bias_symbols = SYMBOLS[cell]
-    T, N, I, V = check_input_sizes(x, w_ih, embedding, w_ih_symbols)  # noqa: E741
-    H = check_rank("w_hh", w_hh, w_hh_symbols, 2)[1]
-    require_positive("w_hh", w_hh_symbols, "H", H, w_hh)
-    G = GATES[cell]
-    GH = G * H
-    check_shape("w_ih", w_ih, w_ih_symbols, (GH, I))
-    check_shape("w_hh", w_hh, w_hh_symbols, (GH, H))
-    if b_ih is not None:
-        check_shape("b_ih", b_ih, bias_symbols, (GH,))
-    if b_hh is not None:
-        check_shape("b_hh", b_hh, bias_symbols, (GH,))
-    if h0 is not None:
-        check_shape("h0", h0, "(N, H)", (N, H))
-    if c0 is not None:
-        check_shape("c0", c0, "(N, H)", (N, H))
-
-    if mask is not None:
-        check_shape("recurrent_mask", mask, "(N, H)", (N, H))
-    for name, a in keep.items():
-        check_shape(name, a, "(T, N, H)", (T, N, H))
-
+    T, N, I, V = check_input_sizes(x, w_ih, embedding, symbols[0])  # noqa: E741
+    H = check_weight_shapes(w_ih, w_hh, b_ih, b_hh, I, row.gates, symbols)
+    state = N, H
+    check_optional_shape("h0", h0, "(N, H)", state)
+    check_optional_shape("c0", c0, "(N, H)", state)
+    check_optional_shape("recurrent_mask", recurrent_mask, "(N, H)", state)
     # Values.
-    if rate > 0 and training:
-        raise ValueError(
-            "zoneout: expected masks with training=True, got a number (the expectation "
-            "over masks, which training=False computes)"
-        )
+    regularisers: dict[str, Any] = {}
+    if zoneout is not None:
+        regularisers = check_zoneout_values(zoneout, masks, (T, N, H), training)
     if lengths is not None:
         lengths = check_lengths(lengths, T, N)
     if resets is not None:
@@ -146,12 +119,35 @@ def check_forward(
     if like == "w_ih":
         tokens = check_tokens(x, V, lengths, padding)
         x = None
-    keep_h, keep_c = (*keep.values(), None, None)[:2]
     return Sequence(
-        cell, T, N, I, H, G, V, dtype, x, tokens, w_ih, w_hh, b_ih, b_hh, h0, c0,
-        nonlinearity, lengths, padding, resets, reverse, embedding, training, mask,
-        keep_h, keep_c, rate,
+        cell=cell, T=T, N=N, I=I, H=H, G=row.gates, V=V, dtype=dtype,
+        x=x, tokens=tokens, embedding=embedding,
+        w_ih=w_ih, w_hh=w_hh, b_ih=b_ih, b_hh=b_hh, h0=h0, c0=c0,
+        nonlinearity=nonlinearity, lengths=lengths, padding=padding, resets=resets,
+        reverse=reverse, training=training, recurrent_mask=recurrent_mask,
+        **regularisers,
     )  # fmt: skip
+
+
+def check_weight_shapes(
+    w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any,
+    I: int, G: int, symbols: tuple[str, str, str],  # noqa: E741
+) -> int:  # fmt: skip
+    """Return H."""
+    H = check_rank("w_hh", w_hh, symbols[1], 2)[1]
+    require_positive("w_hh", symbols[1], "H", H, w_hh)
+    check_shape("w_ih", w_ih, symbols[0], (G * H, I))
+    check_shape("w_hh", w_hh, symbols[1], (G * H, H))
+    check_optional_shape("b_ih", b_ih, symbols[2], (G * H,))
+    check_optional_shape("b_hh", b_hh, symbols[2], (G * H,))
+    return H
+
+
+def check_optional_shape(
+    name: str, a: Any, symbols: str, shape: tuple[int, ...]
+) -> None:
+    if a is not None:
+        check_shape(name, a, symbols, shape)
 
 
 def check_input_dtypes(x: Any, w_ih: Any, embedding: Any) -> tuple[Any, Any, str]:
@@ -213,24 +209,21 @@ def check_backward(
     ValueError
         A shape is wrong.
     """
-    if type(tape) is not TAPES[cell]:
+    if type(tape) is not CELLS[cell].tape:
         refuse_tape(cell, tape)
     s: Sequence = tape.sequence
     dy = check_optional("dy", dy, s.dtype, "the tape")
     dh_n = check_optional("dh_n", dh_n, s.dtype, "the tape")
     dc_n = check_optional("dc_n", dc_n, s.dtype, "the tape")
     return_dh = check_flag("return_dh", return_dh)
-    if dy is not None:
-        check_shape("dy", dy, "(T, N, H)", (s.T, s.N, s.H))
-    if dh_n is not None:
-        check_shape("dh_n", dh_n, "(N, H)", (s.N, s.H))
-    if dc_n is not None:
-        check_shape("dc_n", dc_n, "(N, H)", (s.N, s.H))
+    check_optional_shape("dy", dy, "(T, N, H)", (s.T, s.N, s.H))
+    check_optional_shape("dh_n", dh_n, "(N, H)", (s.N, s.H))
+    check_optional_shape("dc_n", dc_n, "(N, H)", (s.N, s.H))
     return Upstream(dy, dh_n, dc_n, return_dh)
 
 
 def refuse_tape(cell: str, tape: object) -> NoReturn:
-    expected, got = TAPES[cell].__name__, type(tape).__name__
+    expected, got = CELLS[cell].tape.__name__, type(tape).__name__
     hint = " (training=False keeps no tape)" if tape is None else ""
     raise TypeError(f"tape: expected {expected} of {cell}_forward, got {got}{hint}")
 
@@ -254,31 +247,48 @@ def check_resets(resets: Any, T: int, N: int) -> BoolArray:
     return np.array(a, dtype=np.bool_, order="C")
 
 
-def check_zoneout_types(zoneout: Any, cell: str) -> tuple[dict[str, Any], float]:
-    """Return the masks by name, of h and then of c, and the rate; one of them."""
+def check_zoneout_types(zoneout: Any, cell: Cell) -> dict[str, Any]:
+    """Return the masks by name, one for each array of the state; none for a number."""
     if isinstance(zoneout, numbers.Real):
-        return {}, check_number("zoneout", zoneout, below=1)
-    masks = {"zoneout": zoneout}
-    if cell == "lstm":
-        if not isinstance(zoneout, (tuple, list)):
-            kind = type(zoneout).__name__
-            raise TypeError(
-                f"zoneout: expected a number or masks (of h, of c), got {kind}"
-            )
-        if len(zoneout) != 2:
+        check_number("zoneout", zoneout, below=1)
+        return {}
+    if len(cell.states) == 1:
+        return {"zoneout": check_mask("zoneout", zoneout)}
+    listed = ", ".join(f"of {state}" for state in cell.states)
+    if not isinstance(zoneout, (tuple, list)):
+        kind = type(zoneout).__name__
+        raise TypeError(f"zoneout: expected a number or masks ({listed}), got {kind}")
+    if len(zoneout) != len(cell.states):
+        raise ValueError(
+            f"zoneout: expected masks ({listed}), got {len(zoneout)} of them"
+        )
+    return {
+        f"zoneout[{i}]": check_mask(f"zoneout[{i}]", a) for i, a in enumerate(zoneout)
+    }
+
+
+def check_zoneout_values(
+    zoneout: Any, masks: dict[str, Any], shape: tuple[int, int, int], training: bool
+) -> dict[str, Any]:
+    """Return the fields of `Sequence` that zoneout fills."""
+    if not masks:
+        if zoneout > 0 and training:
             raise ValueError(
-                f"zoneout: expected masks (of h, of c), got {len(zoneout)} of them"
+                "zoneout: expected masks with training=True, got a number (the "
+                "expectation over masks, which training=False computes)"
             )
-        masks = {f"zoneout[{i}]": a for i, a in enumerate(zoneout)}
-    return {name: check_mask(name, a) for name, a in masks.items()}, 0.0
+        return {"zoneout_rate": float(zoneout)}
+    for name, a in masks.items():
+        check_shape(name, a, "(T, N, H)", shape)
+    return dict(zip(("zoneout_h", "zoneout_c"), masks.values(), strict=False))
 
 
 def check_mask(name: str, a: Any) -> BoolArray:
     a = plain(name, a)
     if a.dtype != np.bool_:
         raise TypeError(f"{name}: expected dtype bool, got {a.dtype}")
-    found: BoolArray = contiguous(a)
-    return found
+    mask: BoolArray = contiguous(a)
+    return mask
 
 
 def check_tokens(a: Any, V: int, lengths: IntArray | None, padding: str) -> IntArray:

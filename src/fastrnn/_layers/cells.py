@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastrnn._functional.recurrent import (
-    gru_backward,
-    lstm_backward,
-    rnn_backward,
-    run_gru,
-    run_lstm,
-    run_rnn,
-)
+from fastrnn._cells import CELLS
 from fastrnn._gate.arguments import check_choice
-from fastrnn._gate.sequence import NONLINEARITIES, check_forward
-from fastrnn._layers.recurrent import RecurrentLayer, States
+from fastrnn._layers.recurrent import RecurrentLayer
 from fastrnn._types import FloatArray
 
 Pair: TypeAlias = tuple[FloatArray, FloatArray]
@@ -51,7 +43,7 @@ class RNN(RecurrentLayer[FloatArray]):
         seed: int | np.random.Generator | None = None,
     ) -> None:
         """Make a layer in training mode; parameters as `LSTM`, and nonlinearity."""
-        check_choice("nonlinearity", nonlinearity, NONLINEARITIES)
+        check_choice("nonlinearity", nonlinearity, CELLS["rnn"].nonlinearities)
         self.nonlinearity = nonlinearity
         super().__init__(
             input_size,
@@ -69,32 +61,6 @@ class RNN(RecurrentLayer[FloatArray]):
             seed=seed,
         )
 
-    def _forward(
-        self,
-        i: int,
-        x: Any,
-        weights: list[FloatArray],
-        initial: States,
-        packed: Any = None,
-        **options: Any,
-    ) -> tuple[FloatArray, tuple[FloatArray, ...], Any]:
-        s = check_forward(
-            "rnn",
-            x,
-            *weights,
-            h0=initial[0],
-            nonlinearity=self.nonlinearity,
-            **options,
-        )
-        y, h_n, tape = run_rnn(s, packed, i)
-        return y, (h_n,), tape
-
-    def _backward(
-        self, tape: Any, dy: FloatArray | None, upstream: States
-    ) -> tuple[Any, tuple[FloatArray, ...]]:
-        g = rnn_backward(tape, dy, *upstream)
-        return g, (g.dh0,)
-
 
 class GRU(RecurrentLayer[FloatArray]):
     """GRU layers; for the equations see `fastrnn.reference.cells.gru_forward`.
@@ -104,25 +70,6 @@ class GRU(RecurrentLayer[FloatArray]):
 
     _cell = "gru"
 
-    def _forward(
-        self,
-        i: int,
-        x: Any,
-        weights: list[FloatArray],
-        initial: States,
-        packed: Any = None,
-        **options: Any,
-    ) -> tuple[FloatArray, tuple[FloatArray, ...], Any]:
-        s = check_forward("gru", x, *weights, h0=initial[0], **options)
-        y, h_n, tape = run_gru(s, packed, i)
-        return y, (h_n,), tape
-
-    def _backward(
-        self, tape: Any, dy: FloatArray | None, upstream: States
-    ) -> tuple[Any, tuple[FloatArray, ...]]:
-        g = gru_backward(tape, dy, *upstream)
-        return g, (g.dh0,)
-
 
 class LSTM(RecurrentLayer[Pair]):
     """LSTM layers; for the equations see `fastrnn.reference.cells.lstm_forward`.
@@ -131,23 +78,3 @@ class LSTM(RecurrentLayer[Pair]):
     """
 
     _cell = "lstm"
-    _states = 2
-
-    def _forward(
-        self,
-        i: int,
-        x: Any,
-        weights: list[FloatArray],
-        initial: States,
-        packed: Any = None,
-        **options: Any,
-    ) -> tuple[FloatArray, tuple[FloatArray, ...], Any]:
-        h0, c0 = initial
-        s = check_forward("lstm", x, *weights, h0=h0, c0=c0, **options)
-        return run_lstm(s, packed, i)
-
-    def _backward(
-        self, tape: Any, dy: FloatArray | None, upstream: States
-    ) -> tuple[Any, tuple[FloatArray, ...]]:
-        g = lstm_backward(tape, dy, *upstream)
-        return g, (g.dh0, g.dc0)

@@ -1,4 +1,4 @@
-"""What the recurrent layers share: the walk over layers and directions, and back.
+"""The base of the recurrent layers: options, parameters, mode, and the public calls.
 
 Symbols: ``T`` time steps, ``N`` batch rows, ``I`` inputs, ``H`` hidden units, ``G``
 gates, ``D`` directions (1 or 2), ``L`` layers.
@@ -6,56 +6,35 @@ gates, ``D`` directions (1 or 2), ``L`` layers.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-from typing import Any, ClassVar, Generic, NamedTuple, TypeAlias, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from fastrnn import _core
-from fastrnn._gate.arguments import check_choice, check_flag, contiguous
+from fastrnn._cells import CELLS, Cell
+from fastrnn._gate.arguments import check_choice, check_flag
 from fastrnn._gate.layers import (
-    check_input,
+    check_call,
     check_layer_dtype,
     check_output_gradient,
-    check_resets_by_row,
     check_size,
     check_states,
     make_generator,
 )
-from fastrnn._gate.sequence import GATES, PADDINGS, check_tokens
 from fastrnn._gate.training import check_number
 from fastrnn._layers.base import Layer
 from fastrnn._layers.initialise import INITS, initialise
-from fastrnn._layers.masks import draw_mask, multiply
+from fastrnn._layers.packed import PackedWeights
 from fastrnn._layers.parameters import recurrent_shapes
-from fastrnn._layers.regularisers import Rates, draw_call
-from fastrnn._runtime import get_num_threads, run_side_by_side
+from fastrnn._layers.walk import Record, walk_back, walk_forward
 from fastrnn._types import FloatArray
-
-# With fewer rows than this for a thread, threads would have to meet at every step of a
-# direction. If a direction has so many multiply-adds (half a millisecond's worth) that
-# handing it to another thread does not matter, it has half of the threads for itself.
-ROWS_A_THREAD = 4
-WORTH_A_THREAD = 2e7
 
 StateT = TypeVar("StateT")
 LayerT = TypeVar("LayerT", bound="RecurrentLayer[Any]")
-States: TypeAlias = list[FloatArray | None]  # h [N, H], for LSTM h and c
-
-
-class Call(NamedTuple):
-    """What backward needs of the last call."""
-
-    tapes: list[Any]  # [L*D]
-    weight_masks: list[FloatArray | None]  # [L*D]: factors of w_hh
-    masks: list[FloatArray]  # [L-1] of [T, N, D*H], or empty: what dropout multiplied
-    shape: tuple[int, int, int]  # T, N, D*H
 
 
 class RecurrentLayer(Layer, Generic[StateT]):
-    """What the layers `RNN`, `LSTM` and `GRU` share.
+    """The base class of `RNN`, `GRU` and `LSTM`.
 
     Attributes
     ----------
@@ -75,8 +54,7 @@ class RecurrentLayer(Layer, Generic[StateT]):
     until the next call. Deep copies and pickles are layers of their own, without it.
     """
 
-    _cell: ClassVar[str]
-    _states: ClassVar[int] = 1  # arrays in a state
+    _cell: ClassVar[str]  # its name in the table of cells
 
     def __init__(
         self,
@@ -159,9 +137,8 @@ class RecurrentLayer(Layer, Generic[StateT]):
         check_choice("init", init, INITS)
         dtype = check_layer_dtype(dtype)
         self.rng = make_generator(seed)
-        self._bfloat16 = False
         self._directions = 2 if self.bidirectional else 1
-        G, H = GATES[self._cell], self.hidden_size
+        G, H = self._row.gates, self.hidden_size
         super().__init__(
             recurrent_shapes(
                 G, self.input_size, H, self.num_layers, self._directions, self.bias
@@ -177,12 +154,16 @@ class RecurrentLayer(Layer, Generic[StateT]):
         # [L*D] of w_ih, w_hh and, where there are biases, b_ih, b_hh.
         self._weights = [params[i : i + count] for i in range(0, len(params), count)]
         self._dweights = [grads[i : i + count] for i in range(0, len(grads), count)]
-        self._packed: _core.PackedLayers | None = None
+        self._packed = PackedWeights()
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
         del state["_weights"], state["_dweights"], state["_packed"]
         return state
+
+    @property
+    def _row(self) -> Cell:
+        return CELLS[self._cell]
 
     @property
     def tapes(self) -> list[Any]:
@@ -198,10 +179,10 @@ class RecurrentLayer(Layer, Generic[StateT]):
     def train(self: LayerT) -> LayerT:
         """Keep a tape at each call, and drop out; the mode of a new layer.
 
-        The parameters may be written again, should a `fastrnn.Stepper` have made them
-        read-only.
+        If a `fastrnn.Stepper` has made the parameters read-only, they can be written
+        to again.
         """
-        self._packed, self._bfloat16 = None, False
+        self._packed = PackedWeights()
         self._unlock()
         return super().train()
 
@@ -233,50 +214,10 @@ class RecurrentLayer(Layer, Generic[StateT]):
                 raise ValueError(
                     f"weights: 'bfloat16' needs a float32 layer, got {self.dtype}"
                 )
-        if self._bfloat16 != (weights == "bfloat16"):
-            self._packed = None
-        self._bfloat16 = weights == "bfloat16"
+        bfloat16 = weights == "bfloat16"
+        if bfloat16 != self._packed.bfloat16:
+            self._packed = PackedWeights(bfloat16=bfloat16)
         return super().eval()
-
-    def _pack(self) -> _core.PackedLayers:
-        """Pack the weights of all layers and directions, and keep them."""
-        self._packed = _core.PackedLayers(
-            self._cell,
-            nonlinearity=getattr(self, "nonlinearity", ""),
-            input_size=self.input_size,
-            hidden_size=self.hidden_size,
-            num_layers=self.num_layers,
-            directions=self._directions,
-            bias=self.bias,
-            bfloat16=self._bfloat16,
-            flat_params=self._flat_params,
-        )
-        return self._packed
-
-    def _packed_now(self) -> _core.PackedLayers:
-        """Return the kept weights, packed anew if the parameters have changed."""
-        packed = self._packed
-        return packed if packed and packed.is_current() else self._pack()
-
-    def _run_packed(self, x: Any, initial: States) -> tuple[FloatArray, StateT]:
-        """Run one direction over whole sequences out of packed weights, in one call."""
-        T, N = x.shape[:2]
-        tokens = None
-        if x.dtype.kind != "f":
-            x, tokens = None, check_tokens(x, self.input_size, None, "right")
-        elif not x.flags.c_contiguous or not x.flags.aligned:
-            x = contiguous(x)
-        c0 = initial[1] if self._states == 2 else None
-        packed, found = self._packed or self._pack(), None
-        while found is None:  # twice at most, unless another thread goes on writing
-            found = packed.forward(T, N, x, tokens, initial[0], c0)
-            if found is None:
-                packed = self._pack()
-        y, h_n, c_n = found
-        if self.batch_first:
-            y = y.swapaxes(0, 1).copy()
-        state: Any = h_n if c_n is None else (h_n, c_n)
-        return y, state
 
     def __call__(
         self,
@@ -317,53 +258,20 @@ class RecurrentLayer(Layer, Generic[StateT]):
         ValueError
             A shape or value is wrong.
         """
-        y = check_input(x, self.input_size, self.dtype, self.batch_first)
-        T, N = y.shape[:2]
-        count = self.num_layers * self._directions
-        initial = check_states(
-            "state", state, self._states, (count, N, self.hidden_size), self.dtype
-        )
-        if self.batch_first and resets is not None:
-            resets = check_resets_by_row(resets, N, T)
+        call = check_call(
+            x, state, lengths, padding, resets,
+            states=self._row.states,
+            sizes=(self.input_size, len(self._weights), self.hidden_size),
+            dtype=self.dtype,
+            batch_first=self.batch_first,
+        )  # fmt: skip
         self._begin()
-        if not self.training:
-            plain = lengths is None and resets is None and self.zoneout == 0
-            if plain and self._directions == 1:
-                check_choice("padding", padding, PADDINGS)
-                found = self._run_packed(y, initial)
-                self._keep(None)
-                return found
-        options: dict[str, Any] = {
-            "lengths": lengths,
-            "padding": padding,
-            "resets": resets,
-            "training": self.training,
-        }
-        if not self.training:
-            options["packed"] = self._packed_now()
-        rates = Rates(self.recurrent_dropout, self.zoneout, self.weight_dropout)
-        finals, tapes, masks, weight_masks = [], [], [], []
-        for k in range(self.num_layers):
-            if k > 0 and self.training and self.dropout > 0:
-                masks.append(draw_mask(self.rng, y.shape, self.dropout, self.dtype))
-                y = multiply(y, masks[-1])
-            calls: list[Callable[[], Any]] = []
-            for d in range(self._directions):
-                i = k * self._directions + d
-                drawn = draw_call(
-                    self.rng, rates, self._weights[i], (T, N), self._states,
-                    self.training,
-                )  # fmt: skip
-                weight_masks.append(drawn.weight_mask)
-                run = partial(self._forward, i, y, drawn.weights, at(initial, i))
-                calls.append(partial(run, reverse=d == 1, **options, **drawn.options))
-            outputs = []
-            for output, final, tape in self._run(calls, T, N):
-                outputs.append(output)
-                finals.append(final)
-                tapes.append(tape)
-            y = outputs[0] if len(outputs) == 1 else np.concatenate(outputs, axis=2)
-        self._keep(Call(tapes, weight_masks, masks, y.shape))
+        record: Record | None = None
+        if self._packed.can_run(self, call):
+            y, finals = self._packed.run(self, call)
+        else:
+            y, finals, record = walk_forward(self, call)
+        self._keep(record)
         if self.batch_first:
             y = y.swapaxes(0, 1).copy()
         return y, self._join(finals)
@@ -398,80 +306,18 @@ class RecurrentLayer(Layer, Generic[StateT]):
         ValueError
             A shape is wrong.
         """
-        last: Call = self._kept("backward")
-        H, D = self.hidden_size, self._directions
-        dy = check_output_gradient(dy, last.shape, self.dtype, self.batch_first)
-        upstream = check_states(
-            "dstate", dstate, self._states, (len(last.tapes), last.shape[1], H),
-            self.dtype,
-        )  # fmt: skip
-        dinitials: list[tuple[FloatArray, ...]] = [()] * len(last.tapes)
-        for k in reversed(range(self.num_layers)):
-            dx: Any = None
-            calls: list[Callable[[], Any]] = []
-            for d in range(D):
-                i = k * D + d
-                dy_d = dy if D == 1 or dy is None else dy[:, :, d * H : (d + 1) * H]
-                tape, state = last.tapes[i], at(upstream, i)
-                calls.append(partial(self._backward, tape, dy_d, state))
-            for d, (g, dinitial) in enumerate(self._run(calls, *last.shape[:2])):
-                i = k * D + d
-                dinitials[i] = dinitial
-                weight_mask = last.weight_masks[i]
-                if weight_mask is not None:
-                    np.multiply(g.dw_hh, weight_mask, out=g.dw_hh)
-                found = (g.dw_ih, g.dw_hh, g.db_ih, g.db_hh)
-                for total, a in zip(self._dweights[i], found, strict=False):
-                    total += a
-                dx = g.dx if dx is None else np.add(dx, g.dx, out=dx)
-            if k > 0 and last.masks:
-                dx *= last.masks[k - 1]
-            dy = dx
-        if self.batch_first and dy is not None:
-            dy = dy.swapaxes(0, 1).copy()
-        return dy, self._join(dinitials)
+        record: Record = self._kept("backward")
+        dy = check_output_gradient(dy, record.shape, self.dtype, self.batch_first)
+        shape = len(record.tapes), record.shape[1], self.hidden_size
+        states = len(self._row.states)
+        upstream = check_states("dstate", dstate, states, shape, self.dtype)
+        dx, dinitials = walk_back(self, record, dy, upstream)
+        if self.batch_first and dx is not None:
+            dx = dx.swapaxes(0, 1).copy()
+        return dx, self._join(dinitials)
 
-    def _run(self, calls: list[Callable[[], Any]], T: int, N: int) -> list[Any]:
-        """Return what the calls of one layer's directions return.
-
-        Two directions run side by side, with half the threads each, where the rows do
-        not fill the threads; the bits are the same, as for every number of threads.
-        """
-        H, threads = self.hidden_size, get_num_threads()
-        work = T * N * GATES[self._cell] * H * H  # about, for a direction
-        few = threads > 1 and threads * ROWS_A_THREAD > N
-        if len(calls) == 2 and few and work > WORTH_A_THREAD:
-            return run_side_by_side(*calls)
-        return [call() for call in calls]
-
-    def _join(self, states: list[tuple[FloatArray, ...]]) -> StateT:
-        """Return the states [N, H] of all layers and directions as the caller's."""
-        joined: Any = tuple(
-            a[0][np.newaxis] if len(a) == 1 else np.stack(a)
-            for a in zip(*states, strict=True)
-        )
-        found: StateT = joined if len(joined) > 1 else joined[0]
-        return found
-
-    def _forward(
-        self,
-        i: int,
-        x: Any,
-        weights: list[FloatArray],
-        initial: States,
-        packed: Any = None,
-        **options: Any,
-    ) -> tuple[FloatArray, tuple[FloatArray, ...], Any]:
-        """Run layer and direction ``i``: y, the final states, and the tape."""
-        raise NotImplementedError
-
-    def _backward(
-        self, tape: Any, dy: FloatArray | None, upstream: States
-    ) -> tuple[Any, tuple[FloatArray, ...]]:
-        """Return the gradients, and among them those of the initial states."""
-        raise NotImplementedError
-
-
-def at(states: States, i: int) -> States:
-    """Return the states of one layer and direction."""
-    return [None if a is None else a[i] for a in states]
+    def _join(self, arrays: tuple[FloatArray, ...]) -> StateT:
+        """Return the arrays [L*D, N, H] of a state as the caller knows it."""
+        state: Any = arrays if len(arrays) > 1 else arrays[0]
+        joined: StateT = state
+        return joined

@@ -44,7 +44,7 @@ class Drawn(NamedTuple):
     """What one direction of one layer is called with."""
 
     weights: list[FloatArray]  # w_ih, w_hh, b_ih, b_hh
-    options: dict[str, Any]
+    fields: dict[str, Any]  # of `fastrnn._types.Sequence`
     weight_mask: FloatArray | None  # what multiplied w_hh, and multiplies dw_hh
 
 
@@ -53,29 +53,29 @@ def draw_call(
     rates: Rates,
     weights: list[FloatArray],
     sizes: tuple[int, int],
-    states: int,
+    states: tuple[str, ...],
     training: bool,
 ) -> Drawn:
     """Draw for one call, in the order of `Rates`; nothing but in training.
 
     ``weights`` are the parameters, which stay as they are; ``sizes`` is (T, N);
-    ``states`` says how many arrays a state has, 2 for LSTM.
+    ``states`` names the arrays of a state.
     """
     if not any(rates):
         return Drawn(weights, {}, None)
     if not training:
-        return Drawn(weights, {"zoneout": rates.zoneout}, None)
+        return Drawn(weights, {"zoneout_rate": rates.zoneout}, None)
     (T, N), w_hh = sizes, weights[1]
     H, dtype = w_hh.shape[1], w_hh.dtype
-    options: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     weight_mask = None
     if rates.recurrent_dropout:
         mask = draw_mask(rng, (N, H), rates.recurrent_dropout, dtype)
-        options["recurrent_mask"] = mask
+        fields["recurrent_mask"] = mask
     if rates.zoneout:
-        keep = [draw_flags(rng, (T, N, H), rates.zoneout) for _ in range(states)]
-        options["zoneout"] = keep if states > 1 else keep[0]
+        for state in states:
+            fields[f"zoneout_{state}"] = draw_flags(rng, (T, N, H), rates.zoneout)
     if rates.weight_dropout:
         weight_mask = draw_mask(rng, w_hh.shape, rates.weight_dropout, dtype)
         weights = [weights[0], multiply(w_hh, weight_mask), *weights[2:]]
-    return Drawn(weights, options, weight_mask)
+    return Drawn(weights, fields, weight_mask)

@@ -91,7 +91,7 @@ def recurrent_input(s: Sequence, h_prev: FloatArray, rows: BoolArray) -> FloatAr
 
 def zoneout_masks(s: Sequence, t: int, rows: BoolArray) -> list[BoolArray]:
     """Return the masks at ``t`` of h and, for LSTM, of c, each [n, H]; or none."""
-    return [a[t, rows] for a in (s.keep_h, s.keep_c) if a is not None]
+    return [a[t, rows] for a in (s.zoneout_h, s.zoneout_c) if a is not None]
 
 
 def zone_out(

@@ -1,0 +1,43 @@
+"""The table of cells: one row for each, for the compiled functions and the reference.
+
+`docs/adding_a_cell.md` lists what else a cell needs.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+from fastrnn._results import (
+    GRUGrads,
+    GRUTape,
+    LSTMGrads,
+    LSTMTape,
+    RNNGrads,
+    RNNTape,
+    Tape,
+)
+
+
+class Cell(NamedTuple):
+    """What the Python side knows of a cell."""
+
+    name: str  # as in csrc/include/fastrnn/cells.h
+    gates: int  # G
+    states: tuple[str, ...]  # the arrays of a state; h comes first
+    nonlinearities: tuple[str, ...]  # that the user may choose from
+    tape: type[Tape]
+    grads: type[Any]
+
+
+ALL = (
+    Cell("rnn", 1, ("h",), ("tanh", "relu", "elu"), RNNTape, RNNGrads),
+    Cell("gru", 3, ("h",), ("tanh",), GRUTape, GRUGrads),
+    Cell("lstm", 4, ("h", "c"), ("tanh",), LSTMTape, LSTMGrads),
+)
+CELLS = {cell.name: cell for cell in ALL}
+
+
+@functools.cache
+def weight_symbols(gates: int) -> tuple[str, str, str]:
+    """Return the shapes of w_ih, w_hh and the biases in symbols, for messages."""
+    GH = "H" if gates == 1 else f"{gates}*H"
+    return f"({GH}, I)", f"({GH}, H)", f"({GH},)"
