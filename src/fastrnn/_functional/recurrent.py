@@ -120,21 +120,21 @@ def rnn_forward(
 def run_rnn(
     s: Sequence, packed: _core.PackedLayers | None = None, i: int = 0
 ) -> tuple[FloatArray, FloatArray, RNNTape | None]:
-    y, h_n, _, _, _ = _core.rnn_forward(s, packed, i)
+    y, h_n, _, _, _ = _core.forward(s, packed, i)
     return y, h_n, RNNTape(s, y) if s.training else None
 
 
 def run_gru(
     s: Sequence, packed: _core.PackedLayers | None = None, i: int = 0
 ) -> tuple[FloatArray, FloatArray, GRUTape | None]:
-    y, h_n, _, gates, candidate = _core.gru_forward(s, packed, i)
+    y, h_n, _, gates, candidate = _core.forward(s, packed, i)
     return y, h_n, GRUTape(s, y, gates, candidate) if s.training else None
 
 
 def run_lstm(
     s: Sequence, packed: _core.PackedLayers | None = None, i: int = 0
 ) -> tuple[FloatArray, tuple[FloatArray, FloatArray], LSTMTape | None]:
-    y, h_n, c_n, gates, c = _core.lstm_forward(s, packed, i)
+    y, h_n, c_n, gates, c = _core.forward(s, packed, i)
     return y, (h_n, c_n), LSTMTape(s, y, gates, c) if s.training else None
 
 
@@ -261,7 +261,7 @@ def rnn_backward(
         A shape is wrong.
     """
     up = check_backward("rnn", tape, dy, dh_n, return_dh=return_dh)
-    g = _core.rnn_backward(
+    g = _core.backward(
         tape.sequence, tape._y, None, None, up.dy, up.dh_n, None, None,
         up.return_dh, EVERY_GRADIENT,
     )  # fmt: skip
@@ -282,7 +282,7 @@ def gru_backward(
         raise TypeError(
             "tape: expected one of fastrnn.gru_forward, got one of fastrnn.reference"
         )
-    g = _core.gru_backward(
+    g = _core.backward(
         tape.sequence,
         tape._y,
         tape._gates,
@@ -311,7 +311,7 @@ def lstm_backward(
     ``dc_n [N, H]`` is the gradient of ``c_n``; ``dc0`` is returned beside ``dh0``.
     """
     up = check_backward("lstm", tape, dy, dh_n, dc_n, return_dh=return_dh)
-    g = _core.lstm_backward(
+    g = _core.backward(
         tape.sequence,
         tape._y,
         tape._gates,

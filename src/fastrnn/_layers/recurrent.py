@@ -242,7 +242,7 @@ class RecurrentLayer(Layer, Generic[StateT]):
         """Pack the weights of all layers and directions, and keep them."""
         self._packed = _core.PackedLayers(
             self._cell,
-            nonlinearity=getattr(self, "nonlinearity", ""),
+            nonlinearity=getattr(self, "nonlinearity", "tanh"),
             input_size=self.input_size,
             hidden_size=self.hidden_size,
             num_layers=self.num_layers,
