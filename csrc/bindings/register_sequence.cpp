@@ -130,7 +130,9 @@ py::tuple backward(const py::tuple& sequence, const py::object& y,
 void register_sequence(py::module_& m) {
   m.def("forward", forward, py::arg("sequence"), py::arg("packed") = py::none(),
         py::arg("layer_and_direction") = 0);
-  m.def("backward", backward);
+  m.def("backward", backward, py::arg("sequence"), py::arg("y"), py::arg("gates"),
+        py::arg("c"), py::arg("dy"), py::arg("dh_n"), py::arg("dc_n"), py::arg("dc"),
+        py::kw_only(), py::arg("return_dh"), py::arg("wanted"));
   py::class_<AnyPackedLayer>(m, "PackedLayer")
       .def(py::init(&pack))
       .def("forward", forward_of_packed);

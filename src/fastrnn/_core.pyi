@@ -79,9 +79,9 @@ def backward(
     dh_n: FloatArray | int | None,
     dc_n: FloatArray | int | None,
     dc: FloatArray | int | None,
+    *,
     return_dh: bool,
     wanted: int,
-    /,
 ) -> tuple[Any, Any, Any, Any, Any, Any, Any, Any, Any]: ...
 def linear_forward(
     rows: int,

@@ -263,7 +263,7 @@ def rnn_backward(
     up = check_backward("rnn", tape, dy, dh_n, return_dh=return_dh)
     g = _core.backward(
         tape.sequence, tape._y, None, None, up.dy, up.dh_n, None, None,
-        up.return_dh, EVERY_GRADIENT,
+        return_dh=up.return_dh, wanted=EVERY_GRADIENT,
     )  # fmt: skip
     dx, dw_ih, dw_hh, db_ih, db_hh, dh0, _, dembedding, dh = g
     return RNNGrads(dx, dw_ih, dw_hh, db_ih, db_hh, dh0, dembedding, dh)
@@ -291,8 +291,8 @@ def gru_backward(
         up.dh_n,
         None,
         None,
-        up.return_dh,
-        EVERY_GRADIENT,
+        return_dh=up.return_dh,
+        wanted=EVERY_GRADIENT,
     )
     dx, dw_ih, dw_hh, db_ih, db_hh, dh0, _, dembedding, dh = g
     return GRUGrads(dx, dw_ih, dw_hh, db_ih, db_hh, dh0, dembedding, dh)
@@ -320,7 +320,7 @@ def lstm_backward(
         up.dh_n,
         up.dc_n,
         None,
-        up.return_dh,
-        EVERY_GRADIENT,
+        return_dh=up.return_dh,
+        wanted=EVERY_GRADIENT,
     )
     return LSTMGrads(*g)

@@ -123,9 +123,9 @@ def backward(
         None if a is None else a.contiguous().resolve_neg()
         for a in (y, gates, c, dy, dh_n, dc_n, dc)
     ]
-    addresses = [None if a is None else a.data_ptr() for a in others]
+    addresses: list[Any] = [None if a is None else a.data_ptr() for a in others]
     dx, dw_ih, dw_hh, db_ih, db_hh, dh0, dc0, _, _ = _core.backward(
-        sequence, *addresses, False, wanted
+        sequence, *addresses, return_dh=False, wanted=wanted
     )
     return (
         None if dx is None else from_numpy(dx),
