@@ -6,39 +6,13 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
-#include <string_view>
 #include <vector>
 
-#include "fastrnn/kernels.h"
+#include "fastrnn/isa.h"
 
 namespace fastrnn {
 
 namespace py = pybind11;
-
-template <class T>
-const Kernels<T>& kernels();
-template <>
-inline const Kernels<float>& kernels<float>() {
-  return *isa().f32;
-}
-template <>
-inline const Kernels<double>& kernels<double>() {
-  return *isa().f64;
-}
-
-// "" is for cells that have no choice.
-inline Activation activation_named(std::string_view name) {
-  return name == "relu"  ? Activation::kRelu
-         : name == "elu" ? Activation::kElu
-                         : Activation::kTanh;
-}
-
-template <class T>
-auto forward_of(const Kernels<T>& kernels, CellKind cell) {
-  return cell == CellKind::kRnn   ? kernels.rnn_forward
-         : cell == CellKind::kGru ? kernels.gru_forward
-                                  : kernels.lstm_forward;
-}
 
 // The data of an array, null for None. A number is an address: that of a tensor, whose
 // owner has checked it and keeps it.

@@ -1,5 +1,4 @@
-// The packed weights of a layer, for Python: they keep the array alive that they were
-// packed from, and never change.
+// Packed weights, for Python.
 #pragma once
 
 #include <memory>
@@ -8,6 +7,7 @@
 
 #include "arrays.h"
 #include "fastrnn/packed.h"
+#include "names.h"
 
 namespace fastrnn {
 
@@ -16,24 +16,28 @@ template <template <class> class Packed>
 using OfADtype =
     std::tuple<std::unique_ptr<Packed<float>>, std::unique_ptr<Packed<double>>>;
 
-class PackedLayers {
+// PackedLayers of either dtype. It keeps the array alive that it was packed from.
+class AnyPackedLayers {
  public:
-  PackedLayers(const std::string& cell, const std::string& nonlinearity, Size I, Size H,
-               Size layers, Size directions, bool bias, bool bfloat16, py::array params)
+  AnyPackedLayers(const std::string& cell, const std::string& nonlinearity, Size I,
+                  Size H, Size layers, Size directions, bool bias, bool bfloat16,
+                  py::array params)
       : params_(std::move(params)) {
-    Network network{};
-    network.cell = cell == "rnn"   ? CellKind::kRnn
-                   : cell == "gru" ? CellKind::kGru
-                                   : CellKind::kLstm;
-    network.activation = activation_named(nonlinearity);
-    network.I = I;
-    network.H = H;
-    network.layers = layers;
-    network.directions = directions;
-    network.bias = bias;
-    network.bfloat16 = bfloat16;
-    network.params = params_.data();
-    by_dtype(params_, [&](auto type) { make<decltype(type)>(network); });
+    const Network network{named("cell", kCellNames, cell),
+                          named("nonlinearity", kActivationNames, nonlinearity),
+                          I,
+                          H,
+                          layers,
+                          directions,
+                          bias,
+                          bfloat16,
+                          params_.data()};
+    by_dtype(params_, [&](auto type) {
+      using T = decltype(type);
+      const py::gil_scoped_release unlocked;
+      std::get<std::unique_ptr<PackedLayers<T>>>(packed_) =
+          std::make_unique<PackedLayers<T>>(network);
+    });
   }
 
   // Calls function(float{}, packed) or function(double{}, packed).
@@ -57,27 +61,19 @@ class PackedLayers {
 
  private:
   template <class T>
-  void make(const Network& network) {
-    const py::gil_scoped_release unlocked;
-    std::get<std::unique_ptr<PackedNetwork<T>>>(packed_) =
-        std::make_unique<PackedNetwork<T>>(network);
-  }
-
-  template <class T>
-  const std::unique_ptr<PackedNetwork<T>>& of() const {
-    return std::get<std::unique_ptr<PackedNetwork<T>>>(packed_);
+  const std::unique_ptr<PackedLayers<T>>& of() const {
+    return std::get<std::unique_ptr<PackedLayers<T>>>(packed_);
   }
 
   py::array params_;
-  OfADtype<PackedNetwork> packed_;
+  OfADtype<PackedLayers> packed_;
 };
 
-// The packed weights of a layer and direction, of which nobody knows where they will be
-// at the next call.
-class KeptLayer {
+// PackedLayer of either dtype.
+class AnyPackedLayer {
  public:
   template <class T>
-  KeptLayer(CellKind cell, Size I, const Weights<T>& weights) {
+  AnyPackedLayer(CellKind cell, Size I, const Weights<T>& weights) {
     std::get<std::unique_ptr<PackedLayer<T>>>(packed_) =
         std::make_unique<PackedLayer<T>>(cell, I, weights);
   }

@@ -1,23 +1,14 @@
 // Optimizer steps and gradient clipping, in place.
 #include <cmath>
-#include <stdexcept>
 #include <string>
 
 #include "arrays.h"
+#include "names.h"
 #include "register.h"
 
 namespace fastrnn {
 
 namespace {
-
-OptimizerRule rule_named(const std::string& name) {
-  if (name == "sgd") return OptimizerRule::kSgd;
-  if (name == "rmsprop") return OptimizerRule::kRmsprop;
-  if (name == "adagrad") return OptimizerRule::kAdagrad;
-  if (name == "adam") return OptimizerRule::kAdam;
-  throw std::invalid_argument("rule: expected sgd, rmsprop, adagrad or adam, got " +
-                              name);
-}
 
 // State that a rule does not have is None. `step` counts from 1.
 void optimizer_step(const std::string& rule, const py::array& params,
@@ -28,7 +19,7 @@ void optimizer_step(const std::string& rule, const py::array& params,
   by_dtype(params, [&](auto type) {
     using T = decltype(type);
     OptimizerArgs<T> args{};
-    args.rule = rule_named(rule);
+    args.rule = named("rule", kRuleNames, rule);
     args.count = params.size();
     args.params = mutable_data<T>(params);
     args.grads = data<T>(grads);

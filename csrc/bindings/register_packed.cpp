@@ -11,16 +11,16 @@ namespace {
 // All layers of one direction over whole sequences of equal length, without a tape. x
 // [T, N, I] or tokens [T, N]; h0, c0 [L, N, H] or None. Returns y, h_n and c_n, or None
 // if the parameters are no longer those that were packed.
-py::object forward(const PackedLayers& layers, Size steps, Size N, const py::object& x,
-                   const py::object& tokens, const py::object& h0,
-                   const py::object& c0) {
+py::object forward_all(const AnyPackedLayers& layers, Size steps, Size N,
+                       const py::object& x, const py::object& tokens,
+                       const py::object& h0, const py::object& c0) {
   return layers.visit([&](auto type, const auto& packed) -> py::object {
     using T = decltype(type);
     const Network& network = packed.network();
     const Size L = network.layers, H = network.H;
     const Output<T> y(true, {steps, N, H});
     const Output<T> h_n(true, {L, N, H});
-    const Output<T> c_n(network.cell == CellKind::kLstm, {L, N, H});
+    const Output<T> c_n(packed.cell().has_c, {L, N, H});
     ForwardArgs<T> args{};
     args.weights.H = H;
     args.activation = network.activation;
@@ -51,7 +51,7 @@ py::object forward(const PackedLayers& layers, Size steps, Size N, const py::obj
           args.h_n = h_n.data + state;
           args.c_n = c_n.data ? c_n.data + state : nullptr;
           Scratch scratch;
-          forward_of(packed.kernels(), network.cell)(args, scratch);
+          packed.cell().forward(args, scratch);
           args.input.x = args.y;
           args.input.tokens = nullptr;
         }
@@ -65,16 +65,21 @@ py::object forward(const PackedLayers& layers, Size steps, Size N, const py::obj
 }  // namespace
 
 void register_packed(py::module_& m) {
-  py::class_<PackedLayers>(m, "PackedLayers")
+  py::class_<AnyPackedLayers>(m, "PackedLayers")
       .def(py::init<const std::string&, const std::string&, Size, Size, Size, Size,
                     bool, bool, py::array>(),
            py::arg("cell"), py::kw_only(), py::arg("nonlinearity"),
            py::arg("input_size"), py::arg("hidden_size"), py::arg("num_layers"),
            py::arg("directions"), py::arg("bias"), py::arg("bfloat16"),
            py::arg("flat_params"))
-      .def("is_current", &PackedLayers::is_current,
+      .def("is_current", &AnyPackedLayers::is_current,
            py::call_guard<py::gil_scoped_release>())
-      .def("forward", forward);
+      .def("forward", forward_all);
+  m.def("cell_kind",
+        [](const std::string& name) { return int(named("cell", kCellNames, name)); });
+  m.def("activation", [](const std::string& name) {
+    return int(named("nonlinearity", kActivationNames, name));
+  });
   m.attr("stepper_api") = py::capsule(&stepper_api(), "fastrnn._core.stepper_api");
 }
 

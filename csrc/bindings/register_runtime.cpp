@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "arrays.h"
+#include "names.h"
 #include "register.h"
 
 namespace fastrnn {
@@ -36,14 +37,6 @@ py::dict build_info() {
   info["openmp"] = has_openmp();
   info["threads"] = has_openmp() ? "OpenMP" : "none: built without OpenMP";
   return info;
-}
-
-Sharing sharing_named(const std::string& way) {
-  if (way == "best") return Sharing::kBest;
-  if (way == "none") return Sharing::kNone;
-  if (way == "rows") return Sharing::kRows;
-  if (way == "units") return Sharing::kUnits;
-  throw std::invalid_argument("way: expected best, none, rows or units, got " + way);
 }
 
 py::array apply_math(const std::string& name, const py::array& x) {
@@ -80,7 +73,8 @@ void register_runtime(py::module_& m) {
   m.def("shrink_teams", shrink_teams);
   m.def("use_openmp_of",
         [](const std::string& path) { return use_openmp_of(path.c_str()); });
-  m.def("set_sharing", [](const std::string& way) { set_sharing(sharing_named(way)); });
+  m.def("set_sharing",
+        [](const std::string& way) { set_sharing(named("way", kSharingNames, way)); });
   m.def("build_info", build_info);
   m.def("apply_math", apply_math);
   m.def("draw_flags", draw_flags);

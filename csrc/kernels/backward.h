@@ -358,7 +358,7 @@ class Backward {
       r[j].dy = a_.dy ? a_.dy + at * H_ : nullptr;
       r[j].dh_n = last && a_.dh_n ? a_.dh_n + s_.row[i] * H_ : nullptr;
       r[j].dc = a_.dc ? a_.dc + at * H_ : nullptr;
-      r[j].gates = a_.gates ? a_.gates + at * G * H_ : nullptr;
+      r[j].gates = a_.gates ? a_.gates + at * Cell::kTape * H_ : nullptr;
       r[j].h = a_.y + at * H_;
       r[j].h_prev = before(i, s);
       r[j].c = a_.c && !kCellState ? a_.c + at * H_ : nullptr;

@@ -6,36 +6,14 @@
 namespace fastrnn {
 namespace FASTRNN_NS {
 
-template <class T>
-void rnn_forward(const ForwardArgs<T>& args, Scratch& scratch);
-template <class T>
-void rnn_backward(const BackwardArgs<T>& args, Scratch& scratch);
-template <class T>
-void rnn_pack(const Weights<T>& weights, Size I, PackedWeights<T>* to);
-template <class T>
-void rnn_step(const StepArgs<T>& args, int rank, int size);
-template <class T>
-Size rnn_step_scratch(Size N, const PackedWeights<T>& weights, int threads);
-template <class T>
-void gru_forward(const ForwardArgs<T>& args, Scratch& scratch);
-template <class T>
-void gru_backward(const BackwardArgs<T>& args, Scratch& scratch);
-template <class T>
-void gru_pack(const Weights<T>& weights, Size I, PackedWeights<T>* to);
-template <class T>
-void gru_step(const StepArgs<T>& args, int rank, int size);
-template <class T>
-Size gru_step_scratch(Size N, const PackedWeights<T>& weights, int threads);
-template <class T>
-void lstm_forward(const ForwardArgs<T>& args, Scratch& scratch);
-template <class T>
-void lstm_backward(const BackwardArgs<T>& args, Scratch& scratch);
-template <class T>
-void lstm_pack(const Weights<T>& weights, Size I, PackedWeights<T>* to);
-template <class T>
-void lstm_step(const StepArgs<T>& args, int rank, int size);
-template <class T>
-Size lstm_step_scratch(Size N, const PackedWeights<T>& weights, int threads);
+// <name>_f32 and <name>_f64 of each cell. Hidden, so that one without a file is an
+// error of the linker, not of the import.
+#define FASTRNN_DECLARE_CELL(kind, name)                                            \
+  extern const CellKernels<float> name##_f32 __attribute__((visibility("hidden"))); \
+  extern const CellKernels<double> name##_f64 __attribute__((visibility("hidden")));
+FASTRNN_CELLS(FASTRNN_DECLARE_CELL)
+#undef FASTRNN_DECLARE_CELL
+
 template <class T>
 void linear_forward(const LinearArgs<T>& args, Scratch& scratch);
 template <class T>

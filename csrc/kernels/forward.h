@@ -399,7 +399,7 @@ class Forward {
       r[j].keep_h = flags(a_.regularisers.keep_h, at);
       r[j].keep_c = flags(a_.regularisers.keep_c, at);
       r[j].h = a_.y + at * H_;
-      r[j].gates = a_.gates ? a_.gates + at * G * H_ : nullptr;
+      r[j].gates = a_.gates ? a_.gates + at * Cell::kTape * H_ : nullptr;
       if (kCellState) {
         r[j].c = a_.c ? a_.c + at * H_ : c_running_ + i * H_;
         r[j].c_prev = fresh   ? zeros_

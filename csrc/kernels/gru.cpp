@@ -1,47 +1,77 @@
-#include "gru.h"
-
-#include "backward.h"
-#include "entry.h"
-#include "step.h"
+// The GRU cell, gates in the order r, z, n, reset after the matrix product:
+//
+//   r = σ(W_ir·x + b_ir + W_hr·h_{t−1} + b_hr)      z = σ(likewise)
+//   q = W_hn·h_{t−1} + b_hn
+//   n = tanh(W_in·x + b_in + r ⊙ q)
+//   h_t = (1 − z) ⊙ n + z ⊙ h_{t−1}
+//
+// Backward, with dh the gradient that reaches h_t:
+//   dn = dh ⊙ (1 − z) ⊙ (1 − n²)         dz = dh ⊙ (h_{t−1} − n) ⊙ z(1 − z)
+//   dr = dn ⊙ q ⊙ r(1 − r)               dq = dn ⊙ r
+//   dh_{t−1} = dh ⊙ z + (dr, dz, dq)·W_hh
+// The four blocks of a row are kept as dn, dr, dz, dq, so that what the input's
+// products need (dn, dr, dz) and what the recurrent ones need (dr, dz, dq) both lie
+// together. Source: Cho et al. (2014), in the variant of cuDNN and PyTorch.
+#include "cell_kernels.h"
+#include "math.h"
 
 namespace fastrnn {
 namespace FASTRNN_NS {
 
-template <class T>
-void gru_forward(const ForwardArgs<T>& args, Scratch& scratch) {
-  Forward<Gru, T>(Gru{}, args, scratch).run();
-}
+struct Gru {
+  static constexpr int G = 3;
+  static constexpr int kGrads = 4;
+  static constexpr int kTape = 3;  // blocks of H numbers in the tape's gates
+  static constexpr bool kTapeC = true;
+  static constexpr Carry kCarry = Carry::kHidden;
+  static constexpr Size kInputGrads = 0, kHiddenGrads = 1;
+  static constexpr int kOnlyInputBias = 2;  // b_hn is inside the reset
 
-template <class T>
-void gru_backward(const BackwardArgs<T>& args, Scratch& scratch) {
-  Backward<Gru, T>(Gru{}, args, scratch).run();
-}
+  explicit Gru(Activation) {}
 
-template <class T>
-void gru_pack(const Weights<T>& weights, Size I, PackedWeights<T>* to) {
-  pack_weights<Gru, T>(weights, I, to);
-}
+  // Where the input's gradient of a gate stands among its blocks.
+  static constexpr int input_block(int gate) { return gate == 2 ? 0 : gate + 1; }
 
-template <class T>
-void gru_step(const StepArgs<T>& args, int rank, int size) {
-  step<Gru, T>(Gru{}, args, rank, size);
-}
+  // The accumulators of the candidate hold q: they start at b_hn, and W_in·x + b_in
+  // waits in the input product.
+  template <class T>
+  FASTRNN_INLINE void forward(const Vec<T>* z_acc, const ForwardRow<T>& row,
+                              const T* z_input, Size j, Size lanes, Size H) const {
+    const Vec<T> one = broadcast(T(1));
+    const Vec<T> q = z_acc[2];
+    const Vec<T> r = sigmoid<T>(z_acc[0]);
+    const Vec<T> z = sigmoid<T>(z_acc[1]);
+    const Vec<T> n = tanh<T>(fma(r, q, load(z_input + 2 * kLanes<T>)));
+    const Vec<T> h_prev = load_some(row.h_prev + j, lanes);
+    store_some(row.h + j, fma(z, h_prev, (one - z) * n), lanes);
+    if (row.gates) {
+      store_some(row.gates + 0 * H + j, r, lanes);
+      store_some(row.gates + 1 * H + j, z, lanes);
+      store_some(row.gates + 2 * H + j, n, lanes);
+      store_some(row.c + j, q, lanes);
+    }
+  }
 
-template <class T>
-Size gru_step_scratch(Size N, const PackedWeights<T>& weights, int threads) {
-  return step_scratch<Gru, T>(N, weights, threads);
-}
+  template <class T>
+  FASTRNN_INLINE void backward(Vec<T> dh, const BackwardRow<T>& row, Size j, Size lanes,
+                               Size H) const {
+    const Vec<T> one = broadcast(T(1));
+    const Vec<T> r = load_some(row.gates + 0 * H + j, lanes);
+    const Vec<T> z = load_some(row.gates + 1 * H + j, lanes);
+    const Vec<T> n = load_some(row.gates + 2 * H + j, lanes);
+    const Vec<T> q = load_some(row.c + j, lanes);
+    const Vec<T> h_prev = load_some(row.h_prev + j, lanes);
+    const Vec<T> dn = dh * (one - z) * fma(-n, n, one);
+    store_some(row.dz + 0 * H + j, dn, lanes);
+    store_some(row.dz + 1 * H + j, dn * q * fma(-r, r, r), lanes);
+    store_some(row.dz + 2 * H + j, dh * (h_prev - n) * fma(-z, z, z), lanes);
+    store_some(row.dz + 3 * H + j, dn * r, lanes);
+    store_some(row.carry + j, dh * z, lanes);
+  }
+};
 
-template void gru_forward(const ForwardArgs<float>&, Scratch&);
-template void gru_forward(const ForwardArgs<double>&, Scratch&);
-template void gru_backward(const BackwardArgs<float>&, Scratch&);
-template void gru_backward(const BackwardArgs<double>&, Scratch&);
-template void gru_pack(const Weights<float>&, Size, PackedWeights<float>*);
-template void gru_step(const StepArgs<float>&, int, int);
-template Size gru_step_scratch(Size, const PackedWeights<float>&, int);
-template void gru_pack(const Weights<double>&, Size, PackedWeights<double>*);
-template void gru_step(const StepArgs<double>&, int, int);
-template Size gru_step_scratch(Size, const PackedWeights<double>&, int);
+const CellKernels<float> gru_f32 = cell_kernels<Gru, float>();
+const CellKernels<double> gru_f64 = cell_kernels<Gru, double>();
 
 }  // namespace FASTRNN_NS
 }  // namespace fastrnn

@@ -1,47 +1,63 @@
-#include "rnn.h"
-
-#include "backward.h"
-#include "entry.h"
-#include "step.h"
+// The simple (Elman) cell:  h_t = f(W_ih·x_t + b_ih + W_hh·h_{t−1} + b_hh)
+//
+// f is tanh, relu or elu (α = 1). All three derivatives are had from h itself:
+//   tanh' = 1 − h²     relu' = [h > 0]     elu' = h > 0 ? 1 : 1 + h
+// Source: Elman, "Finding structure in time", Cognitive Science 14 (1990).
+#include "cell_kernels.h"
+#include "math.h"
 
 namespace fastrnn {
 namespace FASTRNN_NS {
 
-template <class T>
-void rnn_forward(const ForwardArgs<T>& args, Scratch& scratch) {
-  Forward<Rnn, T>(Rnn{args.activation}, args, scratch).run();
-}
+struct Rnn {
+  static constexpr int G = 1;       // gates
+  static constexpr int kGrads = 1;  // gradient blocks of H a row: dz
+  static constexpr int kTape = 0;   // blocks of H numbers in the tape's gates
+  static constexpr bool kTapeC = false;
+  static constexpr Carry kCarry = Carry::kNothing;
+  static constexpr Size kInputGrads = 0,
+                        kHiddenGrads = 0;  // first block of each product
+  static constexpr int kOnlyInputBias = G;
 
-template <class T>
-void rnn_backward(const BackwardArgs<T>& args, Scratch& scratch) {
-  Backward<Rnn, T>(Rnn{args.activation}, args, scratch).run();
-}
+  explicit Rnn(Activation f) : activation(f) {}
 
-template <class T>
-void rnn_pack(const Weights<T>& weights, Size I, PackedWeights<T>* to) {
-  pack_weights<Rnn, T>(weights, I, to);
-}
+  static constexpr int input_block(int gate) { return gate; }
 
-template <class T>
-void rnn_step(const StepArgs<T>& args, int rank, int size) {
-  step<Rnn, T>(Rnn{args.activation}, args, rank, size);
-}
+  template <class T>
+  FASTRNN_INLINE void forward(const Vec<T>* z, const ForwardRow<T>& row, const T*,
+                              Size j, Size lanes, Size) const {
+    Vec<T> h;
+    if (activation == Activation::kTanh) {
+      h = tanh<T>(z[0]);
+    } else if (activation == Activation::kRelu) {
+      h = maximum(Vec<T>{}, z[0]);
+    } else {
+      h = z[0] > Vec<T>{} ? z[0] : expm1<T>(z[0]);
+    }
+    store_some(row.h + j, h, lanes);
+  }
 
-template <class T>
-Size rnn_step_scratch(Size N, const PackedWeights<T>& weights, int threads) {
-  return step_scratch<Rnn, T>(N, weights, threads);
-}
+  template <class T>
+  FASTRNN_INLINE void backward(Vec<T> dh, const BackwardRow<T>& row, Size j, Size lanes,
+                               Size) const {
+    const Vec<T> one = broadcast(T(1)), zero = {};
+    const Vec<T> h = load_some(row.h + j, lanes);
+    Vec<T> dz;
+    if (activation == Activation::kTanh) {
+      dz = dh * fma(-h, h, one);
+    } else if (activation == Activation::kRelu) {
+      dz = h <= zero ? zero : dh;  // NaN lets dh pass, as in PyTorch
+    } else {
+      dz = h > zero ? dh : dh * (one + h);
+    }
+    store_some(row.dz + j, dz, lanes);
+  }
 
-template void rnn_forward(const ForwardArgs<float>&, Scratch&);
-template void rnn_forward(const ForwardArgs<double>&, Scratch&);
-template void rnn_backward(const BackwardArgs<float>&, Scratch&);
-template void rnn_backward(const BackwardArgs<double>&, Scratch&);
-template void rnn_pack(const Weights<float>&, Size, PackedWeights<float>*);
-template void rnn_step(const StepArgs<float>&, int, int);
-template Size rnn_step_scratch(Size, const PackedWeights<float>&, int);
-template void rnn_pack(const Weights<double>&, Size, PackedWeights<double>*);
-template void rnn_step(const StepArgs<double>&, int, int);
-template Size rnn_step_scratch(Size, const PackedWeights<double>&, int);
+  Activation activation;  // the same for all: its branch is always predicted
+};
+
+const CellKernels<float> rnn_f32 = cell_kernels<Rnn, float>();
+const CellKernels<double> rnn_f64 = cell_kernels<Rnn, double>();
 
 }  // namespace FASTRNN_NS
 }  // namespace fastrnn

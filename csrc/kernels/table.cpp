@@ -33,36 +33,32 @@ bool apply_math(const char* name, const T* x, T* y, Size count) {
 }
 
 template <class T>
-constexpr Kernels<T> make_kernels() {
-  return {rnn_forward<T>,
-          rnn_backward<T>,
-          gru_forward<T>,
-          gru_backward<T>,
-          lstm_forward<T>,
-          lstm_backward<T>,
-          linear_forward<T>,
-          linear_backward<T>,
-          cross_entropy<T>,
-          optimizer_step<T>,
-          sum_of_squares<T>,
-          scale<T>,
-          clip<T>,
-          draw_flags,
-          {rnn_pack<T>, gru_pack<T>, lstm_pack<T>},
-          {rnn_step<T>, gru_step<T>, lstm_step<T>},
-          {rnn_step_scratch<T>, gru_step_scratch<T>, lstm_step_scratch<T>},
-          digest<T>,
-          has_digest<T>,
-          kLanes<T>,
-          apply_math<T>};
+constexpr Kernels<T> make_kernels(const CellKernels<T>* const (&cells)[kCells]) {
+  Kernels<T> kernels{{},
+                     linear_forward<T>,
+                     linear_backward<T>,
+                     cross_entropy<T>,
+                     optimizer_step<T>,
+                     sum_of_squares<T>,
+                     scale<T>,
+                     clip<T>,
+                     draw_flags,
+                     digest<T>,
+                     has_digest<T>,
+                     kLanes<T>,
+                     apply_math<T>};
+  for (int i = 0; i < kCells; ++i) kernels.cells[i] = cells[i];
+  return kernels;
 }
 
 }  // namespace
 
+#define FASTRNN_F32(kind, name) &name##_f32,
+#define FASTRNN_F64(kind, name) &name##_f64,
 extern const Kernels<float> kernels_f32;
 extern const Kernels<double> kernels_f64;
-const Kernels<float> kernels_f32 = make_kernels<float>();
-const Kernels<double> kernels_f64 = make_kernels<double>();
+const Kernels<float> kernels_f32 = make_kernels<float>({FASTRNN_CELLS(FASTRNN_F32)});
+const Kernels<double> kernels_f64 = make_kernels<double>({FASTRNN_CELLS(FASTRNN_F64)});
 
 }  // namespace FASTRNN_NS
 }  // namespace fastrnn

@@ -1,9 +1,9 @@
 // The choice of the instruction set, made once.
+#include "fastrnn/isa.h"
+
 #include <cstring>
 #include <stdexcept>
 #include <string>
-
-#include "fastrnn/kernels.h"
 
 namespace fastrnn {
 

@@ -15,23 +15,12 @@ Size Network::count() const {
 
 namespace {
 
-template <class T>
-const Kernels<T>* kernels_in_use();
-template <>
-const Kernels<float>* kernels_in_use<float>() {
-  return isa().f32;
-}
-template <>
-const Kernels<double>* kernels_in_use<double>() {
-  return isa().f64;
-}
-
 // Memory for the packed weights of a layer.
 template <class T>
 PackedWeights<T> take_packed(const Kernels<T>& kernels, CellKind cell, Size I, Size H,
                              bool bfloat16, Scratch& memory) {
   const Size L = kernels.lanes, units = (H + L - 1) / L * L;
-  const Size columns = gates_of(cell) * units;
+  const Size columns = kernels.cell(cell).gates * units;
   const Size number = bfloat16 ? Size(sizeof(Bfloat16)) : Size(sizeof(T));
   PackedWeights<T> w{};
   w.I = I;
@@ -88,24 +77,24 @@ bool ArrayDigest<T>::matches(const T* values, int threads) const {
 template <class T>
 PackedLayer<T>::PackedLayer(CellKind cell, Size I, const Weights<T>& w)
     : cell_(cell),
-      kernels_(kernels_in_use<T>()),
+      kernels_(&kernels<T>()),
       weights_(take_packed(*kernels_, cell, I, w.H, false, memory_)),
       has_b_ih_(w.b_ih != nullptr),
       has_b_hh_(w.b_hh != nullptr) {
   constexpr Size kLeast = 4096;  // a part by itself costs some 20 ns
-  const Size GH = gates_of(cell) * w.H;
+  const Size GH = kernels_->cell(cell).gates * w.H;
   w_ih_.take(*kernels_, w.w_ih, GH * I, kLeast);
   w_hh_.take(*kernels_, w.w_hh, GH * w.H, kLeast);
   if (w.b_ih) b_ih_.take(*kernels_, w.b_ih, GH, kLeast);
   if (w.b_hh) b_hh_.take(*kernels_, w.b_hh, GH, kLeast);
   // After the digests: what another thread writes meanwhile is noticed later.
-  kernels_->pack[int(cell)](w, I, &weights_);
+  kernels_->cell(cell).pack(w, I, &weights_);
 }
 
 template <class T>
 bool PackedLayer<T>::is_current(CellKind cell, Size I, const Weights<T>& w,
                                 int threads) const {
-  return kernels_ == kernels_in_use<T>() && cell == cell_ && I == weights_.I &&
+  return kernels_ == &kernels<T>() && cell == cell_ && I == weights_.I &&
          w.H == weights_.H && (w.b_ih != nullptr) == has_b_ih_ &&
          (w.b_hh != nullptr) == has_b_hh_ && w_hh_.matches(w.w_hh, threads) &&
          w_ih_.matches(w.w_ih, threads) &&
@@ -114,8 +103,8 @@ bool PackedLayer<T>::is_current(CellKind cell, Size I, const Weights<T>& w,
 }
 
 template <class T>
-PackedNetwork<T>::PackedNetwork(const Network& network)
-    : network_(network), kernels_(kernels_in_use<T>()) {
+PackedLayers<T>::PackedLayers(const Network& network)
+    : network_(network), kernels_(&fastrnn::kernels<T>()) {
   for (Size k = 0; k < network.layers; ++k) {
     for (Size d = 0; d < network.directions; ++d) {
       weights_.push_back(take_packed(*kernels_, network.cell, network.inputs(k),
@@ -126,7 +115,7 @@ PackedNetwork<T>::PackedNetwork(const Network& network)
 }
 
 template <class T>
-void PackedNetwork<T>::pack() {
+void PackedLayers<T>::pack() {
   digest_.take(*kernels_, params(), network_.count());
   const Size GH = network_.gates() * network_.H;
   const T* p = params();
@@ -144,7 +133,7 @@ void PackedNetwork<T>::pack() {
       w.b_ih = next(GH);
       w.b_hh = next(GH);
     }
-    kernels_->pack[int(network_.cell)](w, to.I, &to);
+    cell().pack(w, to.I, &to);
   }
 }
 
@@ -152,7 +141,7 @@ template class ArrayDigest<float>;
 template class ArrayDigest<double>;
 template class PackedLayer<float>;
 template class PackedLayer<double>;
-template class PackedNetwork<float>;
-template class PackedNetwork<double>;
+template class PackedLayers<float>;
+template class PackedLayers<double>;
 
 }  // namespace fastrnn

@@ -14,22 +14,21 @@ namespace {
 template <class T>
 class StepperOf final : public Stepper {
  public:
-  StepperOf(std::shared_ptr<const PackedNetwork<T>> packed, Size N)
+  StepperOf(std::shared_ptr<const PackedLayers<T>> packed, Size N)
       : packed_(std::move(packed)),
         network_(packed_->network()),
         rows_(N),
         layer_size_(N * network_.H),
-        step_(packed_->kernels().step[int(network_.cell)]) {
+        step_(packed_->cell().step) {
     const Network& network = network_;
     const Size L = network.layers, size = L * layer_size_;
     for (T*& h : h_) h = take_zeros(size);
-    if (network.cell == CellKind::kLstm) c_ = take_zeros(size);
+    if (packed_->cell().has_c) c_ = take_zeros(size);
     threads_ = get_num_threads();
     if (flops() < kWorthATeam || get_sharing() == Sharing::kNone) threads_ = 1;
     Size scratch = 0;
     for (Size k = 0; k < L; ++k) {
-      const auto bytes = packed_->kernels().step_scratch[int(network.cell)];
-      const Size needed = bytes(N, (*packed_)[k], threads_);
+      const Size needed = packed_->cell().step_scratch(N, (*packed_)[k], threads_);
       if (needed > scratch) scratch = needed;
     }
     void* shared = memory_.take<char>(scratch);
@@ -64,8 +63,7 @@ class StepperOf final : public Stepper {
     return other;
   }
 
-  static Stepper* make(std::shared_ptr<const PackedNetwork<T>> packed,
-                       Size N) noexcept {
+  static Stepper* make(std::shared_ptr<const PackedLayers<T>> packed, Size N) noexcept {
     try {
       return new StepperOf(std::move(packed), N);
     } catch (const std::bad_alloc&) {
@@ -96,7 +94,7 @@ class StepperOf final : public Stepper {
 
   StepResult step_alone(const void* x, const std::int64_t* tokens, void* h) {
     if (released_ || !packed_->is_current(part_)) return kChanged;
-    part_ = (part_ + 1) % PackedNetwork<T>::kParts;
+    part_ = (part_ + 1) % PackedLayers<T>::kParts;
     StepArgs<T>* args = args_ + turn_ * network_.layers;
     args[0].x = static_cast<const T*>(x);
     args[0].tokens = tokens;
@@ -130,7 +128,7 @@ class StepperOf final : public Stepper {
     return zeros;
   }
 
-  const std::shared_ptr<const PackedNetwork<T>> packed_;
+  const std::shared_ptr<const PackedLayers<T>> packed_;
   const Network network_;
   const Size rows_, layer_size_;
   void (*const step_)(const StepArgs<T>&, int, int);
@@ -147,7 +145,7 @@ class StepperOf final : public Stepper {
 template <class T>
 Stepper* create_of(const Network& network, Size N) {
   try {
-    return StepperOf<T>::make(std::make_shared<const PackedNetwork<T>>(network), N);
+    return StepperOf<T>::make(std::make_shared<const PackedLayers<T>>(network), N);
   } catch (const std::bad_alloc&) {
     return nullptr;
   }

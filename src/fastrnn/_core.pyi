@@ -20,6 +20,10 @@ def draw_flags(state: NDArray[np.uint32], threshold: int, count: int) -> BoolArr
 def apply_math(name: str, x: FloatArray) -> FloatArray: ...
 def set_sharing(way: str) -> None: ...
 
+# For stepper.pyx: C++ enums as integers. ValueError for an unknown name.
+def cell_kind(name: str) -> int: ...
+def activation(name: str) -> int: ...
+
 stepper_api: Any
 
 class PackedLayers:
@@ -48,73 +52,34 @@ class PackedLayers:
         /,
     ) -> tuple[Any, Any, Any] | None: ...
 
-# y, h_n, c_n, gates, and c (LSTM) or w_hn h + b_hn (GRU); None where there is none.
-def rnn_forward(
-    sequence: Sequence,
-    packed: PackedLayers | None = None,
-    layer_and_direction: int = 0,
-) -> tuple[Any, Any, Any, Any, Any]: ...
-def gru_forward(
-    sequence: Sequence,
-    packed: PackedLayers | None = None,
-    layer_and_direction: int = 0,
-) -> tuple[Any, Any, Any, Any, Any]: ...
-def lstm_forward(
-    sequence: Sequence,
+# y, h_n, c_n, gates and c (LSTM: the cell state; GRU: w_hn h + b_hn); None where a cell
+# has none. ``sequence`` may be a plain tuple of the fields, arrays may be addresses.
+def forward(
+    sequence: Sequence | tuple[Any, ...],
     packed: PackedLayers | None = None,
     layer_and_direction: int = 0,
 ) -> tuple[Any, Any, Any, Any, Any]: ...
 
-# The packed weights of a layer and direction; forward with others returns None.
-class KeptLayer: ...
-
-def rnn_keep(sequence: Sequence) -> KeptLayer: ...
-def gru_keep(sequence: Sequence) -> KeptLayer: ...
-def lstm_keep(sequence: Sequence) -> KeptLayer: ...
-def rnn_forward_kept(
-    sequence: Sequence, kept: KeptLayer
-) -> tuple[Any, Any, Any, Any, Any] | None: ...
-def gru_forward_kept(
-    sequence: Sequence, kept: KeptLayer
-) -> tuple[Any, Any, Any, Any, Any] | None: ...
-def lstm_forward_kept(
-    sequence: Sequence, kept: KeptLayer
-) -> tuple[Any, Any, Any, Any, Any] | None: ...
+# The packed weights of one layer and direction. forward returns None if those of the
+# sequence are others.
+class PackedLayer:
+    def __init__(self, sequence: Sequence | tuple[Any, ...], /) -> None: ...
+    def forward(
+        self, sequence: Sequence | tuple[Any, ...], /
+    ) -> tuple[Any, Any, Any, Any, Any] | None: ...
 
 # dx, dw_ih, dw_hh, db_ih, db_hh, dh0, dc0, dembedding, dh; None where there is none.
-def rnn_backward(
-    sequence: Sequence,
-    y: FloatArray,
-    gates: None,
-    c: None,
-    dy: FloatArray | None,
-    dh_n: FloatArray | None,
-    dc_n: None,
-    dc: None,
-    return_dh: bool,
-    wanted: int,
-) -> tuple[Any, Any, Any, Any, Any, Any, Any, Any, Any]: ...
-def gru_backward(
-    sequence: Sequence,
-    y: FloatArray,
-    gates: FloatArray,
-    c: FloatArray,
-    dy: FloatArray | None,
-    dh_n: FloatArray | None,
-    dc_n: None,
-    dc: None,
-    return_dh: bool,
-    wanted: int,
-) -> tuple[Any, Any, Any, Any, Any, Any, Any, Any, Any]: ...
-def lstm_backward(
-    sequence: Sequence,
-    y: FloatArray,
-    gates: FloatArray,
-    c: FloatArray,
-    dy: FloatArray | None,
-    dh_n: FloatArray | None,
-    dc_n: FloatArray | None,
-    dc: FloatArray | None,
+# The bits of ``wanted`` ask for the first five.
+def backward(
+    sequence: Sequence | tuple[Any, ...],
+    y: FloatArray | int,
+    gates: FloatArray | int | None,
+    c: FloatArray | int | None,
+    dy: FloatArray | int | None,
+    dh_n: FloatArray | int | None,
+    dc_n: FloatArray | int | None,
+    dc: FloatArray | int | None,
+    *,
     return_dh: bool,
     wanted: int,
 ) -> tuple[Any, Any, Any, Any, Any, Any, Any, Any, Any]: ...

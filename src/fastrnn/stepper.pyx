@@ -20,14 +20,10 @@ cnp.import_array()
 
 cdef extern from "fastrnn/stepper.h" namespace "fastrnn" nogil:
     cdef enum class CellKind:
-        kRnn
-        kGru
-        kLstm
+        pass
 
     cdef enum class Activation:
-        kTanh
-        kRelu
-        kElu
+        pass
 
     cdef cppclass Network:
         CellKind cell
@@ -69,11 +65,9 @@ cdef inline CoreStepper* core_of(Stepper s) noexcept nogil:
 cdef CoreStepper* create(object layer, Py_ssize_t rows) except NULL:
     cdef Network network
     cdef cnp.ndarray params = layer.flat_params
-    cdef dict cells = {"rnn": 0, "gru": 1, "lstm": 2}
-    cdef dict activations = {"tanh": 0, "relu": 1, "elu": 2}
-    network.cell = <CellKind> <int> cells[layer._cell]
     nonlinearity = getattr(layer, "nonlinearity", "tanh")
-    network.activation = <Activation> <int> activations[nonlinearity]
+    network.cell = <CellKind> <int> _core.cell_kind(layer._cell)
+    network.activation = <Activation> <int> _core.activation(nonlinearity)
     network.I, network.H = layer.input_size, layer.hidden_size
     network.layers, network.directions = layer.num_layers, 1
     network.bias, network.bfloat16 = layer.bias, layer._packed.bfloat16

@@ -243,20 +243,19 @@ def test_forked_workers(monkeypatch: Any) -> None:
 
 def test_threads_are_torchs(monkeypatch: Any) -> None:
     """The kernels use as many as `torch.set_num_threads` says, fastrnn's own aside."""
-    from fastrnn.torch import _kernels
+    from fastrnn import _core
 
     used = []
-    cell = _kernels.CELLS["GRU"]
 
     def watch(function: Any) -> Any:
-        def call(sequence: Any, *others: Any) -> Any:
+        def call(sequence: Any, *others: Any, **named: Any) -> Any:
             used.append(sequence[-1])
-            return function(sequence, *others)
+            return function(sequence, *others, **named)
 
         return call
 
-    watched = cell._replace(forward=watch(cell.forward), backward=watch(cell.backward))
-    monkeypatch.setitem(_kernels.CELLS, "GRU", watched)
+    for name in ("forward", "backward"):
+        monkeypatch.setattr(_core, name, watch(getattr(_core, name)))
     module = fastrnn.torch.GRU(I, H)
     before, ours = torch.get_num_threads(), fastrnn.get_num_threads()
     try:

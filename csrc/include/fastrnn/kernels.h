@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "fastrnn/cells.h"
 #include "fastrnn/runtime.h"
 #include "fastrnn/schedule_view.h"
 
@@ -12,7 +13,6 @@ namespace fastrnn {
 
 using Size = std::ptrdiff_t;
 
-enum class CellKind { kRnn, kGru, kLstm };
 enum class Activation { kTanh, kRelu, kElu };
 
 using Bfloat16 = std::uint16_t;  // the upper half of a float
@@ -71,7 +71,7 @@ struct ForwardArgs {
   T* h_n;                 // = [N, H]
   T* c_n;                 // = [N, H] (LSTM)
   // The tape, or null; on padding nothing is written. c: GRU's W_hn·h + b_hn.
-  T* gates;  // = [T, N, G·H] (RNN: null, y serves)
+  T* gates;  // = [T, N, tape_gates·H] (RNN: null, y serves)
   T* c;      // = [T, N, H]
   int threads;
   const PackedWeights<T>* packed;  // the weights once more, or null: packed in the call
@@ -190,14 +190,25 @@ struct Digest {
   std::uint32_t words[64];
 };
 
+// A cell: its sizes and its kernels.
+template <class T>
+struct CellKernels {
+  Size gates;       // G: rows of the weights in blocks of H
+  Size tape_gates;  // blocks of H in the tape's gates; 0: the tape has no gates
+  bool tape_c;      // whether the tape has c
+  bool has_c;       // whether the state has c beside h
+  void (*forward)(const ForwardArgs<T>&, Scratch&);
+  void (*backward)(const BackwardArgs<T>&, Scratch&);
+  void (*pack)(const Weights<T>&, Size I, PackedWeights<T>* to);
+  // `size` threads share the units of a step.
+  void (*step)(const StepArgs<T>&, int rank, int size);
+  Size (*step_scratch)(Size N, const PackedWeights<T>&, int threads);
+};
+
 template <class T>
 struct Kernels {
-  void (*rnn_forward)(const ForwardArgs<T>&, Scratch&);
-  void (*rnn_backward)(const BackwardArgs<T>&, Scratch&);
-  void (*gru_forward)(const ForwardArgs<T>&, Scratch&);
-  void (*gru_backward)(const BackwardArgs<T>&, Scratch&);
-  void (*lstm_forward)(const ForwardArgs<T>&, Scratch&);
-  void (*lstm_backward)(const BackwardArgs<T>&, Scratch&);
+  const CellKernels<T>* cells[kCells];  // by CellKind
+  const CellKernels<T>& cell(CellKind kind) const { return *cells[int(kind)]; }
   void (*linear_forward)(const LinearArgs<T>&, Scratch&);
   void (*linear_backward)(const LinearBackwardArgs<T>&, Scratch&);
   void (*cross_entropy)(const CrossEntropyArgs<T>&, Scratch&);
@@ -209,28 +220,11 @@ struct Kernels {
   // random.cpp.
   void (*draw_flags)(const std::uint32_t* state, std::uint32_t threshold,
                      std::uint8_t* flags, Size count);
-  // The following three are indexed by CellKind. A step is shared by `size` threads,
-  // each its own units.
-  void (*pack[3])(const Weights<T>&, Size I, PackedWeights<T>* to);
-  void (*step[3])(const StepArgs<T>&, int rank, int size);
-  Size (*step_scratch[3])(Size N, const PackedWeights<T>&, int threads);
   void (*digest)(const T* values, Size count, Digest* to);
   bool (*has_digest)(const T* values, Size count, const Digest&);
   Size lanes;
   // name: "exp", "sigmoid", "tanh" or "expm1"; for the accuracy tests.
   bool (*apply_math)(const char* name, const T* x, T* y, Size count);
 };
-
-struct Isa {
-  const char* name;
-  const Kernels<float>* f32;
-  const Kernels<double>* f64;
-};
-
-// The instruction sets of this build that this machine has, widest first.
-int available_isas(const Isa** isas);
-// The one in use: the widest, or the one that FASTRNN_ISA names.
-const Isa& isa();
-void select_isa(const char* name);  // throws std::invalid_argument
 
 }  // namespace fastrnn

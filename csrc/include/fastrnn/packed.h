@@ -4,13 +4,9 @@
 
 #include <vector>
 
-#include "fastrnn/kernels.h"
+#include "fastrnn/isa.h"
 
 namespace fastrnn {
-
-inline int gates_of(CellKind cell) {
-  return cell == CellKind::kRnn ? 1 : cell == CellKind::kGru ? 3 : 4;
-}
 
 // A network as fastrnn's layers keep it: all parameters in one array, in the order
 // w_ih, w_hh, b_ih, b_hh of each layer and direction.
@@ -22,7 +18,7 @@ struct Network {
   bool bfloat16;  // what matrices are packed as; float only
   const void* params;
 
-  Size gates() const { return gates_of(cell); }
+  Size gates() const { return kernels<float>().cell(cell).gates; }
   Size inputs(Size layer) const { return layer == 0 ? I : directions * H; }
   Size count() const;  // parameters
 };
@@ -66,7 +62,7 @@ class PackedLayer {
 
  private:
   const CellKind cell_;
-  const Kernels<T>* kernels_;
+  const Kernels<T>* kernels_;  // whose packing it is
   Scratch memory_;
   PackedWeights<T> weights_;
   bool has_b_ih_, has_b_hh_;
@@ -74,12 +70,12 @@ class PackedLayer {
 };
 
 template <class T>
-class PackedNetwork {
+class PackedLayers {
  public:
   // Takes memory, and packs. Throws std::bad_alloc.
-  explicit PackedNetwork(const Network& network);
-  PackedNetwork(const PackedNetwork&) = delete;
-  PackedNetwork& operator=(const PackedNetwork&) = delete;
+  explicit PackedLayers(const Network& network);
+  PackedLayers(const PackedLayers&) = delete;
+  PackedLayers& operator=(const PackedLayers&) = delete;
 
   void pack();  // the parameters as they are now
   const PackedWeights<T>& operator[](Size layer_and_direction) const {
@@ -93,6 +89,7 @@ class PackedNetwork {
 
   const Network& network() const { return network_; }
   const Kernels<T>& kernels() const { return *kernels_; }  // whose packing it is
+  const CellKernels<T>& cell() const { return kernels_->cell(network_.cell); }
 
  private:
   const T* params() const { return static_cast<const T*>(network_.params); }

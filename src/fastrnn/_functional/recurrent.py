@@ -20,11 +20,8 @@ from fastrnn._results import (
 )
 from fastrnn._types import BoolArray, FloatArray, Sequence
 
-FORWARD = {name: getattr(_core, f"{name}_forward") for name in CELLS}
-BACKWARD = {name: getattr(_core, f"{name}_backward") for name in CELLS}
-
-# What the compiled backward functions return, None where there is none; and the bits
-# that ask for the first five.
+# The results of `_core.backward`, None if there is none, and the bits that ask for the
+# first five.
 GRADIENTS = (
     "dx", "dw_ih", "dw_hh", "db_ih", "db_hh", "dh0", "dc0", "dembedding", "dh",
 )  # fmt: skip
@@ -304,7 +301,7 @@ def run_forward(
 
     ``packed`` holds the weights, packed before, as those of layer and direction ``i``.
     """
-    y, h_n, c_n, gates, extra = FORWARD[s.cell](s, packed, i)
+    y, h_n, c_n, gates, extra = _core.forward(s, packed, i)
     finals = (h_n,) if c_n is None else (h_n, c_n)
     tape = CELLS[s.cell].tape(s, y, gates, extra) if s.training else None
     return y, finals, tape
@@ -313,9 +310,9 @@ def run_forward(
 def run_backward(tape: Tape, up: Upstream) -> Any:
     """Run a checked backward call; return the cell's gradients."""
     s = tape.sequence
-    gradients = BACKWARD[s.cell](
+    gradients = _core.backward(
         s, tape._y, tape._gates, tape._extra, up.dy, up.dh_n, up.dc_n, None,
-        up.return_dh, EVERY_GRADIENT,
+        return_dh=up.return_dh, wanted=EVERY_GRADIENT,
     )  # fmt: skip
     grads = CELLS[s.cell].grads
     return grads._make(

@@ -32,24 +32,14 @@ class Cell(NamedTuple):
 
     name: str
     gates: int
-    nonlinearity: str
-    forward: Any
-    forward_kept: Any
-    keep: Any
-    backward: Any
-
-
-def make_cell(name: str, gates: int, nonlinearity: str = "tanh") -> Cell:
-    names = "forward", "forward_kept", "keep", "backward"
-    functions = (getattr(_core, f"{name}_{n}") for n in names)
-    return Cell(name, gates, nonlinearity, *functions)
+    nonlinearity: str = "tanh"
 
 
 CELLS = {
-    "RNN_TANH": make_cell("rnn", 1),
-    "RNN_RELU": make_cell("rnn", 1, "relu"),
-    "GRU": make_cell("gru", 3),
-    "LSTM": make_cell("lstm", 4),
+    "RNN_TANH": Cell("rnn", 1),
+    "RNN_RELU": Cell("rnn", 1, "relu"),
+    "GRU": Cell("gru", 3),
+    "LSTM": Cell("lstm", 4),
 }
 DTYPES = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}
 
@@ -81,9 +71,9 @@ def forward(
         cell, layout, reverse, keep, x, w_ih, w_hh, b_ih, b_hh, h0, c0, lengths, resets
     )
     y, h_n, c_n, gates, c = (
-        cell.forward(sequence)
+        _core.forward(sequence)
         if kept is None
-        else _weight_cache.forward(cell, sequence, kept, k)
+        else _weight_cache.forward(sequence, kept, k)
     )
     if lengths is not None and layout != "packed":
         for a in (gates, c):
@@ -133,9 +123,9 @@ def backward(
         None if a is None else a.contiguous().resolve_neg()
         for a in (y, gates, c, dy, dh_n, dc_n, dc)
     ]
-    addresses = [None if a is None else a.data_ptr() for a in others]
-    dx, dw_ih, dw_hh, db_ih, db_hh, dh0, dc0, _, _ = cell.backward(
-        sequence, *addresses, False, wanted
+    addresses: list[Any] = [None if a is None else a.data_ptr() for a in others]
+    dx, dw_ih, dw_hh, db_ih, db_hh, dh0, dc0, _, _ = _core.backward(
+        sequence, *addresses, return_dh=False, wanted=wanted
     )
     return (
         None if dx is None else from_numpy(dx),

@@ -16,7 +16,7 @@ from fastrnn import _core
 # Steps x rows; calls of more gain less than 2 % by it.
 MOST_POSITIONS = 256
 
-Kept = dict[int, _core.KeptLayer]  # by layer and direction
+Kept = dict[int, _core.PackedLayer]  # by layer and direction
 
 _caches: "WeakKeyDictionary[nn.Module, Kept]" = WeakKeyDictionary()
 
@@ -32,14 +32,14 @@ def drop(module: nn.Module) -> None:
     _caches.pop(module, None)
 
 
-def forward(cell: Any, sequence: Any, kept: Kept, k: int) -> tuple[Any, ...]:
+def forward(sequence: Any, kept: Kept, k: int) -> tuple[Any, ...]:
     """Run layer and direction ``k`` out of its packed weights."""
     layer = kept.get(k)
-    found = None if layer is None else cell.forward_kept(sequence, layer)
+    found = None if layer is None else layer.forward(sequence)
     if found is None:
-        layer = kept[k] = cell.keep(sequence)
-        found = cell.forward_kept(sequence, layer)
+        layer = kept[k] = _core.PackedLayer(sequence)
+        found = layer.forward(sequence)
     if found is None:  # another thread writes to the weights
-        found = cell.forward(sequence)
+        found = _core.forward(sequence)
     results: tuple[Any, ...] = found
     return results

@@ -1,0 +1,23 @@
+// The table of cells, one row each: ROW(its CellKind, its name).
+//
+// The name is that of Python's functions and of the file csrc/kernels/<name>.cpp, which
+// defines <name>_f32 and <name>_f64 (see kernels/cell_kernels.h); without them the
+// module does not link. All that is said of a cell elsewhere is in its CellKernels.
+#pragma once
+
+namespace fastrnn {
+
+#define FASTRNN_CELLS(ROW) \
+  ROW(kRnn, rnn)           \
+  ROW(kGru, gru)           \
+  ROW(kLstm, lstm)
+
+#define FASTRNN_CELL_KIND(kind, name) kind,
+enum class CellKind { FASTRNN_CELLS(FASTRNN_CELL_KIND) };
+#undef FASTRNN_CELL_KIND
+
+#define FASTRNN_COUNT_CELL(kind, name) +1
+constexpr int kCells = 0 FASTRNN_CELLS(FASTRNN_COUNT_CELL);
+#undef FASTRNN_COUNT_CELL
+
+}  // namespace fastrnn
