@@ -58,7 +58,7 @@ class PackedWeights:
     def _pack(self, layer: RecurrentLayer[Any]) -> _core.PackedLayers:
         return _core.PackedLayers(
             layer._cell,
-            nonlinearity=getattr(layer, "nonlinearity", ""),
+            nonlinearity=getattr(layer, "nonlinearity", "tanh"),
             input_size=layer.input_size,
             hidden_size=layer.hidden_size,
             num_layers=layer.num_layers,
