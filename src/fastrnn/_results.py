@@ -91,7 +91,7 @@ class CrossEntropyGrads(NamedTuple):
     dy : [..., H] or None
     dw : [V, H] or None
     db : [V] or None
-        None what was not wanted, and ``db`` without a bias.
+        None if not requested; ``db`` also without a bias.
     """
 
     dy: FloatArray | None
@@ -100,7 +100,7 @@ class CrossEntropyGrads(NamedTuple):
 
 
 class RNNTape:
-    """What ``rnn_backward`` needs of its forward call. Backward does not change it.
+    """The part of a forward call that ``rnn_backward`` needs, and does not change.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ class RNNTape:
     y : [T, N, H]
         The output itself, not a copy.
     kept : object, optional
-        What one implementation keeps for its own backward; others ignore it.
+        Data that one implementation keeps for its own backward; others ignore it.
 
     Attributes
     ----------
@@ -137,14 +137,14 @@ class RNNTape:
 
 
 class GRUTape:
-    """What ``gru_backward`` needs of its forward call. Backward does not change it.
+    """The part of a forward call that ``gru_backward`` needs, and does not change.
 
     Parameters
     ----------
     sequence, y, kept
         As in `RNNTape`.
     gates : [T, N, 3*H]
-        Activated, in the order r, z, n; padding is cleared when somebody looks.
+        Activated, in the order r, z, n; padding is cleared on access.
 
     Attributes
     ----------
@@ -179,7 +179,7 @@ class GRUTape:
 
 
 class LSTMTape:
-    """What ``lstm_backward`` needs of its forward call. Backward does not change it.
+    """The part of a forward call that ``lstm_backward`` needs, and does not change.
 
     Parameters
     ----------
@@ -188,7 +188,7 @@ class LSTMTape:
     gates : [T, N, 4*H]
         Activated, in the order i, f, g, o; padding as in `GRUTape`.
     c : [T, N, H]
-        The cell state at every step; likewise.
+        The cell state at every step; padding as in ``gates``.
 
     Attributes
     ----------
@@ -233,7 +233,7 @@ TAPES: dict[str, type[Tape]] = {"rnn": RNNTape, "gru": GRUTape, "lstm": LSTMTape
 
 
 def clear_padding(a: FloatArray, s: Sequence) -> FloatArray:
-    """Set what ``a`` [T, N, ...], or batch first as ``s``, holds on padding to 0."""
+    """Set the padding of ``a`` to 0: [T, N, ...], or batch first if ``s`` is."""
     if s.lengths is not None:
         valid = valid_steps(s.T, s.N, s.lengths, s.padding)
         a[~(valid.T if s.layout == "batch" else valid)] = 0
@@ -241,13 +241,13 @@ def clear_padding(a: FloatArray, s: Sequence) -> FloatArray:
 
 
 def read_only(a: FloatArray) -> FloatArray:
-    """Return a view of ``a`` that cannot be written through."""
+    """Return a read-only view of ``a``."""
     view: FloatArray = a.view()
     view.flags.writeable = False
     return view
 
 
 def describe(tape: Tape) -> str:
-    """Return a tape's class, sizes and dtype in one line."""
+    """Return one line with a tape's class, sizes and dtype."""
     s = tape.sequence
     return f"{type(tape).__name__}(T={s.T}, N={s.N}, I={s.I}, H={s.H}, {s.dtype})"

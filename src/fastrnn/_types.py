@@ -19,8 +19,8 @@ class Sequence(NamedTuple):
     """The arguments of a forward function after the gate: checked and normalised.
 
     Every array is aligned and C-contiguous. ``tokens``, ``lengths`` and ``resets``
-    are private copies, so that no caller can change an index after its check;
-    the floating arrays are the caller's own wherever no copy was needed.
+    are private copies, so that no caller can change an index after it was checked;
+    floating arrays are the caller's own unless a copy was needed.
     """
 
     cell: str  # "rnn", "gru" or "lstm"
@@ -49,13 +49,13 @@ class Sequence(NamedTuple):
     recurrent_mask: FloatArray | None  # [N, H]
     keep_h: BoolArray | None  # [T, N, H]: zoneout of h
     keep_c: BoolArray | None  # [T, N, H]: zoneout of c, together with keep_h
-    zoneout_rate: float  # its expectation; 0 with keep_h
+    zoneout_rate: float  # the expectation over masks; 0 with keep_h
     layout: str = "time"  # or "batch": [N, T, ...], or "packed" (fastrnn.torch alone)
     threads: int = 0  # 0: those of set_num_threads
 
 
 def valid_steps(T: int, N: int, lengths: IntArray | None, padding: str) -> BoolArray:
-    """Return bool [T, N]: which steps are a row's own, not padding."""
+    """Return bool [T, N]: True where a step is not padding."""
     if lengths is None:
         return np.ones((T, N), dtype=np.bool_)
     t = np.arange(T)[:, None]
