@@ -79,7 +79,7 @@ def type_errors() -> Table:
         f"h0: expected dtype float32 ({one_of}), got int64": {
             "h0": np.ones((N, H), np.int64)
         },
-        "embedding: expected token ids (integer x) with it, got x of float32": {
+        "embedding: expected x to be integer token ids, got x of float32": {
             "embedding": f32(V, I)
         },
         f"reverse: {flag}, got int": {"reverse": 1},

@@ -35,5 +35,5 @@ def test_names_are_in_the_library(name: str) -> None:
 @pytest.mark.parametrize("option", sorted(set(re.findall(r"`(\w+)=[`\w]", TEXT))))
 def test_options_are_in_the_library(option: str) -> None:
     library = Path(importlib.import_module("fastrnn").__file__).parent
-    sources = (path.read_text(encoding="utf-8") for path in library.glob("*.py"))
+    sources = (path.read_text(encoding="utf-8") for path in library.rglob("*.py"))
     assert any(re.search(rf"\b{option}: ", source) for source in sources)

@@ -74,7 +74,7 @@ def test_damaged_files(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for length in (0, 5, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:length])
-        with pytest.raises(ValueError, match="a: damaged or no safetensors file: "):
+        with pytest.raises(ValueError, match="a: damaged or not a safetensors file: "):
             fastrnn.load(path)
     with pytest.raises(OSError, match="No such file"):
         fastrnn.load(tmp_path / "none")

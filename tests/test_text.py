@@ -220,7 +220,7 @@ def test_bad_drawing(bad: Any, error: type[Exception], message: str) -> None:
 def test_bad_logits() -> None:
     with raises(ValueError, "logits: expected shape (V,) with V >= 1, got (1, 2)"):
         choose(np.zeros((1, 2)))
-    with raises(ValueError, "logits: expected a finite largest one, got nan"):
+    with raises(ValueError, "logits: expected a finite maximum, got nan"):
         choose(np.array([1, np.nan]))
     with raises(TypeError, "logits: expected dtype float32 or float64, got int64"):
         choose(np.array([1, 2]))

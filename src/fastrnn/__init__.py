@@ -4,15 +4,15 @@ Functions take NumPy arrays and keep no state: `rnn_forward`, `gru_forward`,
 `lstm_forward` and their ``_backward``, `linear_forward`, `linear_backward`,
 `linear_cross_entropy`, `mean_squared_error`. Layers keep parameters and gradients:
 `RNN`, `GRU`, `LSTM`, `Embedding`, `Linear`, `Dropout`, and `Sequential` of them.
-`Stepper` takes one step at a time with a recurrent layer and keeps its state.
-Training needs `clip_grad_norm`, `clip_grad_value` and one of `SGD`, `RMSprop`,
-`Adagrad`, `Adam`, `AdamW`; `perplexity`, `bits_per_character` and `accuracy` say how
-good the result is. `save` and `load` write and read files; `load_torch` and
-`load_keras` take over weights.
+`Stepper` runs a recurrent layer one step at a time and keeps its state.
+Training uses `clip_grad_norm`, `clip_grad_value` and one of `SGD`, `RMSprop`,
+`Adagrad`, `Adam`, `AdamW`; `perplexity`, `bits_per_character` and `accuracy` measure
+the result. `save` and `load` write and read files; `load_torch` and `load_keras` load
+the weights of other libraries.
 
 `fastrnn.data` makes batches of sequences and texts, `fastrnn.text` has vocabularies and
-sampling, `fastrnn.plot` pictures (with matplotlib). `fastrnn.reference` is the
-recurrent and linear functions in plain NumPy.
+sampling, and `fastrnn.plot` draws pictures (with matplotlib). `fastrnn.reference` has
+the recurrent and linear functions in plain NumPy.
 
 ``python -m fastrnn`` prints the build, the instruction set and the threads in use.
 """
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from fastrnn._layers.sequential import Sequential
     from fastrnn.stepper import Stepper
 else:
-    # The same names, imported at first use: a program that needs one layer does not
+    # The same names, imported on first use: a program that needs one layer does not
     # wait for the rest.
     LAZY = {
         "Dropout": "_layers.dropout",
@@ -93,7 +93,7 @@ else:
 
         module = import_module(f"fastrnn.{LAZY[name]}")
         value = module if name == LAZY[name] else getattr(module, name)
-        globals()[name] = value  # the next access does not come here
+        globals()[name] = value  # later accesses do not come here
         return value
 
     def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""Layers from the weights of PyTorch and Keras."""
+"""Make layers from the weights of PyTorch and Keras."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ def load_torch(
     Parameters
     ----------
     source : path, or mapping of str to tensor
-        A file of ``torch.save(module.state_dict(), path)``, which takes PyTorch to
+        A file of ``torch.save(module.state_dict(), path)``, which needs PyTorch to be
         read, a ``.safetensors`` file, which does not, or a state dict. Its modules are
         ``nn.RNN``, ``nn.GRU``, ``nn.LSTM`` (and their ``Cell``), ``nn.Linear`` and
-        ``nn.Embedding``, in the order in which data goes through them.
+        ``nn.Embedding``, in the order in which data passes through them.
     nonlinearity : {"tanh", "relu"}
-        Of every RNN: it is not among the weights.
+        The activation of every RNN: the weights do not tell.
     batch_first : bool
-        As given to the recurrent modules; it is not among the weights either.
+        As given to the recurrent modules: the weights do not tell this either.
 
     Returns
     -------
     layer
-        For the state dict of one module a layer; else a `Sequential` of layers under
-        the modules' names. Sizes, directions and dtype are those of the weights, a
-        matrix without bias before all recurrent layers is an `Embedding`. In training
-        mode, without dropout.
+        A layer if the state dict is that of one module, otherwise a `Sequential` whose
+        layers have the modules' names. Sizes, directions and dtype follow from the
+        weights; a matrix without bias before all recurrent layers becomes an
+        `Embedding`. In training mode, without dropout.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def load_torch(
     OSError
         The file cannot be read.
     TypeError
-        No mapping of tensors, or another dtype than float32 or float64.
+        ``source`` is not a mapping of tensors, or a dtype is not float32 or float64.
     ValueError
         A name or shape that none of these modules has.
     """
@@ -74,7 +74,7 @@ def load_torch(
     if not modules:
         raise ValueError("source: expected weights, got none")
     layers: dict[str, Layer] = {}
-    started = False  # there was a recurrent layer
+    started = False  # whether a recurrent layer has been seen
     for module, arrays in modules.items():
         where = module or "source"
         if "weight_ih_l0" in arrays:
@@ -100,36 +100,36 @@ def load_keras(
     Parameters
     ----------
     weights : Keras model or layer, or the sequence of arrays of its ``get_weights()``
-        The layers with weights are ``SimpleRNN``, ``GRU`` (with ``reset_after``, the
-        default) and ``LSTM``, with biases, one direction or ``Bidirectional``,
-        ``Dense`` with bias, and first of all perhaps ``Embedding``.
+        Its layers with weights are ``SimpleRNN``, ``GRU`` (with ``reset_after``, the
+        default) and ``LSTM``, with biases, in one direction or ``Bidirectional``;
+        ``Dense`` with bias; and, as the first layer only, ``Embedding``.
     bidirectional : bool, optional
-        Arrays do not always tell a ``Bidirectional`` layer from two layers, one after
-        the other: then this has to.
+        Needed where the arrays do not show whether they are a ``Bidirectional`` layer
+        or two layers, one after the other.
     nonlinearity : {"tanh", "relu", "elu"}
-        Of every SimpleRNN: it is not among the weights.
+        The activation of every SimpleRNN: the weights do not tell.
     batch_first : bool
-        Keras's layout ``[N, T, ...]`` of inputs and outputs.
+        Whether inputs and outputs are ``[N, T, ...]``, as in Keras.
 
     Returns
     -------
     layer
-        For the weights of one layer a layer; else a `Sequential`. It gives outputs for
-        all steps, as ``return_sequences=True`` does, and those of ``Dense`` without its
-        activation. In training mode, without dropout.
+        A layer if the weights are those of one layer, otherwise a `Sequential`. It
+        returns the outputs of all steps, as with ``return_sequences=True``, and those
+        of ``Dense`` without its activation. In training mode, without dropout.
 
     Raises
     ------
     TypeError
-        No arrays, or another dtype than float32 or float64.
+        ``weights`` is not a sequence of arrays, or a dtype is not float32 or float64.
     ValueError
-        Shapes that are not those of such layers one after another.
+        The shapes are not those of such layers, one after another.
 
     Notes
     -----
-    Keras has matrices the other way round, one bias where PyTorch has two (two for
-    GRU), and the gates of a GRU in the order z, r, n. What it calls ``Bidirectional``
-    is one layer in each direction with outputs side by side.
+    Keras transposes the matrices, has one bias where PyTorch has two (but two for GRU),
+    and orders the gates of a GRU z, r, n. Its ``Bidirectional`` is one layer in each
+    direction, with the outputs side by side.
     """
     options = {"nonlinearity": nonlinearity, "batch_first": batch_first}
     layers: list[Layer] = []
@@ -152,7 +152,7 @@ def load_keras(
 def from_keras(
     weights: Sequence[Any], bidirectional: bool | None, options: dict[str, Any]
 ) -> list[Layer]:
-    """Read layers off the arrays of one or several, from the first to the last."""
+    """Return the layers that the arrays belong to, from the first to the last."""
     rest = [as_array(f"weights[{i}]", a) for i, a in enumerate(weights)]
     for i, a in enumerate(rest):
         if a.dtype not in FLOATS:
@@ -190,8 +190,8 @@ def read_torch(path: str | os.PathLike[str]) -> Any:
         import torch
     except ImportError:
         raise ImportError(
-            f"{path}: expected PyTorch to read it, which is not installed: "
-            f"pip install torch, or save it as .safetensors"
+            f"{path}: reading it needs PyTorch, which is not installed: "
+            f"pip install torch, or save the model as .safetensors"
         ) from None
     found = torch.load(path, map_location="cpu", weights_only=True)
     if not isinstance(found, Mapping):
@@ -201,12 +201,12 @@ def read_torch(path: str | os.PathLike[str]) -> Any:
 
 
 def detached(tensor: Any) -> Any:
-    """A parameter that wants a gradient is no array before it is detached."""
+    """Return a tensor that NumPy can read: a parameter has to be detached first."""
     return tensor.detach() if hasattr(tensor, "detach") else tensor
 
 
 def recurrent(where: str, arrays: Arrays, **options: Any) -> Layer:
-    """Return the layer of PyTorch's names and shapes."""
+    """Return the recurrent layer with weights of PyTorch's names and shapes."""
     w_ih, w_hh = arrays["weight_ih_l0"], arrays.get("weight_hh_l0")
     if w_ih.ndim != 2 or w_hh is None or w_hh.ndim != 2 or not w_hh.size:
         raise ValueError(f"{where}: expected weight_ih and weight_hh, both matrices")
@@ -234,7 +234,7 @@ def recurrent(where: str, arrays: Arrays, **options: Any) -> Layer:
 
 
 def feedforward(where: str, arrays: Arrays, *, embedding: bool = False) -> Layer:
-    """Return `Linear`, or `Embedding` where there is no bias and there can be one."""
+    """Return a `Linear`, or an `Embedding` if it may be one and there is no bias."""
     w = arrays.get("weight")
     if w is None or w.ndim != 2 or not w.size:
         raise ValueError(
@@ -258,7 +258,7 @@ def fill(where: str, layer: Layer, arrays: Arrays) -> Layer:
 
 
 def keras_cell(rest: list[Any], at: int) -> Arrays:
-    """Return one direction of a recurrent layer by PyTorch's names, or nothing."""
+    """Return one direction of a recurrent layer by PyTorch's names, or no arrays."""
     if len(rest) < at + 3:
         return {}
     kernel, recurrent_kernel, bias = rest[at : at + 3]
@@ -287,14 +287,14 @@ def keras_cell(rest: list[Any], at: int) -> Arrays:
 
 
 def swap_gates(a: Any, H: int) -> Any:
-    """Return z, r, n as r, z, n."""
+    """Reorder the gates z, r, n as r, z, n."""
     return np.concatenate([a[H : 2 * H], a[:H], a[2 * H :]])
 
 
 def is_second_direction(
     rest: list[Any], at: int, first: Arrays, bidirectional: bool | None
 ) -> bool:
-    """Say whether a cell's weights are followed by those of its other direction."""
+    """Return whether a cell's weights are followed by those of its other direction."""
     second = keras_cell(rest, at)
     if not second or any(second[name].shape != a.shape for name, a in first.items()):
         return False
@@ -303,11 +303,11 @@ def is_second_direction(
     GH, width = first["weight_ih_l0"].shape
     H = first["weight_hh_l0"].shape[1]
     if width != H:
-        return True  # a layer after the first would have H inputs
+        return True  # a second layer would have H inputs
     follows = rest[at + 3].shape[0] if at + 3 < len(rest) else None
     if follows not in (H, 2 * H):
         raise ValueError(
-            f"weights[{at}]: expected bidirectional=True or False, since shape "
-            f"{(width, GH)} after the same can be a second direction or another layer"
+            f"weights[{at}]: expected bidirectional=True or False, since a second "
+            f"array of shape {(width, GH)} may be a direction or another layer"
         )
     return bool(follows == 2 * H)

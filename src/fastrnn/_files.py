@@ -1,4 +1,4 @@
-"""Whole files: arrays and facts in one safetensors file, old or new but never half.
+"""Save and load arrays and facts in one safetensors file, never half written.
 
 safetensors (``pip install safetensors``) is imported when a file is written or read.
 """
@@ -31,14 +31,15 @@ def save(
     Parameters
     ----------
     path : path
-        Written beside and renamed: whatever happens, there is the old or the new file.
+        The file is written under another name, then renamed: whatever happens, either
+        the old or the new file is there.
     arrays : layer, or mapping of str to array
         A layer stands for its ``state_dict()``.
     facts : mapping of str, optional
-        What JSON can hold: settings, a vocabulary's ``state_dict()``.
+        Anything JSON can hold: settings, a vocabulary's ``state_dict()``.
     kind : str
-        The name of the metadata entry that holds the facts. Name it after your program
-        and `load` can tell its files from others.
+        The name of the metadata entry that holds the facts. If you name it after your
+        program, `load` can tell its files from others.
 
     Raises
     ------
@@ -47,7 +48,7 @@ def save(
     OSError
         The file cannot be written.
     TypeError
-        No arrays, or facts that JSON cannot hold.
+        ``arrays`` is not a layer or a mapping of arrays, or JSON cannot hold the facts.
 
     Notes
     -----
@@ -71,7 +72,7 @@ def save(
 def load(
     path: str | os.PathLike[str], *, kind: str | None = None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Read what `save` wrote, or any safetensors file.
+    """Read a file that `save` wrote, or any safetensors file.
 
     Parameters
     ----------
@@ -93,7 +94,7 @@ def load(
     OSError
         The file cannot be read.
     ValueError
-        It is damaged, no safetensors file, or of another kind.
+        The file is damaged, not a safetensors file, or of another kind.
     """
     safetensors = import_safetensors()
     try:
@@ -101,7 +102,9 @@ def load(
             metadata = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except safetensors.SafetensorError as error:
-        raise ValueError(f"{path}: damaged or no safetensors file: {error}") from None
+        raise ValueError(
+            f"{path}: damaged or not a safetensors file: {error}"
+        ) from None
     if kind is not None and kind not in metadata:
         found = ", ".join(map(repr, metadata)) or "none"
         raise ValueError(f"{path}: expected a file of kind {kind!r}, got {found}")
@@ -120,7 +123,7 @@ def import_safetensors() -> Any:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file beside `path`, then rename it: `path` is the old or the new one."""
+    """Write a file beside `path`, then rename it, so that `path` is never half new."""
     beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         with beside.open("wb") as file:

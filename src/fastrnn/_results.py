@@ -187,7 +187,7 @@ def clear_padding(a: FloatArray, s: Sequence) -> FloatArray:
 
 
 def read_only(a: FloatArray) -> FloatArray:
-    """Return a view of ``a`` that cannot be written through."""
+    """Return a read-only view of ``a``."""
     view: FloatArray = a.view()
     view.flags.writeable = False
     return view

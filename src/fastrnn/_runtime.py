@@ -1,4 +1,4 @@
-"""Threads and instruction set: what the environment asks for, and what is in use."""
+"""Threads and instruction set: those the environment asks for, and those in use."""
 
 import operator
 import os
@@ -10,40 +10,40 @@ from fastrnn import _core
 MAX_THREADS = 1024
 SHARINGS = ("best", "none", "rows", "units")
 ResultT = TypeVar("ResultT")
-_helpers: Any = None  # the process, and its threads
+_helpers: Any = None  # the process id, and its threads
 
 
 def isa() -> str:
     """Return the instruction set in use: baseline, avx2, avx512 or neon.
 
-    It is the widest that this machine and this build have, or the one named by
-    ``FASTRNN_ISA`` when fastrnn was imported.
+    It is the widest that both the machine and the build support, or the one that
+    ``FASTRNN_ISA`` named when fastrnn was imported.
     """
     return _core.isa()
 
 
 def available_isas() -> list[str]:
-    """Return the instruction sets that can be used here, the widest first."""
+    """Return the instruction sets that can be used here, widest first."""
     return _core.available_isas()
 
 
 def get_num_threads() -> int:
-    """Return how many threads a call may use.
+    """Return the number of threads that a call may use.
 
-    At import it is ``FASTRNN_NUM_THREADS``, else ``OMP_NUM_THREADS``, else the number
-    of cores that this process may use. Small calls use fewer. Results are the same,
-    bit for bit, for every number of threads.
+    The initial value is ``FASTRNN_NUM_THREADS``, else ``OMP_NUM_THREADS``, else the
+    number of cores that this process may use. Small calls use fewer. Results are the
+    same, bit for bit, for every number of threads.
     """
     return _core.get_num_threads()
 
 
 def set_num_threads(n: SupportsIndex) -> None:
-    """Set how many threads a call may use, for all threads of the process.
+    """Set the number of threads that a call may use, for the whole process.
 
     Parameters
     ----------
     n : int
-        1 to 1024. Without OpenMP (see `build_info`) calls use one thread all the same.
+        1 to 1024. Without OpenMP (see `build_info`), calls use one thread regardless.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def set_num_threads(n: SupportsIndex) -> None:
 def run_side_by_side(
     first: Callable[[], ResultT], second: Callable[[], ResultT]
 ) -> list[ResultT]:
-    """Return what both return, called at the same time with half the threads each."""
+    """Run two calls at the same time, each on half the threads; return both results."""
     half = get_num_threads() // 2
     other = helpers().submit(run_limited, second, half)
     try:
@@ -85,7 +85,7 @@ def run_limited(call: Callable[[], ResultT], threads: int) -> ResultT:
 
 
 def helpers() -> Any:
-    """Return the threads that take second calls; a forked child needs its own."""
+    """Return the pool that runs second calls; a forked child needs its own."""
     from concurrent.futures import ThreadPoolExecutor  # not at import: it takes 5 ms
 
     global _helpers
@@ -101,7 +101,7 @@ def build_info() -> dict[str, Any]:
     -------
     dict
         ``version``, ``compiler``, ``build_type``, ``openmp`` (bool) and ``threads``
-        (what runs them, or why there is one only).
+        (the library that runs them, or the reason why there is only one).
     """
     return _core.build_info()
 
@@ -109,7 +109,7 @@ def build_info() -> dict[str, Any]:
 def usable_cores() -> int:
     try:
         return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on this system
+    except AttributeError:  # not available on this system
         return os.cpu_count() or 1
 
 
@@ -119,7 +119,7 @@ def threads_of_environment() -> int:
         if not value:
             continue
         if name == "OMP_NUM_THREADS":
-            value = value.split(",")[0]  # one number a nesting level
+            value = value.split(",")[0]  # one number per nesting level
         if value.isascii() and value.isdigit() and 1 <= int(value) <= MAX_THREADS:
             return int(value)
         raise ImportError(
@@ -130,7 +130,7 @@ def threads_of_environment() -> int:
 
 
 def sharing_of_environment() -> str:
-    """``FASTRNN_SHARE`` forces how threads share a call: for measurements and tests."""
+    """Return how threads are to share a call: ``FASTRNN_SHARE``, for tests."""
     way = os.environ.get("FASTRNN_SHARE", "").strip() or "best"
     if way not in SHARINGS:
         raise ImportError(
@@ -140,7 +140,7 @@ def sharing_of_environment() -> str:
 
 
 def apply_environment() -> None:
-    """Obey ``FASTRNN_ISA`` and the variables of threads, or stop the import."""
+    """Apply ``FASTRNN_ISA`` and the thread settings, or stop the import."""
     name = os.environ.get("FASTRNN_ISA", "").strip()
     if name:
         usable = available_isas()

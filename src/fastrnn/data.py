@@ -1,9 +1,9 @@
-"""From lists of sequences, or one long text, to the arrays that layers take.
+"""Turn lists of sequences, or one long text, into the arrays that layers take.
 
-`pad_sequences` makes one padded batch, `bucket_batches` says which sequences to put
-together, `pack_streams` lays many short sequences end to end, and `stream_batches`
-cuts one long text into pieces between which the state is carried. Time comes first,
-``[T, N, ...]``.
+`pad_sequences` makes one padded batch, `bucket_batches` groups sequences of similar
+length, `pack_streams` lays many short sequences end to end, and `stream_batches` cuts
+one long text into pieces between which the state is carried. Time comes first, ``[T, N,
+...]``.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = [
     "stream_batches",
 ]
 
-IGNORED = -100  # a target that `fastrnn.linear_cross_entropy` leaves out
+IGNORED = -100  # the target that `fastrnn.linear_cross_entropy` ignores
 
 
 def pad_sequences(
@@ -57,17 +57,17 @@ def pad_sequences(
     Parameters
     ----------
     sequences : N arrays or lists, ``[length]`` or ``[length, ...]``
-        All alike but for their lengths, which may be 0.
+        All of the same width; lengths may differ and may be 0.
     max_length : int, optional
-        Longer sequences are truncated to so many steps.
+        Longer sequences are truncated to this many steps.
     padding : {"right", "left"}
-        Where shorter ones are filled up; give the layer the same.
+        The side on which shorter sequences are padded; pass the same to the layer.
     truncate : {"right", "left"}
-        Where longer ones lose steps: their end or their beginning.
+        The side on which longer sequences lose steps: their end or their beginning.
     value : number
-        What fills them up. Layers do not look at it.
+        The padding. Layers do not read it.
     dtype : optional
-        That of the sequences when left out.
+        That of the sequences if omitted.
 
     Returns
     -------
@@ -78,9 +78,9 @@ def pad_sequences(
     Raises
     ------
     TypeError
-        No sequences of numbers.
+        ``sequences`` is not a list of sequences of numbers, or their dtypes differ.
     ValueError
-        None at all, or of different widths.
+        There are no sequences, or their widths differ.
     """
     arrays = check_sequences("sequences", sequences, dtype)
     check_choice("padding", padding, PADDINGS)
@@ -110,17 +110,18 @@ def bucket_batches(
         for batch in bucket_batches([len(s) for s in sequences], 32, seed=epoch):
             x, lengths = pad_sequences([sequences[i] for i in batch])
 
-    Sequences are shuffled, sorted by length (those of equal length stay shuffled), cut
-    into batches, and the batches are shuffled. Every sequence is in exactly one.
+    Sequences are shuffled, sorted by length (those of equal length stay shuffled) and
+    cut into batches, and the batches are shuffled. Each sequence is in exactly one
+    batch.
 
     Parameters
     ----------
     lengths : [N] integer
-        Of the sequences.
+        Lengths of the sequences.
     batch_size : int
-        Sequences a batch; one batch is smaller where they do not come out even.
+        Sequences per batch; one batch is smaller if they do not divide evenly.
     seed : int, optional
-        The same seed gives the same batches: give another one each epoch, or a
+        The same seed gives the same batches, so pass a different one each epoch, or a
         ``numpy.random.Generator``. None takes fresh entropy.
 
     Returns
@@ -141,7 +142,7 @@ def bucket_batches(
     rng = make_generator(seed)
     order = rng.permutation(len(a))
     order = order[np.argsort(a[order], kind="stable")]
-    # The smaller batch is one of any length, and not that of the longest each time.
+    # The smaller batch may be of any length, instead of always the longest.
     count = -(-len(a) // size)
     sizes = np.full(count, size)
     if count:
@@ -151,18 +152,18 @@ def bucket_batches(
 
 
 class PackedStreams(NamedTuple):
-    """What `pack_streams` returns.
+    """The result of `pack_streams`.
 
     Attributes
     ----------
     x : [T, N, ...]
-        The sequences end to end, zeros behind the last of each row.
+        The sequences end to end, with zeros after the last of each row.
     resets : [T, N] bool
         True where a sequence begins.
     lengths : [N] int64
-        How many steps of each row are taken.
+        The number of steps used in each row.
     rows, starts : [K] int64
-        Where each sequence lies: sequence ``k`` is
+        The place of each sequence: sequence ``k`` is
         ``x[starts[k] : starts[k] + length, rows[k]]``, and so is its part of ``y``.
     """
 
@@ -183,18 +184,18 @@ def pack_streams(
         packed = pack_streams(sequences, rows=32)
         y, state = layer(packed.x, lengths=packed.lengths, resets=packed.resets)
 
-    Rows are of nearly equal length: the longest sequence goes first, each to the row
-    that is the shortest so far. Where they lie depends on the lengths alone, so that
-    targets as long as their sequences are packed alike.
+    Rows get nearly equal lengths: from the longest to the shortest, each sequence goes
+    to the row that is shortest so far. Places depend on the lengths alone, so targets
+    of the same lengths are packed in the same way.
 
     Parameters
     ----------
     sequences : K arrays or lists, ``[length]`` or ``[length, ...]``
-        All alike but for their lengths, which may be 0.
+        All of the same width; lengths may differ and may be 0.
     rows : int
         ``N``.
     dtype : optional
-        That of the sequences when left out.
+        That of the sequences if omitted.
 
     Returns
     -------
@@ -204,9 +205,9 @@ def pack_streams(
     Raises
     ------
     TypeError
-        No sequences of numbers.
+        ``sequences`` is not a list of sequences of numbers, or their dtypes differ.
     ValueError
-        None at all, or of different widths.
+        There are no sequences, or their widths differ.
     """
     arrays = check_sequences("sequences", sequences, dtype)
     N = check_size("rows", rows)
@@ -240,8 +241,8 @@ def stream_batches(
             y, state = layer(x, state)
 
     The text is cut into ``rows`` equal parts that are read side by side, ``steps``
-    tokens at a time. Each batch goes on where the one before it ended, so the state
-    that it left is carried to the next: the gradient is cut there, the memory is not.
+    tokens at a time. Each batch continues where the previous one ended, so the state is
+    carried from one to the next: the gradient stops there, the memory does not.
 
     Parameters
     ----------
@@ -250,25 +251,25 @@ def stream_batches(
     rows : int
         ``N``, the rows of a batch.
     steps : int
-        ``T``, the steps of a batch. The last batch has fewer where they do not come
-        out even.
+        ``T``, the steps of a batch. The last batch has fewer if they do not divide
+        evenly.
     drop_last : bool
-        Leave that shorter batch out.
+        Whether to leave out that shorter batch.
 
     Returns
     -------
     list of (x, targets), each [T, N]
-        Of the dtype of ``tokens``; ``targets`` are the tokens after those of ``x``.
-        What the last row lacks at its end is 0 in ``x`` and -100 in ``targets``, which
-        `linear_cross_entropy` leaves out (in an unsigned dtype there is no -100: then
-        both are int64).
+        The dtype of ``tokens``; ``targets`` are the tokens after those of ``x``. Where
+        the last row runs out of text, ``x`` is 0 and ``targets`` is -100, which
+        `linear_cross_entropy` ignores. An unsigned dtype cannot hold -100: then both
+        are int64.
 
     Raises
     ------
     TypeError
         A type or dtype is wrong.
     ValueError
-        A shape or value is wrong, or there are not two tokens.
+        A shape or value is wrong, or there are fewer than two tokens.
     """
     a = check_integers("tokens", tokens, "iu", "an integer")
     check_rank("tokens", a, "(S,)", 1)
@@ -292,7 +293,7 @@ def stream_batches(
 
 
 def check_sequences(name: str, sequences: Any, dtype: Any) -> list[Any]:
-    """Return at least one array, all of one dtype and alike but for their lengths."""
+    """Return at least one array, all of one dtype and width; lengths may differ."""
     if isinstance(sequences, (str, bytes)) or not isinstance(sequences, Iterable):
         kind = type(sequences).__name__
         raise TypeError(f"{name}: expected a list of sequences, got {kind}")

@@ -1,11 +1,11 @@
-"""Pictures of what a network does; matplotlib (``pip install matplotlib``) draws them.
+"""Pictures of a network at work, drawn by matplotlib (``pip install matplotlib``).
 
-Every function returns a ``matplotlib.figure.Figure``: ``figure.savefig("name.png")``.
-`activations_html` returns a page that needs nothing else, as text.
+Every function returns a ``matplotlib.figure.Figure``; ``figure.savefig("name.png")``
+saves it. `activations_html` returns a stand-alone page as text.
 
-What to draw comes from a layer's tapes: ``layer.tapes[0].y`` and ``.c`` are its
-states, ``layer.tapes[0].gates`` its gates, and a backward function with
-``return_dh=True`` gives the gradient that reaches every step.
+A layer's tapes hold the data: ``layer.tapes[0].y`` and ``.c`` are its states,
+``layer.tapes[0].gates`` its gates, and a backward function with ``return_dh=True``
+returns the gradient that reaches every step.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ GATE_NAMES = {
     GRUTape: ("reset", "update", ""),
     LSTMTape: ("input", "forget", "", "output"),
 }
-SATURATED = 0.1  # as near as this to 0 or 1
+SATURATED = 0.1  # the distance from 0 or 1
 
 
 def losses(
@@ -45,13 +45,13 @@ def losses(
     Parameters
     ----------
     curves : mapping of str to values, or to a pair (steps, values)
-        By name; without steps they count from 1.
+        Curves by name; without steps, values are counted from 1.
     lines : mapping of str to float, optional
-        Values to compare with, drawn across: baselines.
+        Baselines by name, drawn as horizontal lines.
     unit, title : str
-        Of the vertical axis, and above.
+        The label of the vertical axis, and the title.
     log : bool
-        A logarithmic vertical axis.
+        Whether the vertical axis is logarithmic.
     """
     figure, axes = new_figure()
     for name, curve in curves.items():
@@ -74,16 +74,16 @@ def losses(
 def states(
     values: ArrayLike, tokens: Sequence[str] | None = None, *, title: str = ""
 ) -> Figure:
-    """Draw the states of all units over time, one row a unit.
+    """Draw the states of all units over time, one row per unit.
 
     Parameters
     ----------
     values : [T, H]
         Hidden or cell states; red is positive, blue negative.
     tokens : [T] str, optional
-        Written under the steps.
+        Labels of the steps.
     title : str
-        Above the picture.
+        The title of the figure.
     """
     a = check_values(values, tokens, 2)
     T, H = a.shape
@@ -112,13 +112,14 @@ def activations(
     Parameters
     ----------
     tokens : [T] str
-        Characters (a str will do) or words.
+        Characters (or one str) or words.
     values : [T]
-        Of one unit, say ``tape.c[:, 0, 17]``; red is positive, blue negative.
+        Values of one unit, for example ``tape.c[:, 0, 17]``; red is positive, blue
+        negative.
     columns : int
-        Characters a line.
+        Characters per line.
     title : str
-        Above the picture.
+        The title of the figure.
 
     References
     ----------
@@ -151,16 +152,17 @@ def activations(
 def activations_html(
     tokens: Sequence[str], values: ArrayLike, *, title: str = "Activations"
 ) -> str:
-    """Return a page that shows a text coloured by one unit, to be chosen by a slider.
+    """Return a page that shows a text coloured by one unit, with a slider to choose it.
 
     Parameters
     ----------
     tokens : [T] str
-        Characters (a str will do) or words.
+        Characters (or one str) or words.
     values : [T] or [T, H]
-        Of one unit or of all. Write the page with ``path.write_text(page, "utf-8")``.
+        Values of one unit or of all. Save the page with ``path.write_text(page,
+        "utf-8")``.
     title : str
-        Of the page.
+        The title of the page.
     """
     a = check_values(values, tokens, np.ndim(values))
     a = a.reshape(len(a), -1)
@@ -178,20 +180,21 @@ def activations_html(
 def gate_saturation(tape: Tape, *, title: str = "") -> Figure:
     """Draw how often each unit's gates are nearly closed and nearly open.
 
-    A point is one unit: across, the share of steps at which its gate is below 0.1;
-    upwards, that at which it is above 0.9. A forget gate at the upper left remembers.
+    Each point is one unit. Its horizontal position is the share of steps at which the
+    gate is below 0.1, its vertical position the share at which it is above 0.9. A
+    forget gate at the upper left remembers.
 
     Parameters
     ----------
     tape : LSTMTape or GRUTape
-        Of a forward call: ``layer.tapes[0]``.
+        The tape of a forward call: ``layer.tapes[0]``.
     title : str
-        Above the picture.
+        The title of the figure.
 
     Raises
     ------
     TypeError
-        Another tape, or none.
+        ``tape`` is not a tape of LSTM or GRU.
 
     References
     ----------
@@ -227,10 +230,10 @@ def gradient_norms(
     Parameters
     ----------
     dh : [T, N, H], or mapping of str to such
-        ``grads.dh`` of a backward call with ``return_dh=True``. Norms are over units,
-        their mean is over rows. A gradient of 0 has no place on the axis.
+        ``grads.dh`` of a backward call with ``return_dh=True``. Norms are taken over
+        units and averaged over rows. A gradient of 0 is not drawn.
     title, unit : str
-        Above the picture, and of the vertical axis.
+        The title, and the label of the vertical axis.
     """
     figure, axes = new_figure()
     for name, a in (dh if isinstance(dh, Mapping) else {"": dh}).items():

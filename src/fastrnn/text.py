@@ -1,4 +1,4 @@
-"""Text for networks: a vocabulary, and drawing tokens from what a network says.
+"""Text for networks: vocabularies, and sampling from a model's predictions.
 
 ::
 
@@ -35,16 +35,16 @@ PAD, UNK, EOS = "<pad>", "<unk>", "<eos>"
 
 
 class Vocabulary:
-    """The distinct characters or words of a text; a token's place is its id.
+    """The distinct characters or words of a text; a token's position is its id.
 
     Attributes
     ----------
     tokens : list of str
-        By id: `PAD`, `UNK`, `EOS` as far as asked for, then the others in order.
+        By id: `PAD`, `UNK`, `EOS` if requested, then the others, sorted.
     pad, unk, eos : int or None
         The ids of the special tokens; None without them.
     words : bool
-        Words; else characters.
+        Whether tokens are words; otherwise they are characters.
     """
 
     def __init__(
@@ -64,23 +64,24 @@ class Vocabulary:
         text : str, or iterable of str
             One text or several.
         words : bool
-            Take words and punctuation marks, as `split_words` does; else characters.
+            Whether to take words and punctuation marks, as `split_words` returns them,
+            or characters.
         min_count : int
-            Leave out what comes less often.
+            Tokens that occur less often are left out.
         pad : bool
-            Have a token to fill short rows with; it is 0.
+            Whether to have a token that fills short rows; its id is 0.
         unk : bool
-            Have a token that stands for all that are not in the vocabulary; without it
-            `encode` refuses them.
+            Whether to have a token for everything outside the vocabulary; without it,
+            `encode` refuses such text.
         eos : bool
-            Have a token that ends a text.
+            Whether to have a token that ends a text.
 
         Raises
         ------
         TypeError
             A type is wrong.
         ValueError
-            A value is out of its range, or the text has no tokens.
+            A value is out of range, or the text has no tokens.
         """
         self.words = check_flag("words", words)
         least = check_size("min_count", min_count)
@@ -121,9 +122,9 @@ class Vocabulary:
         Parameters
         ----------
         text : str
-            Any length, also none.
+            Of any length, including 0.
         eos : bool
-            Put the id of `EOS` after them.
+            Whether to append the id of `EOS`.
 
         Returns
         -------
@@ -132,9 +133,10 @@ class Vocabulary:
         Raises
         ------
         TypeError
-            No text.
+            ``text`` is not a str.
         ValueError
-            A token is unknown and there is no `UNK`, or ``eos`` and there is no `EOS`.
+            A token is unknown and there is no `UNK`, or ``eos`` is set and there is no
+            `EOS`.
         """
         if not isinstance(text, str):
             raise TypeError(f"text: expected a str, got {type(text).__name__}")
@@ -171,17 +173,17 @@ class Vocabulary:
         return places + self._first, known, text
 
     def decode(self, ids: ArrayLike | Iterable[int]) -> str:
-        """Return the text of ids; `PAD` and `EOS` leave nothing.
+        """Return the text of ids; `PAD` and `EOS` add nothing.
 
-        Words are joined by spaces, but for those before ``.`` or after ``(`` and the
-        like: white space is not in the vocabulary.
+        Words are joined by spaces, except before ``.`` or after ``(`` and the like,
+        because white space is not in the vocabulary.
 
         Raises
         ------
         TypeError
-            No ids.
+            ``ids`` are not integers.
         ValueError
-            An id outside the vocabulary.
+            An id is outside the vocabulary.
         """
         listed = ids if isinstance(ids, np.ndarray) else list(ids)  # type: ignore[arg-type]
         a = check_integers("ids", listed, "iu", "an integer")
@@ -192,7 +194,7 @@ class Vocabulary:
         return join_words(tokens) if self.words else "".join(tokens)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what `from_state_dict` takes, as JSON can hold it."""
+        """Return a dict for `from_state_dict` that JSON can hold."""
         return {
             "words": self.words,
             "specials": self.tokens[: self._first],
@@ -215,12 +217,12 @@ class Vocabulary:
 
 
 def split_words(text: str) -> list[str]:
-    """Return words (with inner apostrophes) and punctuation marks, one by one."""
+    """Return the words (with inner apostrophes) and punctuation marks of a text."""
     return re.findall(r"\w+(?:['’]\w+)*|[^\w\s]", text)
 
 
 def join_words(tokens: Iterable[str]) -> str:
-    """Put spaces between tokens, but not where punctuation has none."""
+    """Join tokens with spaces, except where punctuation takes none."""
     text = " ".join(tokens)
     return re.sub(r" ([.,;:!?)\]}%])", r"\1", re.sub(r"([(\[{]) ", r"\1", text))
 
@@ -238,23 +240,22 @@ def choose(
     Parameters
     ----------
     logits : [V] floating
-        Of all ids.
+        Logits of all ids.
     seed : int or numpy.random.Generator, optional
-        Give a generator to draw again and again; None takes fresh entropy.
+        Pass a generator to draw repeatedly; None takes fresh entropy.
     temperature : float
-        Above 1 more daring, below 1 more careful; 0 takes the likeliest.
+        Above 1 is more daring, below 1 more cautious; 0 takes the likeliest.
     top_k : int
-        Only the ``top_k`` likeliest are drawn from; 0: all.
+        Draw from the ``top_k`` likeliest ids only; 0 for all.
     top_p : float
-        Of these, only the fewest that together hold this share of the probability.
+        Of these, draw only from the fewest whose probabilities add up to this share.
 
     Raises
     ------
     TypeError
         A type or dtype is wrong.
     ValueError
-        A shape is wrong, a value is out of its range, or the largest logit is not
-        finite.
+        A shape is wrong, a value is out of range, or the largest logit is not finite.
 
     References
     ----------
@@ -279,32 +280,32 @@ def generate(
     state: Any = None,
     seed: int | np.random.Generator | None = None,
 ) -> Iterator[int]:
-    """Yield ids, each drawn from what the model says, then read in its turn.
+    """Yield ids, each drawn from the model's prediction and then fed back to it.
 
     Parameters
     ----------
     model : Sequential, or a function
         ``logits, state = model(x, state)`` with tokens ``x [T, 1]`` and ``logits [T, 1,
-        V]``. A layer is put into eval mode for each call, and back.
+        V]``. A layer is put into eval mode for each call, then back.
     prompt : [T] integer
-        What comes before; at least one token.
+        The tokens before; at least one.
     length : int
-        At most so many ids.
+        The largest number of ids.
     temperature, top_k, top_p
         As in `choose`.
     stop : int, optional
-        End before this id: ``vocabulary.eos``.
+        Stop before this id, for example ``vocabulary.eos``.
     state
-        Of the model before the prompt.
+        The state of the model before the prompt.
     seed : int or numpy.random.Generator, optional
-        All randomness comes from it.
+        The source of all randomness.
 
     Raises
     ------
     TypeError
         A type or dtype is wrong.
     ValueError
-        A shape is wrong, or a value is out of its range.
+        A shape is wrong, or a value is out of range.
     """
     how = check_how(temperature, top_k, top_p)
     ids = check_integers("prompt", prompt, "iu", "an integer")
@@ -342,7 +343,7 @@ def draw(
     logits: Any, rng: np.random.Generator, temperature: float, top_k: int, top_p: float
 ) -> int:
     if not np.isfinite(most := logits.max()):
-        raise ValueError(f"logits: expected a finite largest one, got {most}")
+        raise ValueError(f"logits: expected a finite maximum, got {most}")
     order = np.argsort(-logits, kind="stable")
     if temperature == 0:
         return int(order[0])

@@ -227,8 +227,8 @@ def test_a_checkpoint_that_is_damaged(trained: Path, tmp_path: Path) -> None:
     whole = trained.read_bytes()
     for length in (0, 100, len(whole) // 2, len(whole) - 1):
         bad.write_bytes(whole[:length])
-        assert "damaged or no safetensors file" in fails("--resume", bad)
-    assert "damaged or no safetensors file" in fails("--sample", bad)
+        assert "damaged or not a safetensors file" in fails("--resume", bad)
+    assert "damaged or not a safetensors file" in fails("--sample", bad)
     save_file({"a": np.zeros(1)}, bad)
     assert "expected a file of kind 'fastrnn char_lm 1', got none" in fails(
         "--sample", bad

@@ -69,7 +69,9 @@ LOSS_VALUES: Table = {
     "targets: expected shape (...) of y (..., H) = (2,), got (3,)": {
         "targets": [0, 1, 2]
     },
-    "ignore_index: expected 64 bits, got 9223372036854775808": {"ignore_index": 2**63},
+    "ignore_index: expected a 64-bit int, got 9223372036854775808": {
+        "ignore_index": 2**63
+    },
     f"targets: target 5 at [1] {RANGE}": {"targets": [4, 5]},
     f"targets: target -1 at [0] {RANGE}": {"targets": np.array([-1, 9], np.int8)},
     f"targets: target -100 at [1] {RANGE}": {

@@ -90,7 +90,7 @@ def test_a_tape_of_the_reference(cell: str, module: Any) -> None:
     problem = make_problem(cell, padding="left", resets=True)
     _, _, tape = problem.forward(reference)
     if cell == "gru" and module is not reference:
-        message = "tape: expected one of fastrnn.gru_forward, got one of fastrnn.ref"
+        message = "tape: expected that of fastrnn.gru_forward, got that of fastrnn.ref"
         with pytest.raises(TypeError, match=f"^{message}"):
             problem.backward(module, tape)
         return

@@ -51,7 +51,7 @@ def linear_forward(
 def linear_backward(
     x: FloatArray, w: FloatArray, dy: FloatArray, *, bias: bool = True
 ) -> LinearGrads:
-    """Carry ``dy [..., O]`` back through `linear_forward`.
+    """Propagate ``dy [..., O]`` back through `linear_forward`.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def linear_backward(
     dy : [..., O]
         Gradient of the output.
     bias : bool
-        Return ``db``; None in its place without it.
+        Whether to compute ``db``; it is None otherwise.
 
     Returns
     -------
@@ -94,8 +94,8 @@ def linear_cross_entropy(
 ) -> tuple[np.floating[Any] | FloatArray, CrossEntropyGrads | None]:
     """Cross-entropy of ``softmax(y w' + b)`` against class ids, and its gradients.
 
-    For a row, ``loss = log(sum_v exp(z_v)) - z_target`` with ``z = w y + b``, in nats;
-    the largest ``z`` is subtracted first, so that no exponential overflows.
+    For each row, ``loss = log(sum_v exp(z_v)) - z_target`` with ``z = w y + b``, in
+    nats; the largest ``z`` is subtracted first, so that no exponential overflows.
 
     Parameters
     ----------
@@ -108,22 +108,22 @@ def linear_cross_entropy(
     targets : [...] integer
         A class ``0 .. V-1`` for every row, or ``ignore_index``.
     ignore_index : int
-        Rows with this target take no part: they are not read, their ``dy`` is 0.
+        Rows with this target are left out: they are not read, and their ``dy`` is 0.
     reduction : {"mean", "sum", "none"}
-        ``"mean"`` divides by the number of rows that take part; if there are none, the
-        loss is NaN and the gradients are 0.
+        ``"mean"`` divides by the number of rows that are not left out; if there are
+        none, the loss is NaN and the gradients are 0.
     training : bool
-        Return gradients; None in their place without it.
+        Whether to compute gradients; None is returned in their place otherwise.
     wanted : tuple of "dy", "dw" and "db"
-        Which gradients to compute: a head that is not trained needs ``("dy",)``.
+        The gradients to compute: a head that is not trained needs only ``("dy",)``.
 
     Returns
     -------
     loss : scalar, or [...] for ``"none"``
-        The dtype of ``y``; 0 for a row that takes no part.
+        The dtype of ``y``; 0 for a row that is left out.
     grads : CrossEntropyGrads or None
-        ``dy [..., H]``, ``dw [V, H]``, ``db [V]``; None what is not wanted, and ``db``
-        without a bias. Those of ``"none"`` are those of the sum.
+        ``dy [..., H]``, ``dw [V, H]``, ``db [V]``; None if not requested, ``db`` also
+        without a bias. With ``"none"`` they are the gradients of the sum.
 
     Raises
     ------
@@ -134,8 +134,9 @@ def linear_cross_entropy(
 
     Notes
     -----
-    Logits exist for 160 rows at a time: besides the gradients, the memory needed is
-    about ``160 V`` numbers, however many rows there are. Finite logits never overflow.
+    Logits exist for 160 rows at a time: besides the gradients, the function needs
+    memory for about ``160 V`` numbers, regardless of the number of rows. Finite logits
+    never overflow.
     """
     a = check_cross_entropy(
         y, w, b, targets,
@@ -148,7 +149,7 @@ def linear_cross_entropy(
 def run_cross_entropy(
     a: CrossEntropy, threads: int = 0
 ) -> tuple[np.floating[Any] | FloatArray, CrossEntropyGrads | None]:
-    """Return loss and gradients of checked arguments; 0 threads: set_num_threads'."""
+    """Return loss and gradients of checked arguments; 0 threads: as set globally."""
     targets = a.targets.ravel()
     ignored = targets == a.ignore_index
     count = a.rows - int(np.count_nonzero(ignored))

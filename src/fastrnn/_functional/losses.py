@@ -1,4 +1,4 @@
-"""A loss on numbers, and what tells how good predictions are."""
+"""A loss for numbers, and measures of how good predictions are."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fastrnn._gate.linear import check_last
 from fastrnn._types import FloatArray
 
 
-# NaN and Inf in the data pass through as IEEE arithmetic has them: no warning.
+# NaN and Inf in the data pass through as in IEEE arithmetic, without a warning.
 @np.errstate(all="ignore")
 def mean_squared_error(
     y: FloatArray, targets: FloatArray, mask: ArrayLike | None = None
@@ -31,15 +31,15 @@ def mean_squared_error(
     y : array
         float32 or float64, of any shape.
     targets : array
-        Of the shape and dtype of ``y``.
+        The shape and dtype of ``y``.
     mask : bool, of the shape of ``y`` or of its leading sizes, optional
-        What is False takes no part: not in the mean, and its gradient is 0. For ``y [T,
-        N, O]`` a mask ``[T, N]`` says which steps are valid.
+        Values where it is False are left out of the mean, and their gradient is 0. For
+        ``y [T, N, O]``, a mask ``[T, N]`` says which steps are valid.
 
     Returns
     -------
     loss : scalar
-        The dtype of ``y``; NaN if nothing takes part.
+        The dtype of ``y``; NaN if everything is left out.
     dy : array
         Gradient of ``y``.
 
@@ -76,7 +76,7 @@ def mean_squared_error(
 def perplexity(loss: float) -> float:
     """Return ``exp(loss)`` of a mean cross-entropy in nats.
 
-    Of so many equally likely words one would have to guess, to be as surprised.
+    It is the number of equally likely tokens that the model is choosing between.
     """
     return float(np.exp(np.float64(loss)))
 
@@ -87,21 +87,21 @@ def bits_per_character(loss: float) -> float:
 
 
 def accuracy(predicted: Any, targets: ArrayLike, *, ignore_index: int = -100) -> float:
-    """Return the share of targets that were predicted.
+    """Return the share of targets that were predicted correctly.
 
     Parameters
     ----------
     predicted : [..., V] floating, or [...] integer
-        Scores of all classes (the first of the highest counts), or class ids.
+        Scores of all classes (of equal ones, the first counts), or class ids.
     targets : [...] integer
         Class ids.
     ignore_index : int
-        What has this target takes no part.
+        Positions with this target are left out.
 
     Returns
     -------
     float
-        NaN if nothing takes part.
+        NaN if everything is left out.
 
     Raises
     ------

@@ -1,6 +1,6 @@
-"""Checks of one argument, from which the gates are made.
+"""Checks of single arguments, from which the gates are made.
 
-Every message names the argument, what was expected and what came. NumPy only.
+Every message names the argument, what was expected and what was given. NumPy only.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def plain(name: str, a: Any) -> Any:
-    """Return a subclass (a memory map, a matrix) as a plain array; refuse the rest."""
+    """Return a subclass (memory map, matrix) as a plain array; refuse anything else."""
     if not isinstance(a, np.ndarray):
         raise TypeError(f"{name}: expected a NumPy array, got {type(a).__name__}")
     if isinstance(a, np.ma.MaskedArray):
@@ -62,7 +62,7 @@ def check_optional(name: str, a: Any, dtype: DType, like: str) -> Any:
 
 
 def check_integers(name: str, value: Any, kinds: str, expected: str) -> Any:
-    """Return an array of any integer dtype; an empty list has no dtype of its own."""
+    """Return an array of any integer dtype; an empty list becomes int64."""
     if isinstance(value, np.ndarray):
         a = plain(name, value)
     else:
@@ -75,9 +75,9 @@ def check_integers(name: str, value: Any, kinds: str, expected: str) -> Any:
 
 
 def check_ids(name: str, noun: str, a: Any, V: int, ignored: int | None = None) -> Any:
-    """Return a private copy of ids, int64; those outside ``0 .. V-1`` are refused."""
+    """Return a private int64 copy of ids; refuse those outside ``0 .. V-1``."""
     ids = np.array(a, dtype=np.int64, order="C")
-    # Seen as unsigned, a negative id is a huge one: a single pass finds both.
+    # As unsigned numbers, negative ids are huge: one pass finds both errors.
     if ids.size and ids.view(np.uint64).max() >= V:
         bad = (a < 0) | (a >= V)
         if ignored is not None:

@@ -110,7 +110,7 @@ def check_call(
 
 
 def check_input(x: Any, input_size: int, dtype: DType, batch_first: bool) -> Any:
-    """Return ``x`` time-major: ``[T, N, I]``, or ``[T, N]`` tokens. Not a copy."""
+    """Return ``x`` time-major, as a view: ``[T, N, I]``, or ``[T, N]`` tokens."""
     if type(x) is not np.ndarray:
         x = plain_input(x)
     lead = "N, T" if batch_first else "T, N"
@@ -159,7 +159,7 @@ def check_states(
 def are_plainly_right(
     arrays: tuple[Any, ...], count: int, shape: tuple[int, ...], dtype: DType
 ) -> bool:
-    """Whether nothing is to be said of them: found in a quarter of the time."""
+    """Return whether the arrays need no further check, in a quarter of its time."""
     if len(arrays) != count:
         return False
     for a in arrays:
@@ -172,7 +172,7 @@ def are_plainly_right(
 
 
 def check_resets_by_row(resets: Any, N: int, T: int) -> Any:
-    """Return ``resets [N, T]`` as [T, N]."""
+    """Return ``resets [N, T]`` transposed, as [T, N]."""
     a = check_integers("resets", resets, "biu", "a bool or integer")
     check_shape("resets", a, "(N, T)", (N, T))
     return a.swapaxes(0, 1)
@@ -181,7 +181,7 @@ def check_resets_by_row(resets: Any, N: int, T: int) -> Any:
 def check_output_gradient(
     dy: Any, shape: tuple[int, int, int], dtype: DType, batch_first: bool
 ) -> Any:
-    """Return ``dy`` time-major, for a ``shape`` that is ``(T, N, D*H)``."""
+    """Return ``dy`` time-major; ``shape`` is ``(T, N, D*H)``."""
     if dy is None:
         return None
     dy = check_floating("dy", dy, dtype, "the layer")

@@ -34,13 +34,13 @@ class Linear(NamedTuple):
     w: FloatArray  # [O, I]
     b: FloatArray | None  # [O]
     dy: FloatArray | None  # [..., O], backward only
-    bias: bool  # backward: whether db is wanted
+    bias: bool  # backward: whether to compute db
 
 
 class CrossEntropy(NamedTuple):
     """The arguments of ``linear_cross_entropy``, checked and contiguous.
 
-    ``targets`` is a private copy: no caller can change an index after its check.
+    ``targets`` is a private copy: no caller can change an index after it was checked.
     """
 
     rows: int  # product of the leading sizes
@@ -137,7 +137,7 @@ def check_cross_entropy(
     check_shape("targets", targets, "(...) of y (..., H)", lead)
     ignore_index = int(ignore_index)
     if not -(2**63) <= ignore_index < 2**63:
-        raise ValueError(f"ignore_index: expected 64 bits, got {ignore_index}")
+        raise ValueError(f"ignore_index: expected a 64-bit int, got {ignore_index}")
     targets = check_ids("targets", "target", targets, V, ignore_index)
     return CrossEntropy(
         y.size // H, H, V, lead, dtype, y, w, b, targets,
@@ -156,7 +156,7 @@ def check_wanted(wanted: Any) -> frozenset[str]:
 
 
 def check_last(name: str, a: Any, symbol: str) -> tuple[tuple[int, ...], int]:
-    """Return the leading sizes and the last one, which must not be 0."""
+    """Return the leading sizes and the last one, which must be positive."""
     symbols = f"(..., {symbol})"
     if a.ndim < 1:
         raise ValueError(f"{name}: expected shape {symbols}, got {a.shape}")

@@ -2,9 +2,10 @@
 
 Both the compiled functions and `fastrnn.reference` call it, so their messages are the
 same: ``TypeError`` for types and dtypes, ``ValueError`` for shapes and values, each
-naming the argument, what was expected and what came. Types and dtypes are looked at
-before sizes. NumPy only; the good case costs a few attribute tests an array (no pass
-over data except tokens, lengths and resets), since small models call it every step.
+naming the argument, what was expected and what was given. Types and dtypes are checked
+before sizes. NumPy only. Small models call it at every step, so valid arguments cost
+only a few attribute tests per array, and no pass over data except tokens, lengths and
+resets.
 """
 
 import numbers
@@ -65,14 +66,14 @@ def check_forward(
 ) -> Sequence:
     """Check the arguments of ``<cell>_forward`` before any work.
 
-    ``cell`` is trusted, since it comes from our own code; all others are what the
-    public function of that cell was given.
+    ``cell`` is trusted, since it comes from our own code; all others are arguments of
+    that cell's public function.
 
     Returns
     -------
     Sequence
-        Sizes, dtype and the arrays, C-contiguous and copied only where they were not;
-        tokens, lengths and resets are always private copies.
+        Sizes, dtype and arrays. Arrays that were not C-contiguous are copied; tokens,
+        lengths and resets always are.
 
     Raises
     ------
@@ -151,9 +152,9 @@ def check_optional_shape(
 
 
 def check_input_dtypes(x: Any, w_ih: Any, embedding: Any) -> tuple[Any, Any, str]:
-    """Return x and w_ih as arrays, and whose dtype all the others must have.
+    """Return x and w_ih as arrays, and the one whose dtype all others must have.
 
-    That is "x", or with integer x (tokens) "w_ih".
+    That is "x", or "w_ih" if x is integer (tokens).
     """
     if type(x) is not np.ndarray:
         x = plain_input(x)
@@ -163,7 +164,7 @@ def check_input_dtypes(x: Any, w_ih: Any, embedding: Any) -> tuple[Any, Any, str
             raise TypeError(f"x: expected dtype float32 or float64, got {dtype}")
         if embedding is not None:
             raise TypeError(
-                f"embedding: expected token ids (integer x) with it, got x of {dtype}"
+                f"embedding: expected x to be integer token ids, got x of {dtype}"
             )
         return contiguous(x), check_floating("w_ih", w_ih, dtype, "x"), "x"
     if dtype.kind in "iu":
@@ -176,7 +177,7 @@ def check_input_dtypes(x: Any, w_ih: Any, embedding: Any) -> tuple[Any, Any, str
 def check_input_sizes(
     x: Any, w_ih: Any, embedding: Any, w_ih_symbols: str
 ) -> tuple[int, int, int, int]:
-    """Return T, N, I, V; with tokens I is the width of the table that they index."""
+    """Return T, N, I, V; with tokens, I is the width of the table that they index."""
     if x.dtype.kind == "f":
         T, N, I = check_rank("x", x, "(T, N, I)", 3)  # noqa: E741
         require_positive("x", "(T, N, I)", "I", I, x)
@@ -205,7 +206,7 @@ def check_backward(
     Raises
     ------
     TypeError
-        The tape is of another cell or no tape, or a type or dtype is wrong.
+        ``tape`` is not a tape of this cell, or a type or dtype is wrong.
     ValueError
         A shape is wrong.
     """
@@ -241,7 +242,7 @@ def check_lengths(lengths: Any, T: int, N: int) -> IntArray:
 
 
 def check_resets(resets: Any, T: int, N: int) -> BoolArray:
-    """Any integer other than 0 is a reset."""
+    """Return resets as bool; any integer other than 0 is a reset."""
     a = check_integers("resets", resets, "biu", "a bool or integer")
     check_shape("resets", a, "(T, N)", (T, N))
     return np.array(a, dtype=np.bool_, order="C")
@@ -292,9 +293,9 @@ def check_mask(name: str, a: Any) -> BoolArray:
 
 
 def check_tokens(a: Any, V: int, lengths: IntArray | None, padding: str) -> IntArray:
-    """Token ids on padding are not looked at."""
+    """Return a private int64 copy of token ids; those on padding are not checked."""
     ids = np.array(a, dtype=np.int64, order="C")
-    # Seen as unsigned, a negative id is a huge one: a single pass finds both.
+    # As unsigned numbers, negative ids are huge: one pass finds both errors.
     if ids.size and ids.view(np.uint64).max() >= V:
         T, N = a.shape
         bad = ((a < 0) | (a >= V)) & valid_steps(T, N, lengths, padding)
@@ -308,7 +309,7 @@ def check_tokens(a: Any, V: int, lengths: IntArray | None, padding: str) -> IntA
 
 
 def plain_input(x: Any) -> Any:
-    """Return an x that is no plain array as one: a subclass, or a list of tokens."""
+    """Return x as a plain array: a subclass, or a list of tokens."""
     if isinstance(x, np.ndarray):
         return plain("x", x)
     a = from_sequence("x", x)

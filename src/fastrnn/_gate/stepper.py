@@ -24,9 +24,9 @@ def check_layer(layer: Any) -> None:
 
 
 def check_x(x: Any, I: int, dtype: DType, rows: int | None) -> tuple[Any, int, bool]:  # noqa: E741
-    """Return x contiguous, how many rows it has, and whether it is one without an axis.
+    """Return x contiguous, its number of rows, and whether it has no axis of rows.
 
-    ``rows`` is how many are expected, None for any.
+    ``rows`` is the expected number of rows, None for any.
     """
     if isinstance(x, (int, np.integer)) and not isinstance(x, bool):
         x = np.array(x)
@@ -69,7 +69,7 @@ def require_rows(
 
 
 def check_state(value: Any, layer: Any, rows: int | None) -> list[FloatArray | None]:
-    """Return h, and for LSTM c; of any number of rows where ``rows`` is None."""
+    """Return h, and for LSTM c; with any number of rows if ``rows`` is None."""
     N = rows
     if N is None:
         first = value[0] if isinstance(value, (tuple, list)) and value else value
@@ -79,7 +79,7 @@ def check_state(value: Any, layer: Any, rows: int | None) -> list[FloatArray | N
 
 
 def which_rows(rows: Any, N: int) -> Any:
-    """Return an index of the chosen ones among N rows."""
+    """Return an index of the chosen rows among N."""
     if isinstance(rows, (int, np.integer)) and not isinstance(rows, bool):
         rows = [rows]
     a = check_integers("rows", rows, "biu", "a bool or integer")

@@ -16,18 +16,18 @@ class Arrays(NamedTuple):
 
     names: list[str]  # "grads", or "grads[0]", "grads[1]" and so on
     arrays: list[FloatArray]
-    single: bool  # given as one array
+    single: bool  # whether one array was given, not a sequence
 
 
 def check_arrays(name: str, value: Any) -> Arrays:
-    """Check arrays that are worked on in place: floating, of one dtype, contiguous.
+    """Check arrays that are changed in place: floating, of one dtype, contiguous.
 
     Raises
     ------
     TypeError
-        No array, another dtype than float32 or float64, or two dtypes.
+        A value is not an array, or the dtypes are not all float32 or all float64.
     ValueError
-        An array that is read-only or not C-contiguous.
+        An array is read-only or not C-contiguous.
     """
     names, values, single = split(name, value)
     arrays = [plain(n, a) for n, a in zip(names, values, strict=True)]
@@ -61,14 +61,14 @@ def split(name: str, value: Any) -> tuple[list[str], list[Any], bool]:
 
 
 def check_like(name: str, value: Any, like: Arrays) -> list[FloatArray]:
-    """Check arrays that are only read, against those they belong to.
+    """Check arrays that are only read against those they belong to.
 
     Raises
     ------
     TypeError
-        One array in place of a sequence or the reverse, or another dtype.
+        One array was given instead of a sequence or the reverse, or a dtype differs.
     ValueError
-        Another number of arrays, or another shape.
+        The number of arrays or a shape differs.
     """
     names, values, single = split(name, value)
     if single != like.single:
@@ -111,16 +111,16 @@ def check_number(
 def check_state_dict(d: Any, expected: Mapping[str, Any]) -> dict[str, Any]:
     """Check that ``d`` holds arrays of the names, dtypes and shapes of ``expected``.
 
-    What is no NumPy array but offers itself as one (a CPU tensor of PyTorch) is taken.
+    Objects that convert to NumPy arrays (CPU tensors of PyTorch) are accepted.
 
     Raises
     ------
     KeyError
         A name is missing or unknown.
     TypeError
-        Another dtype, or no array.
+        A value is not an array, or a dtype differs.
     ValueError
-        Another shape.
+        A shape differs.
     """
     if not isinstance(d, Mapping):
         raise TypeError(f"d: expected a dict of arrays, got {type(d).__name__}")

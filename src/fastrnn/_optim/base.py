@@ -1,4 +1,4 @@
-"""What all optimizers share."""
+"""The part that all optimizers share."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
@@ -19,27 +19,27 @@ Arrays: TypeAlias = FloatArray | Iterable[FloatArray]
 
 
 class Optimizer:
-    """What all optimizers share: the parameters, their state, and the steps taken.
+    """The base of all optimizers: parameters, their state, and the steps taken.
 
-    Below, ``g`` is the gradient of a parameter ``p``, and a weight decay ``l`` (not of
-    `AdamW`) first adds ``l * p`` to ``g``. Equations, defaults and the place of ``eps``
-    are those of ``torch.optim``. Results have the same bits for every instruction set
-    and number of threads.
+    In the equations of the rules, ``g`` is the gradient of a parameter ``p``. A weight
+    decay ``l`` first adds ``l * p`` to ``g``, except in `AdamW`. Equations, defaults
+    and the position of ``eps`` are those of ``torch.optim``. Results have the same bits
+    for every instruction set and number of threads.
 
     Parameters
     ----------
     params : array or sequence of arrays
-        float32 or float64, one dtype, C-contiguous and writeable, of any shape: say
-        ``layer.flat_params``, or that and the weights of a head. Kept, not copied.
+        float32 or float64, one dtype, C-contiguous and writeable, of any shape: for
+        example ``layer.flat_params``. The arrays themselves are changed, not copies.
     lr : float
-        Learning rate, at least 0; can be set between steps.
+        Learning rate, at least 0; it can be set between steps.
 
     Raises
     ------
     TypeError
         A type or dtype is wrong.
     ValueError
-        No arrays, one that is read-only or strided, or a number out of its range.
+        There are no arrays, one is read-only or strided, or a number is out of range.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Optimizer:
             for symbol in state
             for i, p in enumerate(self._params.arrays)
         }
-        # What the kernel takes beside gradients and numbers, array by array.
+        # The kernel's arrays besides gradients, for each array of params.
         self._arrays = [
             {"params": p, **{symbol: self._state[f"{symbol}.{i}"] for symbol in state}}
             for i, p in enumerate(self._params.arrays)
@@ -83,14 +83,14 @@ class Optimizer:
         Parameters
         ----------
         grads : array or sequence of arrays
-            As ``params`` were given: the same number, shapes and dtype.
+            As ``params`` was given: the same number, shapes and dtype.
 
         Raises
         ------
         TypeError
             A type or dtype is wrong.
         ValueError
-            Another number of arrays, or another shape; then no step is taken.
+            The number of arrays or a shape differs; then no step is taken.
         """
         checked = check_like("grads", grads, self._params)
         self._steps += 1
@@ -110,25 +110,25 @@ class Optimizer:
         Returns
         -------
         dict
-            ``step``, int64 without dimensions, the steps taken, and for each symbol of
-            the rule's equations and each array of ``params`` an array of its shape:
-            ``m.0``, ``m.1``, ``v.0``, ``v.1``.
+            ``step``, the number of steps taken (int64, no dimensions), and for each
+            symbol of the rule's state and each array of ``params`` an array of its
+            shape: ``m.0``, ``m.1``, ``v.0``, ``v.1``.
         """
         return {"step": np.array(self._steps, np.int64)} | {
             name: a.copy() for name, a in self._state.items()
         }
 
     def load_state_dict(self, d: Mapping[str, Any]) -> None:
-        """Take over the state that `state_dict` returned.
+        """Load a state that `state_dict` returned.
 
         Raises
         ------
         KeyError
             A name is missing or unknown.
         TypeError
-            Another dtype, or no array.
+            A value is not an array, or a dtype differs.
         ValueError
-            Another shape, or a negative step. Nothing is loaded on any error.
+            A shape differs, or the step is negative. On any error nothing is loaded.
         """
         step = np.array(self._steps, np.int64)
         checked = check_state_dict(d, {"step": step, **self._state})

@@ -17,18 +17,18 @@ def clip_grad_norm(
     """Scale gradients so that their norm is at most ``max_norm``.
 
     The norm is that of all arrays together, as if they were one vector:
-    ``sqrt(sum of squares)``. Where ``max_norm / (norm + 1e-6)`` is below 1, every
-    gradient is multiplied by it.
+    ``sqrt(sum of squares)``. If ``max_norm / (norm + 1e-6)`` is below 1, every gradient
+    is multiplied by it.
 
     Parameters
     ----------
     grads : array or sequence of arrays
         float32 or float64, one dtype, C-contiguous, of any shape; changed in place.
     max_norm : float
-        At least 0; infinity only measures.
+        At least 0; with infinity, the norm is only measured.
     error_if_nonfinite : bool
-        Raise if the norm is NaN or infinite. Without it the gradients are scaled as
-        IEEE arithmetic would have it: by NaN, or by 0 (infinity times 0 is NaN).
+        Raise if the norm is NaN or infinite. If False, gradients are then scaled as in
+        IEEE arithmetic: by NaN, or by 0 (infinity times 0 is NaN).
 
     Returns
     -------
@@ -45,9 +45,9 @@ def clip_grad_norm(
 
     Notes
     -----
-    Squares are summed in float64, in an order that depends on the sizes alone: the same
-    bits for every instruction set and number of threads. The norm of float64 gradients
-    beyond 1e154 overflows.
+    Squares are summed in float64, in an order that depends on the sizes alone, so the
+    bits are the same for every instruction set and number of threads. The norm of
+    float64 gradients overflows beyond 1e154.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""The optimizers: one pass over memory a step, in place."""
+"""The optimizers: one pass over memory per step, in place."""
 
 from fastrnn._gate.arguments import check_flag
 from fastrnn._gate.training import check_number
@@ -8,8 +8,8 @@ from fastrnn._optim.base import Arrays, Optimizer
 class SGD(Optimizer):
     """Gradient descent: ``p -= lr * g``.
 
-    With momentum ``u = momentum * u + g`` takes the place of ``g``, or with
-    ``nesterov`` ``g + momentum * u`` does.
+    With momentum, ``u = momentum * u + g`` replaces ``g``; with ``nesterov`` as well,
+    ``g + momentum * u`` does.
 
     Parameters
     ----------
@@ -18,7 +18,7 @@ class SGD(Optimizer):
     momentum : float
         At least 0.
     nesterov : bool
-        Needs momentum.
+        Requires momentum.
     weight_decay : float
         At least 0.
     """
@@ -47,7 +47,7 @@ class SGD(Optimizer):
 
 
 class RMSprop(Optimizer):
-    """Steps in proportion to the gradient's recent size.
+    """Steps relative to the gradient's recent size.
 
     ``v = alpha * v + (1 - alpha) * g**2``, ``p -= lr * g / (sqrt(v) + eps)``; with
     momentum ``u = momentum * u + g / (sqrt(v) + eps)``, ``p -= lr * u``.
@@ -90,7 +90,7 @@ class RMSprop(Optimizer):
 
 
 class Adagrad(Optimizer):
-    """Steps that shrink with all gradients so far.
+    """Steps that shrink as gradients accumulate.
 
     ``v += g**2``, ``p -= lr * g / (sqrt(v) + eps)``.
 
@@ -172,7 +172,7 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """`Adam` with the weight decay apart: first ``p *= 1 - lr * weight_decay``.
+    """`Adam` with decoupled weight decay: first ``p *= 1 - lr * weight_decay``.
 
     Parameters
     ----------

@@ -1,19 +1,19 @@
 """The same functions as `fastrnn`, in plain NumPy, written from the equations.
 
-The oracle of the tests and a text to read: clear, not fast. It imports nothing of the
+The oracle of the tests, and code to be read: clear, not fast. It does not import the
 compiled module. `cells` holds each cell's mathematics, `sequence` the walk over time,
 written once for all cells, `functions` the six public functions, `linear` the linear
 layer and the loss.
 
-The symbols of the usual courses and books, and ours:
+The symbols of courses and textbooks, and those used here:
 
 - ``W_ax`` or ``W_xh``, from input to hidden, is ``w_ih``;
 - ``W_aa`` or ``W_hh``, from hidden to hidden, is ``w_hh``;
 - ``b_a`` or ``b_h`` is ``b_ih + b_hh``;
 - ``a<t>`` or ``h_t`` is ``y[t]``, and ``a<0>`` is ``h0``;
-- a gate's one matrix, ``W_f [a<t-1>, x<t>]``, is ``[w_hh, w_ih]`` at that gate's rows.
+- a gate's joint matrix, ``W_f [a<t-1>, x<t>]``, is ``[w_hh, w_ih]`` at its gate's rows.
 
-The course keeps one example a column, ``W x``; here an example is a row, ``x W'``.
+The course places an example in each column, ``W x``; here it is a row, ``x W'``.
 """
 
 from fastrnn.reference.functions import (

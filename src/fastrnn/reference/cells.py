@@ -1,14 +1,14 @@
 """The mathematics of each cell: one step forward, one step backward.
 
-A step knows nothing of time, lengths or weights. It is given the two halves of its
+A step knows nothing of time, lengths or weights. It is given the two parts of its
 pre-activation,
 
-    p = W_ih x_t + b_ih        [n, G*H]    what comes from the input
-    q = W_hh h_prev + b_hh     [n, G*H]    what comes from the state
+    p = W_ih x_t + b_ih        [n, G*H]    from the input
+    q = W_hh h_prev + b_hh     [n, G*H]    from the state
 
-for ``n`` rows, and the state that enters: ``(h,)``, or ``(h, c)`` for LSTM, each
-``[n, H]``. Backward returns the gradients ``dp`` and ``dq``, and what reaches the
-entering state directly, that is, not through ``q``.
+for ``n`` rows, and the previous state: ``(h,)``, or ``(h, c)`` for LSTM, each
+``[n, H]``. Backward returns the gradients ``dp`` and ``dq``, and the part of the
+previous state's gradient that does not pass through ``q``.
 """
 
 from collections.abc import Callable
@@ -36,7 +36,7 @@ class Cell(NamedTuple):
 
 
 def sigmoid(z: FloatArray) -> FloatArray:
-    """Logistic function; neither exponential can overflow."""
+    """Return the logistic function; neither exponential can overflow."""
     s: FloatArray = np.exp(np.minimum(z, 0)) / (1 + np.exp(-np.abs(z)))
     return s
 
@@ -53,8 +53,8 @@ def make_rnn(nonlinearity: str) -> Cell:
     """Make ``h = act(p + q)``.
 
     In the course's notation ``a<t> = tanh(W_aa a<t-1> + W_ax x<t> + b_a)``, in the
-    books' ``h_t = tanh(W_xh x_t + W_hh h_{t-1} + b_h)`` [1]_. The derivative of every
-    nonlinearity here is a function of its result.
+    textbooks' ``h_t = tanh(W_xh x_t + W_hh h_{t-1} + b_h)`` [1]_. The derivative of
+    each nonlinearity here is a function of its result.
 
     References
     ----------
@@ -83,8 +83,8 @@ def gru_forward(
 ) -> tuple[State, FloatArray]:
     """Step a GRU, reset after the matrix product (gates r, z, n) [1]_ [2]_.
 
-    The course's update gate is the other way round (``Gamma_u = 1 - z``), and its
-    reset is applied to the state before the product.
+    The course's update gate is the complement (``Gamma_u = 1 - z``), and its reset is
+    applied to the state before the product.
 
     References
     ----------
@@ -167,12 +167,12 @@ def relu(z: FloatArray) -> FloatArray:
 
 
 def relu_back(dh: FloatArray, h: FloatArray) -> FloatArray:
-    """Select, not multiply: an infinite ``dh`` does not cross a closed unit."""
+    """Select instead of multiplying, so that an infinite ``dh`` cannot pass as NaN."""
     return np.where(h <= 0, np.zeros_like(dh), dh)
 
 
 def elu(z: FloatArray) -> FloatArray:
-    """``z`` above 0, ``exp(z) - 1`` below (alpha = 1)."""
+    """Return ``z`` above 0 and ``exp(z) - 1`` below (alpha = 1)."""
     return np.where(z > 0, z, np.expm1(np.minimum(z, 0)))
 
 
@@ -181,7 +181,7 @@ def elu_back(dh: FloatArray, h: FloatArray) -> FloatArray:
     return dz
 
 
-# Each with its derivative, times dh, as a function of its result.
+# Each with its derivative times dh, as a function of its result.
 NONLINEARITIES: dict[str, tuple[Activation, ActivationBack]] = {
     "tanh": (tanh, tanh_back),
     "relu": (relu, relu_back),

@@ -30,8 +30,8 @@ def rnn_forward(
     """Run a simple recurrent layer over whole sequences.
 
     ``h_t = act(w_ih x_t + b_ih + w_hh h_{t-1} + b_hh)`` for ``T`` steps, ``N`` rows,
-    ``I`` inputs and ``H`` units. All floating arrays share one dtype, float32 or
-    float64, and so does everything returned.
+    ``I`` inputs and ``H`` units. All floating arrays, given and returned, share one
+    dtype, float32 or float64.
 
     Parameters
     ----------
@@ -44,35 +44,38 @@ def rnn_forward(
     b_ih, b_hh : [H], optional
         Their sum is the course's ``b_a``. None is zero.
     h0 : [N, H], optional
-        The initial state, zeros when left out.
+        The initial state; zeros if omitted.
     nonlinearity : {"tanh", "relu", "elu"}
         ``elu`` has alpha 1.
     lengths : [N] integer, optional
-        Valid steps of each row, ``0 .. T`` in any order; the others are not read.
+        Number of valid steps of each row, ``0 .. T`` in any order; the other steps are
+        padding and are not read.
     padding : {"right", "left"}
-        Where the steps are that are not valid.
+        On which side the padding is.
     resets : [T, N] bool or integer, optional
-        Step ``t`` starts a new sequence: nothing crosses between ``t-1`` and ``t``.
+        Where True, step ``t`` starts a new sequence: neither state nor gradient crosses
+        between ``t-1`` and ``t``.
     reverse : bool
         Process time backwards, each row within its own valid steps.
     embedding : [V, I], optional
         With integer ``x``, the input is ``embedding[x]``.
     training : bool
-        Keep a tape for backward.
+        Whether to return a tape for backward.
     recurrent_mask : [N, H], optional
-        A factor of ``h_{t-1}`` on its way to ``w_hh``, the same at every step of a row,
-        resets or not: recurrent dropout with zeros and ``1 / (1 - p)`` [1]_.
+        A factor of ``h_{t-1}`` before it is multiplied by ``w_hh``, the same at every
+        step of a row, across resets: recurrent dropout with zeros and ``1 / (1 - p)``
+        [1]_.
     zoneout : [T, N, H] bool, or a number, optional
-        Where True, a unit keeps the state that it entered the step with (after a reset
-        that is 0) and passes its gradient on as it is [2]_. A number ``0 <= p < 1`` is
-        the expectation, ``p h_{t-1} + (1-p) h_t``; only with ``training=False``.
+        Where True, a unit keeps its state from before the step (0 after a reset), and
+        its gradient passes unchanged [2]_. A number ``0 <= p < 1`` gives the
+        expectation, ``p h_{t-1} + (1-p) h_t``; only with ``training=False``.
 
     Returns
     -------
     y : [T, N, H]
         The state at every step, 0 on padding.
     h_n : [N, H]
-        The state after each row's last step; the initial state of an empty row.
+        The state after each row's last step; the initial state if the row is empty.
     tape : RNNTape or None
         None with ``training=False``.
 
@@ -117,7 +120,7 @@ def gru_forward(
     recurrent_mask: FloatArray | None = None,
     zoneout: BoolArray | float | None = None,
 ) -> tuple[FloatArray, FloatArray, GRUTape | None]:
-    """Run a GRU over whole sequences, reset after the matrix product.
+    """Run a GRU over whole sequences, with the reset after the matrix product.
 
     Parameters and returns are those of `rnn_forward`, with ``w_ih [3*H, I]``,
     ``w_hh [3*H, H]`` and biases ``[3*H]`` in the gate order r, z, n. For the equations
@@ -155,8 +158,8 @@ def lstm_forward(
     Parameters and returns are those of `rnn_forward`, with ``w_ih [4*H, I]``,
     ``w_hh [4*H, H]`` and biases ``[4*H]`` in the gate order i, f, g, o, an initial cell
     state ``c0 [N, H]``, and ``(h_n, c_n)`` for the final state. ``zoneout`` is a pair
-    of masks, of h and of c; a unit of h that does not keep its state sees c as it would
-    be without zoneout. For the equations see `fastrnn.reference.cells.lstm_forward`.
+    of masks, for h and for c; a unit of h that is not kept is computed from c without
+    zoneout. For the equations see `fastrnn.reference.cells.lstm_forward`.
     """
     s = check_forward(
         "lstm", x, w_ih, w_hh, b_ih, b_hh, h0=h0, c0=c0, lengths=lengths,
@@ -174,23 +177,23 @@ def rnn_backward(
     *,
     return_dh: bool = False,
 ) -> RNNGrads:
-    """Carry gradients back through `rnn_forward`.
+    """Propagate gradients back through `rnn_forward`.
 
     Parameters
     ----------
     tape : RNNTape
-        Of the forward call; it can be used again.
+        The tape of the forward call; it can be used again.
     dy : [T, N, H], optional
-        Gradient of ``y``; what it holds on padding is not read.
+        Gradient of ``y``; its values on padding are not read.
     dh_n : [N, H], optional
         Gradient of ``h_n``.
     return_dh : bool
-        Return the total gradient that reaches each ``h_t`` too.
+        Whether to return the total gradient that reaches each ``h_t`` as well.
 
     Returns
     -------
     RNNGrads
-        Gradients left out above count as zero.
+        Upstream gradients that were omitted count as zero.
 
     Raises
     ------
@@ -214,7 +217,7 @@ def gru_backward(
     *,
     return_dh: bool = False,
 ) -> GRUGrads:
-    """Carry gradients back through `gru_forward`; parameters as `rnn_backward`."""
+    """Propagate gradients back through `gru_forward`; parameters as `rnn_backward`."""
     up = check_backward("gru", tape, dy, dh_n, return_dh=return_dh)
     s = tape.sequence
     a = run_backward(GRU, s, (tape.y,), tape.gates, up)
@@ -231,9 +234,9 @@ def lstm_backward(
     *,
     return_dh: bool = False,
 ) -> LSTMGrads:
-    """Carry gradients back through `lstm_forward`; parameters as `rnn_backward`.
+    """Propagate gradients back through `lstm_forward`; parameters as `rnn_backward`.
 
-    ``dc_n [N, H]`` is the gradient of ``c_n``; ``dc0`` is returned beside ``dh0``.
+    ``dc_n [N, H]`` is the gradient of ``c_n``; ``dc0`` is returned as well as ``dh0``.
     """
     up = check_backward("lstm", tape, dy, dh_n, dc_n, return_dh=return_dh)
     s = tape.sequence

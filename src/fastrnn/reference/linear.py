@@ -49,7 +49,7 @@ def linear_forward(
 def linear_backward(
     x: FloatArray, w: FloatArray, dy: FloatArray, *, bias: bool = True
 ) -> LinearGrads:
-    """Carry ``dy [..., O]`` back through `linear_forward`.
+    """Propagate ``dy [..., O]`` back through `linear_forward`.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def linear_backward(
     dy : [..., O]
         Gradient of the output.
     bias : bool
-        Return ``db``; None in its place without it.
+        Whether to compute ``db``; it is None otherwise.
 
     Returns
     -------
@@ -96,8 +96,8 @@ def linear_cross_entropy(
 ) -> tuple[np.floating[Any] | FloatArray, CrossEntropyGrads | None]:
     """Cross-entropy of ``softmax(y w' + b)`` against class ids, and its gradients.
 
-    For a row, ``loss = log(sum_v exp(z_v)) - z_target`` with ``z = w y + b``, in nats;
-    the largest ``z`` is subtracted first, so that no exponential overflows.
+    For each row, ``loss = log(sum_v exp(z_v)) - z_target`` with ``z = w y + b``, in
+    nats; the largest ``z`` is subtracted first, so that no exponential overflows.
 
     Parameters
     ----------
@@ -110,22 +110,22 @@ def linear_cross_entropy(
     targets : [...] integer
         A class ``0 .. V-1`` for every row, or ``ignore_index``.
     ignore_index : int
-        Rows with this target take no part: they are not read, their ``dy`` is 0.
+        Rows with this target are left out: they are not read, and their ``dy`` is 0.
     reduction : {"mean", "sum", "none"}
-        ``"mean"`` divides by the number of rows that take part; if there are none, the
-        loss is NaN and the gradients are 0.
+        ``"mean"`` divides by the number of rows that are not left out; if there are
+        none, the loss is NaN and the gradients are 0.
     training : bool
-        Return gradients; None in their place without it.
+        Whether to compute gradients; None is returned in their place otherwise.
     wanted : tuple of "dy", "dw" and "db"
-        Which gradients to compute: a head that is not trained needs ``("dy",)``.
+        The gradients to compute: a head that is not trained needs only ``("dy",)``.
 
     Returns
     -------
     loss : scalar, or [...] for ``"none"``
-        The dtype of ``y``; 0 for a row that takes no part.
+        The dtype of ``y``; 0 for a row that is left out.
     grads : CrossEntropyGrads or None
-        ``dy [..., H]``, ``dw [V, H]``, ``db [V]``; None what is not wanted, and ``db``
-        without a bias. Those of ``"none"`` are those of the sum.
+        ``dy [..., H]``, ``dw [V, H]``, ``db [V]``; None if not requested, ``db`` also
+        without a bias. With ``"none"`` they are the gradients of the sum.
 
     Raises
     ------

@@ -1,6 +1,6 @@
 """The walk over time, forward and backward, written once for all cells.
 
-Padding is never read: each step takes its valid rows out, and puts results back.
+Padding is never read: each step takes out its valid rows and puts results back.
 """
 
 from typing import NamedTuple, TypedDict
@@ -13,15 +13,15 @@ from fastrnn.reference.cells import Cell, State
 
 
 class Walk(NamedTuple):
-    """Which steps are walked, in which order, and where the state is cut.
+    """The order of steps, which of them are valid, and where the state is cut.
 
-    Each row walks its own valid steps only. ``entering`` gives the state a step starts
-    with: that of the step walked before, or the initial state at a row's first one.
+    Each row walks its own valid steps only. ``entering`` returns the state that a step
+    starts with: that of the previous step, or the initial state at a row's first step.
     """
 
     order: range  # of t
     valid: BoolArray  # [T, N]
-    cut: BoolArray  # [T, N]: step t is entered with zeros, and passes no gradient on
+    cut: BoolArray  # [T, N]: step t starts with zeros, and no gradient leaves it
 
     def entering(self, states: FloatArray, initial: FloatArray, t: int) -> FloatArray:
         """Return [n, H] for the ``n`` rows that are valid at ``t``."""
@@ -36,10 +36,10 @@ class Walk(NamedTuple):
 
 
 def make_walk(s: Sequence) -> Walk:
-    """A reset at ``t`` cuts between ``t - 1`` and ``t``, whichever way time runs.
+    """Make the walk; a reset at ``t`` cuts between ``t - 1`` and ``t`` either way.
 
-    Forwards that is the entry to step ``t``; in reverse, step ``t - 1`` is entered
-    from ``t``, so that the cut moves up by one.
+    Forwards, step ``t`` is entered from ``t - 1``, so the cut is at ``t``. In reverse,
+    step ``t - 1`` is entered from ``t``, so the cut is at ``t - 1``.
     """
     valid = valid_steps(s.T, s.N, s.lengths, s.padding)
     cut = np.zeros_like(valid)
@@ -60,7 +60,7 @@ def affine(x: FloatArray, w: FloatArray, b: FloatArray | None) -> FloatArray:
 
 
 def input_rows(s: Sequence, valid: BoolArray) -> FloatArray | None:
-    """Return the valid inputs, [n, I] in C order of (t, n); None for one-hot."""
+    """Return the valid inputs, [n, I] in C order of (t, n); None for one-hot tokens."""
     if s.x is not None:
         return s.x[valid]
     assert s.tokens is not None
@@ -85,7 +85,7 @@ def initial_state(s: Sequence) -> State:
 
 
 def recurrent_input(s: Sequence, h_prev: FloatArray, rows: BoolArray) -> FloatArray:
-    """Return what ``w_hh`` multiplies, ``mask * h_prev``: [n, H]."""
+    """Return ``mask * h_prev``, which ``w_hh`` multiplies: [n, H]."""
     return h_prev if s.recurrent_mask is None else h_prev * s.recurrent_mask[rows]
 
 
@@ -97,7 +97,7 @@ def zoneout_masks(s: Sequence, t: int, rows: BoolArray) -> list[BoolArray]:
 def zone_out(
     s: Sequence, state: State, state_prev: State, t: int, rows: BoolArray
 ) -> State:
-    """Put the old state back where a mask says so, or everywhere a part of it."""
+    """Restore the old state where a mask says so, or mix it in at the given rate."""
     if s.zoneout_rate > 0:
         p = s.dtype.type(s.zoneout_rate)
         pairs = zip(state_prev, state, strict=True)
@@ -110,7 +110,7 @@ def put_where(masks: list[BoolArray], there: State, elsewhere: State) -> State:
     return tuple(map(np.where, masks, there, elsewhere))
 
 
-# NaN and Inf in the data pass through as IEEE arithmetic has them, without a warning.
+# NaN and Inf in the data pass through as in IEEE arithmetic, without a warning.
 @np.errstate(all="ignore")
 def run_forward(cell: Cell, s: Sequence) -> tuple[State, State, FloatArray]:
     """Walk forward.
@@ -150,7 +150,7 @@ class Adjoint(NamedTuple):
 
     dp: FloatArray  # [T, N, G*H]
     dq: FloatArray  # [T, N, G*H]
-    h_in: FloatArray  # [T, N, H], what w_hh multiplied at each step
+    h_in: FloatArray  # [T, N, H], multiplied by w_hh at each step
     dh: FloatArray  # [T, N, H], the total gradient that reaches h_t
     dinitial: State  # each [N, H]
 
@@ -159,12 +159,12 @@ class Adjoint(NamedTuple):
 def run_backward(
     cell: Cell, s: Sequence, states: State, gates: FloatArray, upstream: Upstream
 ) -> Adjoint:
-    """Walk backward, the steps of forward in the opposite order."""
+    """Walk backward: the steps of forward in the opposite order."""
     walk = make_walk(s)
     initial = initial_state(s)
     dp, dq = np.zeros_like(gates), np.zeros_like(gates)
     h_in, dh = np.zeros_like(states[0]), np.zeros_like(states[0])
-    # The gradient of the state on its way back; at first, of the final state.
+    # The gradient of the state, carried back; at first, that of the final state.
     carried = tuple(
         np.zeros((s.N, s.H), s.dtype) if a is None else a.copy()
         for a in (upstream.dh_n, upstream.dc_n)[: len(initial)]
@@ -181,7 +181,7 @@ def run_backward(
         )
         h_in[t, rows] = recurrent_input(s, state_prev[0], rows)
         q = affine(h_in[t, rows], s.w_hh, s.b_hh)
-        # What zoneout keeps passes by the cell.
+        # The gradient of a kept state bypasses the cell.
         zeros = tuple(np.zeros_like(a) for a in dstate)
         masks = zoneout_masks(s, t, rows)
         kept = put_where(masks, dstate, zeros) if masks else zeros
@@ -198,7 +198,7 @@ def run_backward(
 
 
 class WeightGrads(TypedDict):
-    """The fields that the gradients of all cells have in common; see `RNNGrads`."""
+    """The fields that the gradients of all cells share; see `RNNGrads`."""
 
     dx: FloatArray | None
     dw_ih: FloatArray
