@@ -93,7 +93,7 @@ class CrossEntropyGrads(NamedTuple):
 
 
 class Tape:
-    """What a backward function needs of its forward call, and does not change.
+    """The part of a forward call that its backward function needs, and does not change.
 
     Parameters
     ----------

@@ -111,7 +111,7 @@ def weight_shapes(
     bias: bool,
 ) -> list[Shape]:
     """Return the shapes of all weights, in PyTorch's order."""
-    GH = _kernels.CELLS[mode].gates * H
+    GH = _kernels.MODES[mode].cell.gates * H
     shapes: list[Shape] = []
     for layer in range(layers):
         width = directions * H if layer else I

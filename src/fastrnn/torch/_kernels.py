@@ -21,34 +21,37 @@ import torch
 from torch import Tensor, from_numpy, get_num_threads
 
 from fastrnn import _core
+from fastrnn._cells import CELLS, Cell
 from fastrnn._gate.sequence import check_lengths
 from fastrnn._results import clear_padding
-from fastrnn._types import Sequence
+from fastrnn._types import DType, Sequence
 from fastrnn.torch import _weight_cache
 
 
-class Cell(NamedTuple):
-    """What a mode of PyTorch's is here."""
+class Mode(NamedTuple):
+    """The cell and the activation that a mode of PyTorch's stands for."""
 
-    name: str
-    gates: int
+    cell: Cell
     nonlinearity: str = "tanh"
 
 
-CELLS = {
-    "RNN_TANH": Cell("rnn", 1),
-    "RNN_RELU": Cell("rnn", 1, "relu"),
-    "GRU": Cell("gru", 3),
-    "LSTM": Cell("lstm", 4),
+MODES = {
+    "RNN_TANH": Mode(CELLS["rnn"]),
+    "RNN_RELU": Mode(CELLS["rnn"], "relu"),
+    "GRU": Mode(CELLS["gru"]),
+    "LSTM": Mode(CELLS["lstm"]),
 }
-DTYPES = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}
+DTYPES: dict[torch.dtype, DType] = {
+    torch.float32: np.dtype(np.float32),
+    torch.float64: np.dtype(np.float64),
+}
 
 
 def forward(
     mode: str,
     layout: str,
     reverse: bool,
-    keep: bool,
+    training: bool,
     x: Tensor,
     w_ih: Tensor,
     w_hh: Tensor,
@@ -58,27 +61,39 @@ def forward(
     c0: Tensor | None,
     lengths: Tensor | None,
     resets: Tensor | None,
-    kept: _weight_cache.Kept | None = None,
+    cache: _weight_cache.Cache | None = None,
     k: int = 0,
 ) -> tuple[Any, ...]:
     """Return y, h_n, c_n, gates and c; None where there is none.
 
-    ``keep`` asks for gates and c, which `backward` needs. c is LSTM's cell state at
-    every step, and for GRU ``w_hn h + b_hn``. ``kept[k]`` may hold the weights, packed.
+    ``training`` asks for gates and c, which `backward` needs. c is LSTM's cell state at
+    every step, and for GRU ``w_hn h + b_hn``. ``cache[k]`` may hold
+    packed weights.
     """
-    cell = CELLS[mode]
     sequence, _alive = describe(
-        cell, layout, reverse, keep, x, w_ih, w_hh, b_ih, b_hh, h0, c0, lengths, resets
+        mode,
+        layout,
+        reverse,
+        training,
+        x,
+        w_ih,
+        w_hh,
+        b_ih,
+        b_hh,
+        h0,
+        c0,
+        lengths,
+        resets,
     )
     y, h_n, c_n, gates, c = (
         _core.forward(sequence)
-        if kept is None
-        else _weight_cache.forward(sequence, kept, k)
+        if cache is None
+        else _weight_cache.forward(sequence, cache, k)
     )
     if lengths is not None and layout != "packed":
         for a in (gates, c):
             if a is not None:
-                clear_padding(a, Sequence(*sequence))
+                clear_padding(a, sequence)
     return (
         from_numpy(y),
         from_numpy(h_n[None]),
@@ -115,9 +130,8 @@ def backward(
     The bits of ``wanted`` ask for the first five, in that order; the others are not
     computed.
     """
-    cell = CELLS[mode]
     sequence, _alive = describe(
-        cell, layout, reverse, True, x, w_ih, w_hh, b_ih, b_hh, h0, c0, lengths, resets
+        mode, layout, reverse, True, x, w_ih, w_hh, b_ih, b_hh, h0, c0, lengths, resets
     )
     others = [
         None if a is None else a.contiguous().resolve_neg()
@@ -139,10 +153,10 @@ def backward(
 
 
 def describe(
-    cell: Cell,
+    mode: str,
     layout: str,
     reverse: bool,
-    keep: bool,
+    training: bool,
     x: Tensor,
     w_ih: Tensor,
     w_hh: Tensor,
@@ -152,16 +166,14 @@ def describe(
     c0: Tensor | None,
     lengths: Any,
     resets: Any,
-) -> tuple[tuple[Any, ...], Any]:
-    """Return a `fastrnn._types.Sequence` of addresses, and what keeps them alive.
-
-    A bare tuple, since naming 29 fields costs a microsecond.
-    """
+) -> tuple[Sequence, list[Tensor | None]]:
+    """Return the call, with addresses for arrays, and the tensors that own them."""
+    cell, nonlinearity = MODES[mode]
     alive = [
         None if a is None else a.contiguous()
         for a in (x, w_ih, w_hh, b_ih, b_hh, h0, c0)
     ]
-    at = [None if a is None else a.data_ptr() for a in alive]
+    at: list[Any] = [None if a is None else a.data_ptr() for a in alive]
     T, N, I = sizes(layout, x, lengths)  # noqa: E741
     if lengths is not None:
         if layout == "packed":
@@ -170,11 +182,12 @@ def describe(
             lengths = check_lengths(lengths.detach().cpu().numpy(), T, N)
     if resets is not None:
         resets = check_resets(resets, x)
-    sequence = (
-        cell.name, T, N, I, w_hh.shape[1], cell.gates, 0, DTYPES[x.dtype],
-        at[0], None, at[1], at[2], at[3], at[4], at[5], at[6],
-        cell.nonlinearity, lengths, "right", resets, reverse, None, keep,
-        None, None, None, 0.0, layout, get_num_threads(),
+    sequence = Sequence(
+        cell=cell.name, T=T, N=N, I=I, H=w_hh.shape[1], G=cell.gates, V=0,
+        dtype=DTYPES[x.dtype], x=at[0], tokens=None,
+        w_ih=at[1], w_hh=at[2], b_ih=at[3], b_hh=at[4], h0=at[5], c0=at[6],
+        nonlinearity=nonlinearity, lengths=lengths, resets=resets,
+        reverse=reverse, training=training, layout=layout, threads=get_num_threads(),
     )  # fmt: skip
     return sequence, alive
 

@@ -144,17 +144,17 @@ def run_layers(
     """Run all layers and directions with ``run``, dropout between them."""
     mode, bias = module.mode, module.bias
     lstm = mode == "LSTM"
-    kept = None
+    cache = None
     if run is RUNNERS["kernel"] and not module.training:
         positions = x.shape[0] * (1 if layout == "packed" else x.shape[1])
-        kept = (
-            _weight_cache.kept_of(module)
+        cache = (
+            _weight_cache.cache_of(module)
             if positions <= _weight_cache.MOST_POSITIONS
             else None
         )
     if len(weights) == 4 and bias:  # one layer, one direction: no lists
         h, c = states if len(states) == 2 else (*states, None, None)[:2]
-        extra = () if kept is None else (kept,)
+        extra = () if cache is None else (cache,)
         y, h_n, c_n, _, cells = run(
             mode, layout, False, return_cells, x, *weights, h, c, lengths, resets,
             *extra,
@@ -166,14 +166,14 @@ def run_layers(
     finals: list[Any] = []
     every_c: list[Any] = []
     for layer in range(module.num_layers):
-        keep = return_cells and layer == last
+        taped = return_cells and layer == last
         ys, every_c = [], []
         for direction in range(directions):
             k = len(finals)
             w = weights[4 * k : 4 * k + 4] if bias else weights[2 * k : 2 * k + 2]
             y, h_n, c_n, _, cells = run(
-                mode, layout, direction == 1, keep, x, *w, *[None] * (4 - len(w)),
-                h0[k], c0[k], lengths, resets, *(() if kept is None else (kept, k)),
+                mode, layout, direction == 1, taped, x, *w, *[None] * (4 - len(w)),
+                h0[k], c0[k], lengths, resets, *(() if cache is None else (cache, k)),
             )  # fmt: skip
             ys.append(y)
             finals.append((h_n, c_n))

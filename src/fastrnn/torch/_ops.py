@@ -15,13 +15,13 @@ from torch.autograd import forward_ad
 from fastrnn.torch import _kernels, _unfused
 
 LAYER = """
-    str mode, str layout, bool reverse, bool keep,
+    str mode, str layout, bool reverse, bool training,
     Tensor x, Tensor w_ih, Tensor w_hh, Tensor? b_ih, Tensor? b_hh,
     Tensor? h0, Tensor? c0, Tensor? lengths, Tensor? resets
 """
 TAPE = "Tensor y, Tensor? gates, Tensor? c"
 UPSTREAM = "Tensor? dy, Tensor? dh_n, Tensor? dc_n, Tensor? dc"
-BACKWARD = f"{LAYER.replace('bool keep', 'int wanted')}, {TAPE}, {UPSTREAM}"
+BACKWARD = f"{LAYER.replace('bool training', 'int wanted')}, {TAPE}, {UPSTREAM}"
 
 library = torch.library.Library("fastrnn", "DEF")
 library.define(f"layer({LAYER}) -> (Tensor, Tensor, Tensor, Tensor, Tensor)")
@@ -34,11 +34,16 @@ layer_backward = torch.ops.fastrnn.layer_backward.default
 
 
 def check(
-    mode: str, layout: str, reverse: bool, keep: Any, x: Tensor, *others: Tensor | None
+    mode: str,
+    layout: str,
+    reverse: bool,
+    training: Any,
+    x: Tensor,
+    *others: Tensor | None,
 ) -> None:
     """Check what the modules guarantee, for those who call the operator itself."""
-    if mode not in _kernels.CELLS:
-        raise ValueError(f"mode: expected one of {list(_kernels.CELLS)}, got {mode!r}")
+    if mode not in _kernels.MODES:
+        raise ValueError(f"mode: expected one of {list(_kernels.MODES)}, got {mode!r}")
     if layout not in ("time", "batch", "packed"):
         raise ValueError(
             f"layout: expected 'time', 'batch' or 'packed', got {layout!r}"
@@ -53,7 +58,7 @@ def check(
         raise TypeError("lengths, h0: expected batch_sizes and states, got None")
     _, N, I = _kernels.sizes(layout, x, lengths)  # noqa: E741
     H = w_hh.shape[-1]
-    GH = _kernels.CELLS[mode].gates * H
+    GH = _kernels.MODES[mode].cell.gates * H
     expected = {
         "w_ih": (w_ih, (GH, I)),
         "w_hh": (w_hh, (GH, H)),
@@ -122,13 +127,13 @@ def layer_backward_on_cpu(*arguments: Any) -> tuple[Tensor, ...]:
 
 @torch.library.register_fake("fastrnn::layer", lib=library)
 def layer_fake(
-    mode: str, layout: str, reverse: bool, keep: bool, x: Tensor, *others: Any
+    mode: str, layout: str, reverse: bool, training: bool, x: Tensor, *others: Any
 ) -> tuple[Tensor, ...]:
     _, w_hh, _, _, h0, _, _, _ = others
     GH, H = w_hh.shape
     lead = x.shape[:-1]
     N = h0.shape[1] if layout == "packed" else lead[1 if layout == "time" else 0]
-    lstm, taped = mode == "LSTM", keep and mode in ("GRU", "LSTM")
+    lstm, taped = mode == "LSTM", training and mode in ("GRU", "LSTM")
     return (
         x.new_empty(*lead, H),
         x.new_empty(1, N, H),

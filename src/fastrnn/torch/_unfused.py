@@ -19,7 +19,7 @@ def forward(
     mode: str,
     layout: str,
     reverse: bool,
-    keep: bool,
+    training: bool,
     x: Tensor,
     w_ih: Tensor,
     w_hh: Tensor,
