@@ -165,7 +165,7 @@ def token_type_errors(cell: str, kind: str) -> Table:
 
 
 def token_value_errors(cell: str, kind: str) -> Table:
-    """Lengths are 3 and 1 here: at n=1 only one step is valid."""
+    """Lengths are 3 and 1 here: only one step is valid at n=1."""
     GH, r = GATES[cell] * H, ROWS[cell]
     w_ih = f"w_ih: expected shape ({r}, I)"
     token_range = "is out of range 0 <= token < V = 7"
