@@ -1,7 +1,7 @@
 """A layer's call with its options, forward and backward: fastrnn, its oracle, PyTorch.
 
 Inputs are as wide as the layer. Results are ``y``, ``dx`` and the gradients of all
-parameters, in the order that both libraries give them.
+parameters, in the order that both libraries use.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class LayerCall:
         return float(self.lengths.mean() / self.T) if self.ragged else 1.0
 
     def options(self) -> dict[str, Any]:
-        """What the layer is called with."""
+        """Return the options of the layer's call."""
         found = {"lengths": self.lengths} if self.ragged else {}
         if self.resets:
             rng = np.random.default_rng(2)
@@ -142,7 +142,7 @@ def compute_expected(call: LayerCall) -> Results:
 
 
 def prepare_torch(call: LayerCall, threads: int) -> Run:
-    """Rows of unequal lengths as PyTorch's users run them: packed."""
+    """Rows of unequal lengths as users of PyTorch run them: packed."""
     torch_version()
     import torch
 

@@ -93,7 +93,7 @@ class CrossEntropyGrads(NamedTuple):
 
 
 class Tape:
-    """What a backward function needs of its forward call, and does not change.
+    """The part of a forward call that backward needs, and does not change.
 
     Parameters
     ----------
@@ -114,8 +114,8 @@ class Tape:
 
     Notes
     -----
-    On padding ``gates`` and ``extra`` are cleared when they are first looked at, not
-    in the forward call.
+    On padding, ``gates`` and ``extra`` are cleared on first access, not in the forward
+    call.
     """
 
     __slots__ = ("_extra", "_gates", "_sequence", "_y")
