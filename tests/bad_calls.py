@@ -44,7 +44,7 @@ def f64(*shape: int) -> Any:
 
 
 def ids(**tokens: int) -> Any:
-    """Return tokens, all 0 but for, say, ``t0n1=12``: 12 at [t=0, n=1]."""
+    """Return tokens, all 0 except, with ``t0n1=12``, 12 at [t=0, n=1]."""
     a = np.zeros((T, N), np.int64)
     for place, token in tokens.items():
         a[int(place[1]), int(place[3])] = token

@@ -1,4 +1,4 @@
-"""`examples/dna.py`: the motif is found, nearly as well as can be."""
+"""`examples/dna.py`: the motif is found nearly as well as possible."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`examples/regularise.py`: learning by heart, and what is done against it."""
+"""`examples/regularise.py`: overfitting, and remedies for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`examples/vanishing.py`: what is left of a gradient, and what clipping does."""
+"""`examples/vanishing.py`: the decay of gradients, and the effect of clipping."""
 
 from __future__ import annotations
 
