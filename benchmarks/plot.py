@@ -1,4 +1,4 @@
-"""The picture of a comparison: how many times faster fastrnn is than each peer."""
+"""The picture of a comparison: how often faster fastrnn is than each peer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COLOURS = {
 
 
 def _draw_panel(axes: Any, rows: list[Row], threads: str) -> None:
-    """Draw a group per workload, a bar per peer: median, with quartiles as a line."""
+    """One group a workload, one bar a peer: median; quartiles as a line."""
     names = peers(rows, threads)
     height = 0.7 / max(1, len(names))
     ticks = []
@@ -61,7 +61,7 @@ def _draw_panel(axes: Any, rows: list[Row], threads: str) -> None:
 
 
 def draw(report: dict[str, Any], path: Path) -> None:
-    """Draw one panel per mode and thread count."""
+    """One panel a mode and thread count."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,4 +1,4 @@
-"""Weights from Keras give the same outputs as the layers and models they come from."""
+"""Weights of Keras: the same outputs as the layers and models they come from."""
 
 import os
 from typing import Any
@@ -22,7 +22,7 @@ def draw(*shape: int) -> Any:
 
 
 def randomise(model: Any) -> Any:
-    """Give every weight its own value, because Keras starts with biases of 0."""
+    """Give every weight its own value: Keras begins with biases of 0."""
     rng = np.random.default_rng(1)
     model.set_weights(
         [

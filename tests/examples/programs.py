@@ -1,4 +1,4 @@
-"""Run an example as its user does: quickly, and to the end."""
+"""Running an example as its user does: quickly, and to the end."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def run_quickly(name: str, out: Path, *words: object, libraries: str = "") -> str:
-    """Run `examples/name` with --quick; return its output.
+    """Run `examples/name` with --quick; return what it printed.
 
-    It has to succeed without a warning and leave a picture that is not empty.
+    It has to end well, without a warning, and leave a picture that is not empty.
     """
     for library in ["matplotlib", "tqdm", *libraries.split()]:
         pytest.importorskip(library, reason=f"{library} is not installed (examples)")
@@ -38,7 +38,7 @@ def run_quickly(name: str, out: Path, *words: object, libraries: str = "") -> st
 
 
 def numbers(pattern: str, said: str) -> list[float]:
-    """Return the numbers in the one group of all matches."""
+    """Return the number in every match's one group."""
     found = [float(number) for number in re.findall(pattern, said)]
     assert found, f"{pattern!r} is not in\n{said}"
     return found

@@ -1,4 +1,4 @@
-"""`examples/char_lm.py` as its user sees it: a command that is run."""
+"""`examples/char_lm.py` as its user meets it: a command that is run."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def train(text: Path, out: Path, *words: object) -> bytes:
 
 @pytest.fixture(scope="module")
 def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write a 40-character phrase 60 times: too long for a trigram model to know."""
+    """Write a text of a 40-character phrase said 60 times: no trigram model's game."""
     phrase = "".join(np.random.default_rng(1).choice([*"abé"], 40))
     path = tmp_path_factory.mktemp("text") / "phrase.txt"
     path.write_text(phrase * 60, encoding="utf-8")
@@ -185,7 +185,7 @@ def test_sampling_from_a_checkpoint(trained: Path, text: Path) -> None:
 
 
 def fails(*words: object, **how) -> str:
-    """Run a command that must fail with one line before any work; return the line."""
+    """Run what must fail with one clear line before any work; return the line."""
     done = char_lm(*words, code=2, **how)
     assert not done.stdout
     assert done.stderr.startswith("char_lm.py: error: ")

@@ -1,4 +1,4 @@
-"""Two processes under torchrun give the results of one with the whole batch."""
+"""Two processes under torchrun do what one does with the whole batch."""
 
 import re
 from pathlib import Path

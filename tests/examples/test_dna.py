@@ -1,4 +1,4 @@
-"""`examples/dna.py`: the motif is found nearly as well as possible."""
+"""`examples/dna.py`: the motif is found, nearly as well as can be."""
 
 from __future__ import annotations
 

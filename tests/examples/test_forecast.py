@@ -1,4 +1,4 @@
-"""`examples/forecast.py`: recurrent networks against forecasts that cost nothing."""
+"""`examples/forecast.py`: recurrent nets against what a forecast costs nothing."""
 
 from __future__ import annotations
 

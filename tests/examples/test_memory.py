@@ -1,4 +1,4 @@
-"""`examples/memory.py`: which networks learn to add and to copy, and which do not."""
+"""`examples/memory.py`: who learns to add and to copy, and who does not."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.examples.programs import run_quickly
 
 @pytest.fixture(scope="module")
 def losses(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, float]]:
-    """Return the loss of every network on both problems."""
+    """Return the loss of every net on both problems."""
     said = run_quickly("memory.py", tmp_path_factory.mktemp("memory"))
     adding, copying = said.split("copying (guessing")
     row = r"T = +\d+  (.+?) +([\d.]+) (?:mean|bits)"

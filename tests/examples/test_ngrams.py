@@ -1,4 +1,4 @@
-"""The counting models that examples share."""
+"""What the examples share: counting models."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_ngram_bits_against_counting_one_by_one(order: int) -> None:
     V, split = 5, 60
     ids = np.random.default_rng(order).integers(0, V, 100).astype(np.int32)
     ids[split:] %= 3
-    ids[70:80] = 4  # contexts that do not occur in the first part
+    ids[70:80] = 4  # contexts that the first part never had
     past, p = ids[:split].tolist(), []
     for i in range(split + 1, len(ids)):
         context = (*ids[max(0, i - order + 1) : i].tolist(),)

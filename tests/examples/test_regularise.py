@@ -1,4 +1,4 @@
-"""`examples/regularise.py`: overfitting, and remedies for it."""
+"""`examples/regularise.py`: learning by heart, and what is done against it."""
 
 from __future__ import annotations
 

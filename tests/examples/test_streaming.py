@@ -1,4 +1,4 @@
-"""`examples/streaming.py` as its user sees it."""
+"""`examples/streaming.py` as its user meets it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""word_lm, sentiment, seq2seq_dates, music and tagger reach the results they claim."""
+"""word_lm, sentiment, seq2seq_dates, music and tagger reach what they claim."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_dates_are_translated(tmp_path: Path) -> None:
 
 
 def test_beam_search_finds_the_likeliest() -> None:
-    """If it is as wide as there are outputs, it finds the best of all outputs."""
+    """As wide as there are outputs, it finds what trying all of them finds."""
     seq2seq, options = load("seq2seq_dates"), pytest.importorskip("argparse").Namespace
     vocabulary = seq2seq.Vocabulary("ab", eos=True)
     model = seq2seq.Translator(vocabulary, options(hidden=8, seed=3))

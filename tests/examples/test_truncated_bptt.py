@@ -1,4 +1,4 @@
-"""`examples/truncated_bptt.py`: nothing beyond the cut is learned."""
+"""`examples/truncated_bptt.py`: what lies beyond the cut is not learned."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`examples/vanishing.py`: the decay of gradients, and the effect of clipping."""
+"""`examples/vanishing.py`: what is left of a gradient, and what clipping does."""
 
 from __future__ import annotations
 
