@@ -115,17 +115,20 @@ def compute_expected(call: LayerCall) -> Results:
     backward = getattr(reference, f"{call.cell}_backward")
     x, dy = (a.astype(np.float64) for a in make_arrays(call))
     H, outputs, dparams, dx = call.H, [], [], 0
-    states = 2 if call.cell == "lstm" else 1
+    states = ("h", "c") if call.cell == "lstm" else ("h",)
     for d in range(2 if call.bidirectional else 1):
         weights = list(layer.params.values())[4 * d : 4 * d + 4]
         drawn = draw_call(
             layer.rng, Rates(**call.rates), weights, (call.T, call.N), states, True
         )
-        if "recurrent_mask" in drawn.options:
-            mask = drawn.options["recurrent_mask"].astype(np.float64)
-            drawn.options["recurrent_mask"] = mask
+        options = call.options()
+        if "recurrent_mask" in drawn.fields:
+            mask = drawn.fields["recurrent_mask"]
+            options["recurrent_mask"] = mask.astype(np.float64)
+        if "zoneout_h" in drawn.fields:
+            kept = tuple(drawn.fields[f"zoneout_{state}"] for state in states)
+            options["zoneout"] = kept if len(kept) > 1 else kept[0]
         exact = [a.astype(np.float64) for a in drawn.weights]
-        options = call.options() | drawn.options
         y, _, tape = forward(x, *exact, reverse=d == 1, **options)
         grads = backward(tape, dy[:, :, d * H : (d + 1) * H])
         dw_hh = grads.dw_hh
