@@ -1,4 +1,4 @@
-"""Who takes part: worker processes, what each is given, and the peak among them."""
+"""The contestants' worker processes, their tasks, and the peak among them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Arena:
     Attributes
     ----------
     skipped : dict
-        Why somebody or something did not take part.
+        Reasons why a contestant or a measurement was left out.
     peak_isa : str
         Instruction set of the peak loop: fastrnn's own.
     """
@@ -57,7 +57,7 @@ class Arena:
         args: tuple[Any, ...],
         check: Callable[[Results, str], object],
     ) -> dict[Key, Worker]:
-        """Workers that can do it, their answers checked.
+        """Return the workers that can do the task, their answers checked.
 
         `factories` maps contestants to ``module:function``; the function is called with
         `args` and the number of threads.
@@ -95,7 +95,7 @@ class Arena:
         work: float,
         peak_dtype: str | None = None,
     ) -> dict[str, Any]:
-        """Alternating rounds of all who are ready, and the peak if it has a dtype."""
+        """Run alternating rounds of all ready workers, and of the peak for a dtype."""
         samples = take_turns(
             {key: worker.time_calls for key, worker in ready.items()},
             self._peaks(peak_dtype) if peak_dtype else {},

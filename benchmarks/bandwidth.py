@@ -1,9 +1,9 @@
 """Large layers with one row against the bound: ``python -m benchmarks.bandwidth``.
 
-With one row every weight is used once a step, so that reading ``w_hh`` (T times) and
-``w_ih`` (once, for all steps together) is the least a call can take. The speed of
-reading is measured in the same rounds, over memory of the same size, by a loop that
-does nothing else (`bandwidth.cpp`). A sequence is an LSTM's, ``I = H``, in eval mode.
+With one row, every weight is used once per step, so a call takes at least the time of
+reading ``w_hh`` T times and ``w_ih`` once, for all steps together. The speed of reading
+is measured in the same rounds, over memory of the same size, by a loop that does
+nothing else (`bandwidth.cpp`). Sequences are run by an LSTM, ``I = H``, in eval mode.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def load_bandwidth() -> ctypes.CDLL:
 
 
 class Memory:
-    """Memory to be read again and again."""
+    """Memory to be read repeatedly."""
 
     def __init__(self, size: int) -> None:
         self._loop, self.size = load_bandwidth(), size
@@ -56,7 +56,7 @@ class Memory:
         self._repeats = max(1, int(speed * SAMPLE_SECONDS / size))
 
     def read(self, threads: int, repeats: int | None = None) -> float:
-        """Bytes a second."""
+        """Return bytes per second."""
         n = self._repeats if repeats is None else repeats
         return float(self._loop.bandwidth(self._memory, self.size, threads, n))
 
@@ -65,7 +65,7 @@ class Memory:
 
 
 def caller(H: int, weights: str | None) -> Callable[[int], float]:
-    """Return what gives seconds a call, on so many threads."""
+    """Return a function that measures seconds per call, on that many threads."""
     import fastrnn
 
     layer = fastrnn.LSTM(H, H, seed=0).eval(weights=weights)
@@ -84,7 +84,7 @@ def caller(H: int, weights: str | None) -> Callable[[int], float]:
 
 
 def measure(H: int, options: argparse.Namespace) -> dict[str, Any]:
-    """One row: shares of the bound, and what bfloat16 and the second thread bring."""
+    """One row: shares of the bound, and the gain of bfloat16 and a second thread."""
     w_hh = 4 * H * H * 4
     work = (T + 1) * w_hh
     memory = Memory(w_hh)

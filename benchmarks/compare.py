@@ -1,9 +1,9 @@
 """Alternating comparison of whole sequences: ``python -m benchmarks.compare``.
 
-Every contestant at every thread count has a process of its own, its answer is checked
-against the oracle, then all take turns, the machine's multiply-add peak among them.
-Printed are ratios of speed within a round, median and (quartiles); above 1, fastrnn is
-the faster.
+Each contestant and thread count has its own process, and its answer is checked against
+the oracle. Then all take turns, together with the machine's multiply-add peak. The
+output is ratios of speed within a round, median and (quartiles); above 1, fastrnn is
+faster.
 """
 
 from __future__ import annotations

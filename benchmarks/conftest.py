@@ -1,4 +1,4 @@
-"""Shared by the pytest benchmarks: what each one records beside its timings."""
+"""Fixtures of the pytest benchmarks: what each records besides its timings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def pytest_configure() -> None:
 
 
 def thread_counts(contestant: str) -> list[int]:
-    """1 and all cores; one count where the library cannot change it in a process."""
+    """Return 1 and all cores, or one count if the library cannot change it."""
     if contestant == "reference":  # NumPy's BLAS, as it started
         return [usable_cores()]
     return [1] if CONTESTANTS[contestant].fixed_threads else [1, usable_cores()]

@@ -1,4 +1,4 @@
-"""Builds `step_loop.pyx` against the installed fastrnn, as a user's build would."""
+"""Build `step_loop.pyx` against the installed fastrnn, as a user's build would."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def build_step_loop(folder: Path) -> ModuleType:
     Raises
     ------
     RuntimeError
-        Cython or the compiler failed; the text is theirs.
+        Cython or the compiler failed; the text is its output.
     """
     import fastrnn
 

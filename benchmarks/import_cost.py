@@ -1,8 +1,8 @@
-"""What a user pays before the first call: ``python -m benchmarks.import_cost``.
+"""Import time and installed size: ``python -m benchmarks.import_cost``.
 
-Import time is taken in fresh processes that have NumPy already; a library's first
+Import time is measured in fresh processes that have imported NumPy; a library's first
 import, which reads its files from the disk, is not counted. Installed size is that of
-the files that the installer recorded, without those of other packages it requires.
+the files that the installer recorded, without required packages.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ print(time.perf_counter() - start)
 
 
 def time_import(library: str) -> float:
-    """Seconds beyond NumPy's own import, in a fresh process."""
+    """Return seconds beyond NumPy's own import, in a fresh process."""
     command = [sys.executable, "-c", SCRIPT.format(library=library)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return float(done.stdout)
 
 
 def installed_bytes(library: str) -> int:
-    """Size of the installed files, compiled ``.pyc`` among them."""
+    """Return the size of the installed files, including compiled ``.pyc`` files."""
     paths: set[Path] = set()
     for name in DISTRIBUTIONS.get(library, (library,)):
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -52,7 +52,7 @@ def installed_bytes(library: str) -> int:
 
 
 def measure(rounds: int) -> dict[str, Any]:
-    """Import seconds and installed bytes of every library that is there."""
+    """Return import seconds and installed bytes of every installed library."""
     present = [name for name in LIBRARIES if importlib.util.find_spec(name)]
     for name in present:
         time_import(name)

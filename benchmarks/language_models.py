@@ -34,8 +34,7 @@ class LanguageModel:
         return self.N * self.T
 
 
-# What examples/char_lm.py does when nothing is asked for; its default text has 103
-# characters.
+# The defaults of examples/char_lm.py; its default text has 103 distinct characters.
 CHARACTERS = LanguageModel("characters", 103, 0, 256, 1, 32, 64, lr=2e-3, clip=1.0)
 WORDS = LanguageModel("words", 10_000, 256, 256, 2, 20, 35, lr=1e-3, clip=0.25)
 

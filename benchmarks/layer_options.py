@@ -1,9 +1,9 @@
-"""What a layer's options cost: ``python -m benchmarks.layer_options``.
+"""The cost of a layer's options: ``python -m benchmarks.layer_options``.
 
 Forward and backward of a layer with unequal lengths, resets, recurrent dropout, zoneout
 or weight dropout against the same layer without (the contestant ``without``), and with
-unequal lengths against PyTorch's packed sequences. A cost is time ÷ time without, for
-as many valid steps: 1 is for nothing.
+unequal lengths against PyTorch's packed sequences. The cost is time ÷ time without, for
+the same number of valid steps: 1 means free.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FASTRNN, TORCH = (f"{layers.__name__}:prepare_{name}" for name in ("fastrnn", "t
 
 
 def make_rows() -> Iterator[tuple[str, LayerCall, LayerCall]]:
-    """Yield what is tried, the call, and the call to compare it with."""
+    """Yield the option's name, the call, and the call to compare it with."""
     dense = [LayerCall(cell, H) for cell in CELLS for H in (128, 256)]
     for call in dense:
         yield "lengths", replace(call, ragged=True), call
@@ -46,7 +46,7 @@ def make_rows() -> Iterator[tuple[str, LayerCall, LayerCall]]:
 def compare_row(
     arena: Arena, mode: str, call: LayerCall, other: LayerCall, options: Any
 ) -> dict[str, Any]:
-    """One row; speed in thousand valid steps of a row a second."""
+    """One row; speed in thousand valid steps of a row per second."""
 
     def check(call: LayerCall) -> Any:
         workload = Workload(call.cell, call.H, call.H, call.N, call.T)
@@ -62,7 +62,7 @@ def compare_row(
     ready |= arena.prepare({"without": FASTRNN}, (other,), check(other))
     row = {"name": call.name, "mode": mode, "workload": asdict(call)}
     row |= arena.time(ready, options, work=1e-3 * call.T * call.N * call.valid_share)
-    # All speeds are of the call's own steps; those of the other are more or fewer.
+    # Speeds count the call's own steps; the other call has more or fewer.
     share = call.T * call.valid_share / other.T
     for entry in row["threads"].values():
         entry["cost"] = option_cost(entry["ratio"].pop("without"), share)
@@ -70,7 +70,7 @@ def compare_row(
 
 
 def option_cost(ratio: dict[str, float], share: float) -> dict[str, float]:
-    """Turn time without ÷ time into time of a step ÷ time of a step without."""
+    """Turn time without ÷ time into time per step ÷ time per step without."""
     cost = {name: 1 / (share * value) for name, value in ratio.items()}
     return {"median": cost["median"], "low": cost["high"], "high": cost["low"]}
 

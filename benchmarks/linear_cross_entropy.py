@@ -31,14 +31,14 @@ FACTORIES = {
 
 @functools.cache
 def compute_expected(head: Head) -> Results:
-    """Results of the reference in float64 on the values that contestants get."""
+    """Return results of the reference in float64 on the contestants' values."""
     *arrays, targets = heads.make_inputs(head)
     exact = [array.astype(np.float64) for array in arrays]
     return heads.from_fastrnn(heads.load_reference()(*exact, targets))
 
 
 def check_head(results: Results, head: Head, who: str) -> float:
-    """Tolerance as in `oracle.relative_tolerance`: ``4·sqrt(K)·eps`` of the norm."""
+    """Return ``4·sqrt(K)·eps`` of the norm, as `oracle.relative_tolerance`."""
     longest = max(head.rows, head.V, head.H)
     tolerance = float(4 * np.sqrt(longest) * np.finfo(head.dtype).eps)
     return check_results(results, compute_expected(head), tolerance, head.dtype, who)

@@ -1,4 +1,4 @@
-"""What the numbers were measured on: processor, instruction set, libraries."""
+"""The machine behind the numbers: processor, instruction set, libraries."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def fastrnn_isa() -> str:
 
 
 def library_version(contestant: str) -> str:
-    """Version, or the reason why the library is not there."""
+    """Return the version, or the reason why the library is missing."""
     try:
         return CONTESTANTS[contestant].version()
     except SkippedError as error:
@@ -48,7 +48,7 @@ def library_version(contestant: str) -> str:
 
 
 def describe_machine(contestants: Iterable[str]) -> dict[str, Any]:
-    """What a report has to say for its numbers to mean something."""
+    """Return the facts without which a report's numbers mean nothing."""
     import numpy
 
     described: dict[str, Any] = {

@@ -1,10 +1,10 @@
-"""Peak memory of one call: how far it lifts the process above where it stood.
+"""Peak memory of one call: the growth of the process's peak during the call.
 
 ``python -m benchmarks.memory MODULE:FUNCTION`` reads two argument tuples (pickled, from
-standard input), makes the library ready and calls it with the small one, so that its
-code is loaded, then with the real one's inputs already there, and prints the growth in
-bytes. A fresh process each time: an allocator that kept freed memory would hide the
-next growth.
+standard input). It prepares the library and calls it with the small one, so that its
+code is loaded, then with the real one, whose inputs are already there, and prints the
+growth in bytes. Each measurement has a fresh process, since an allocator that keeps
+freed memory would hide the next growth.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .worker import THREAD_VARIABLES
 
 
 class MemoryUnavailableError(RuntimeError):
-    """The system does not tell peak memory."""
+    """The system does not report peak memory."""
 
 
 def _status_bytes(field: str) -> int:
@@ -48,9 +48,9 @@ def _measure(factory: str, small: tuple[Any, ...], real: tuple[Any, ...]) -> int
 def measure_growth(
     factory: str, small: tuple[Any, ...], real: tuple[Any, ...], threads: int
 ) -> int:
-    """Bytes by which one call of `factory`'s run lifts a fresh process's peak.
+    """Return the bytes by which a call of `factory`'s run lifts a process's peak.
 
-    What the call returns is held, so it counts; its inputs do not.
+    The call's results are held, so they count; its inputs do not.
     """
     if not Path("/proc/self/clear_refs").exists():
         raise MemoryUnavailableError("memory: needs Linux's /proc/self/clear_refs")

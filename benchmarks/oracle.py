@@ -1,4 +1,4 @@
-"""The right answers, and the test that every contestant passes before it is timed."""
+"""Correct answers, and the check that each contestant passes before it is timed."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from .workloads import Array, Workload, make_inputs
 
 @functools.lru_cache(maxsize=4)
 def compute_expected(workload: Workload, mode: str) -> Results:
-    """Results of ``fastrnn.reference`` in float64 on the values the contestants get."""
+    """Return results of ``fastrnn.reference`` in float64 on the contestants' values."""
     inputs = make_inputs(workload).astype("float64")
     return prepare_reference(workload.with_dtype("float64"), inputs, mode, 1).results()
 
 
 def relative_tolerance(workload: Workload) -> float:
-    """Allowed error of a result, relative to its norm.
+    """Return the allowed error of a result, relative to its norm.
 
     A sum of K rounded terms is off by about ``sqrt(K)·eps/2`` of its norm; K is the
     longest sum of the workload (over inputs and units, over gates, over steps and
-    rows), and the factor 4 leaves room for the steps it passes through. PyTorch and JAX
+    rows), and the factor 4 leaves room for the steps that it passes. PyTorch and JAX
     differ by 3 to 9 eps here; a swapped gate or a lost bias is off by 1e-2 or more.
     """
     w = workload

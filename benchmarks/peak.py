@@ -1,6 +1,6 @@
-"""The machine's multiply-add peak, by a loop that is compiled when first asked for.
+"""The machine's multiply-add peak, by a loop that is compiled at first use.
 
-A share of peak is honest only against a peak of the same minute: clocks change and
+A share of peak is honest only against a peak of the same minute: clocks change, and
 other processes come and go. So :func:`measure_peak` is short (about 5 ms), and the
 benchmarks call it in turn with the contestants.
 """
@@ -31,7 +31,7 @@ SAMPLE_SECONDS = 5e-3
 
 
 class PeakUnavailableError(RuntimeError):
-    """No compiler, or a processor without the instruction set; the text says which."""
+    """There is no compiler, or the processor lacks the instruction set."""
 
 
 def cpu_flags() -> set[str]:
@@ -86,7 +86,7 @@ def build_loop(source: Path, isa: str) -> ctypes.CDLL:
 
 @functools.cache
 def load_peak(isa: str) -> ctypes.CDLL:
-    """Compile the loop for `isa` (once a process) and load it."""
+    """Compile the loop for `isa` (once per process) and load it."""
     loops = build_loop(SOURCE, isa)
     for dtype in ("float32", "float64"):
         loop = getattr(loops, f"peak_{dtype}")
@@ -96,7 +96,7 @@ def load_peak(isa: str) -> ctypes.CDLL:
 
 @functools.cache
 def calibrate(isa: str, dtype: str) -> int:
-    """Repeats of the loop that take about ``SAMPLE_SECONDS``."""
+    """Return the repeats of the loop that take about ``SAMPLE_SECONDS``."""
     loop = getattr(load_peak(isa), f"peak_{dtype}")
     repeats = 1 << 16
     gflops = max(loop(1, repeats) for _ in range(3))
@@ -105,16 +105,16 @@ def calibrate(isa: str, dtype: str) -> int:
 
 
 def measure_peak(isa: str, dtype: str = "float32", threads: int = 1) -> float:
-    """GFLOP/s of one short run of the multiply-add loop.
+    """Return GFLOP/s of one short run of the multiply-add loop.
 
     Parameters
     ----------
     isa : {"avx512", "avx2", "baseline", "neon"}
         Instruction set of the loop.
     dtype : {"float32", "float64"}
-        Of its numbers.
+        Type of the numbers.
     threads : int
-        That run it at the same time; the sum of their speeds is returned.
+        Threads that run it at the same time; the sum of their speeds is returned.
 
     Raises
     ------

@@ -1,6 +1,6 @@
 """Reports of a comparison: tables for the terminal and for Markdown, and JSON.
 
-A row has ``"name"``, ``"mode"`` and what `timing.summarise` returned.
+A row has ``"name"``, ``"mode"`` and the result of `timing.summarise`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Table = tuple[list[str], list[list[str]]]  # header, lines
 
 
 def layout(table: Table, *, markdown: bool) -> str:
-    """Columns of equal width, the first to the left, the others to the right."""
+    """Columns of equal width, the first aligned left, the others right."""
     header, body = table
     lines = [header, *body]
     widths = [max(len(cells[k]) for cells in lines) for k in range(len(header))]
@@ -46,7 +46,7 @@ def percent_text(share: dict[str, float] | None) -> str:
 
 
 def peers(rows: Sequence[Row], threads: str) -> list[str]:
-    """Contestants other than fastrnn, in the order in which they first come up."""
+    """Return the contestants other than fastrnn, in order of appearance."""
     names = (name for row in rows for name in row["threads"][threads]["speed"])
     return [n for n in dict.fromkeys(names) if n not in ("fastrnn", "peak")]
 
@@ -59,7 +59,7 @@ def mean_ratio(rows: Sequence[Row], threads: str, peer: str) -> float | None:
 
 
 def ratio_table(rows: Sequence[Row], threads: str) -> Table:
-    """How many times as fast as each peer fastrnn is, and its share of the peak."""
+    """Return fastrnn's speed relative to each peer, and its share of the peak."""
     names = peers(rows, threads)
     shares = [row["threads"][threads].get("share") for row in rows]
     with_share = any(shares)
@@ -78,7 +78,7 @@ def ratio_table(rows: Sequence[Row], threads: str) -> Table:
 
 
 def speed_table(rows: Sequence[Row], threads: str) -> Table:
-    """Everybody's speed, medians."""
+    """Return the median speed of every contestant."""
     found = {name for row in rows for name in row["threads"][threads]["speed"]}
     names = ["fastrnn", *peers(rows, threads), "peak"]
     names = [name for name in names if name in found]
@@ -91,7 +91,7 @@ def speed_table(rows: Sequence[Row], threads: str) -> Table:
 
 
 def scaling_table(rows: Sequence[Row]) -> Table:
-    """Most threads ÷ fewest; the peak's own ratio says what the machine allowed."""
+    """Return most threads ÷ fewest; the peak's ratio is what the machine allowed."""
     names = list(dict.fromkeys(name for row in rows for name in row["scaling"]))
     body = [
         [row["name"], *(times_text(row["scaling"].get(name)) for name in names)]
@@ -101,7 +101,7 @@ def scaling_table(rows: Sequence[Row]) -> Table:
 
 
 def render(report: dict[str, Any], *, markdown: bool) -> str:
-    """The whole report as text."""
+    """Return the whole report as text."""
     machine, rows, unit = report["machine"], report["rows"], report["unit"]
     out = [", ".join(f"{name}: {value}" for name, value in machine.items())]
 
@@ -125,7 +125,7 @@ def render(report: dict[str, Any], *, markdown: bool) -> str:
 
 
 def deliver(report: dict[str, Any], options: argparse.Namespace) -> None:
-    """Print the report, and write it as JSON if asked to."""
+    """Print the report, and write it as JSON if requested."""
     print(render(report, markdown=options.markdown))
     if options.json:
         options.json.write_text(json.dumps(report, indent=1) + "\n")

@@ -1,7 +1,7 @@
 """One step at a time against PyTorch's cells: ``python -m benchmarks.steps``.
 
 A contestant's answer is checked against the oracle first. Speeds are in million steps
-a second; the table after them has microseconds a step.
+per second; the table after them shows microseconds per step.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def compare_steps(arena: Arena, workload: Workload, options: Any) -> dict[str, A
 
 
 def microseconds(row: dict[str, Any]) -> dict[str, float]:
-    """What a step takes, by contestant."""
+    """Return microseconds per step, by contestant."""
     speed = row["threads"]["1"]["speed"]
     return {name: 1 / found["median"] for name, found in speed.items()}
 

@@ -1,7 +1,8 @@
-"""What was to be reached and what was: ``python -m benchmarks.targets REPORT.json …``.
+"""Targets against results: ``python -m benchmarks.targets REPORT.json …``.
 
-Reads the JSON that `compare`, `layer_options`, `linear_cross_entropy`, `training_step`,
-`steps`, `bandwidth` and `import_cost` wrote. A line without its report says so.
+Reads the JSON files of `compare`, `layer_options`, `linear_cross_entropy`,
+`training_step`, `steps`, `bandwidth` and `import_cost`. A line says so if its report is
+missing.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ Measured = list[tuple[float, str]]  # value, of what
 
 
 class Reports:
-    """The reports that were given, and the rows and values in them."""
+    """The given reports, and the rows and values in them."""
 
     def __init__(self, reports: Iterable[dict[str, Any]]) -> None:
         self.reports = list(reports)
@@ -37,7 +38,7 @@ class Reports:
         keep: Callable[..., bool] | None = None,
         mode: str = "training",
     ) -> list[Row]:
-        """Rows of a mode whose workload satisfies `keep`."""
+        """Return the rows of a mode whose workload satisfies `keep`."""
         wanted = {"cell": cell, "dtype": dtype}
         return [
             row
@@ -60,7 +61,7 @@ class Reports:
 def ratios(
     rows: Iterable[Row], peers: Iterable[str] = ("torch",), threads: str = "1"
 ) -> Measured:
-    """Fastrnn ÷ the best of `peers` on so many threads, a value a row."""
+    """Return fastrnn ÷ the best of `peers` on that many threads, a value per row."""
     found = []
     for row in rows:
         of_peers = row["threads"].get(threads, {}).get("ratio", {})
@@ -72,7 +73,7 @@ def ratios(
 
 
 def costs(rows: Iterable[Row]) -> Measured:
-    """Time a valid step ÷ that without the option, on one thread, a value a row."""
+    """Return time per valid step ÷ that without the option, a value per row."""
     found = [(row["threads"].get("1", {}).get("cost"), row["name"]) for row in rows]
     return [(cost["median"], name) for cost, name in found if cost]
 
@@ -92,7 +93,7 @@ def memory_ratios(rows: Iterable[Row]) -> Measured:
 
 
 def times_line(what: str, target: float, measured: Measured) -> list[str]:
-    """A line for a least ratio, which every value has to reach."""
+    """Return the line of a lower bound, which every value has to reach."""
     if not measured:
         return [what, f"≥ {target:g}×", "not measured", ""]
     value, name = min(measured)
@@ -100,7 +101,7 @@ def times_line(what: str, target: float, measured: Measured) -> list[str]:
 
 
 def most_line(what: str, target: float, measured: Measured) -> list[str]:
-    """A line for a greatest ratio, which no value may exceed."""
+    """Return the line of an upper bound, which no value may exceed."""
     if not measured:
         return [what, f"≤ {target:g}×", "not measured", ""]
     value, name = max(measured)
@@ -169,7 +170,7 @@ def step_lines(r: Reports) -> list[list[str]]:
 
 
 def bandwidth_lines(r: Reports) -> list[list[str]]:
-    """H = 2048 with one row, on the threads that reach most."""
+    """H = 2048 with one row, on the best number of threads."""
     rows = [row for row in r.rows("bandwidth") if row["H"] == 2048]
     shares, gains = [], []
     for row in rows:
@@ -183,7 +184,7 @@ def bandwidth_lines(r: Reports) -> list[list[str]]:
 
 
 def target_lines(reports: Reports) -> list[list[str]]:
-    """One line a target: what, target, measured, reached."""
+    """Return one line per target: what, target, measured, reached."""
     r = reports
 
     def size(H: int, N: int) -> Callable[..., bool]:

@@ -1,4 +1,4 @@
-"""Whole sequences, forward alone and with all gradients, each library in one group."""
+"""Whole sequences, forward alone and with all gradients, libraries side by side."""
 
 from __future__ import annotations
 

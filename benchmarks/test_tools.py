@@ -1,4 +1,4 @@
-"""The benchmarks' own tools: a check that never fails would be no check."""
+"""The benchmarks' own tools: their checks must be able to fail."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_layer_with_an_option_is_checked_against_the_oracle(
 
 
 def test_the_cost_of_an_option_is_that_of_a_valid_step() -> None:
-    """Half as long for half of the steps costs nothing; so does as long for all."""
+    """Half the time for half the steps costs nothing; nor does equal time for all."""
     ratio = {"median": 2.0, "low": 1.0, "high": 4.0}  # time without ÷ time with
     assert option_cost(ratio, 0.5) == {"median": 1, "low": 0.5, "high": 2}
     assert option_cost(ratio, 1)["median"] == 0.5

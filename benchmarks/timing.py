@@ -1,8 +1,8 @@
-"""Alternating rounds: what makes a ratio of two timings mean something.
+"""Alternating rounds, which make ratios of two timings meaningful.
 
-The machine's speed wanders (clocks, other processes). So contestants take turns, one
-short sample each a round, and a ratio is taken within a round; the median over rounds
-is the answer and the quartiles say how far to trust it.
+The machine's speed varies (clocks, other processes). So contestants take turns, with
+one short sample each per round, and ratios are taken within a round; the median over
+rounds is the answer, and the quartiles say how far to trust it.
 """
 
 from __future__ import annotations
@@ -43,18 +43,18 @@ class Spread:
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
-    """Median and quartiles, as they are kept in JSON."""
+    """Return median and quartiles, as stored in JSON."""
     return asdict(Spread.of(values))
 
 
 def ratio(above: Sequence[float], below: Sequence[float]) -> dict[str, float]:
-    """Median and quartiles of ``above / below``, round by round."""
+    """Return median and quartiles of ``above / below``, round by round."""
     return spread([a / b for a, b in zip(above, below, strict=True)])
 
 
 @dataclass(frozen=True)
 class Sampler:
-    """How many calls make a sample, and whether one goes ahead of it uncounted."""
+    """The number of calls in a sample, and whether an uncounted one precedes it."""
 
     time_calls: TimeCalls
     repeats: int
@@ -72,8 +72,8 @@ class Sampler:
 def calibrate(time_calls: TimeCalls, sample_seconds: float) -> Sampler:
     """Find the repeats that make a sample of about `sample_seconds`.
 
-    A call longer than ``MOST_SAMPLE_CALL`` needs no uncounted one ahead of it: its
-    start, with cold caches, is too small a part of it to matter.
+    A call longer than ``MOST_SAMPLE_CALL`` needs no uncounted one before it: its start,
+    with cold caches, is too small a part of it to matter.
     """
     repeats, seconds = 1, time_calls(1, True)
     while seconds * repeats < 0.5 * sample_seconds:
@@ -86,7 +86,7 @@ def calibrate(time_calls: TimeCalls, sample_seconds: float) -> Sampler:
 def alternate(
     turns: Mapping[Turn, Callable[[], float]], rounds: int
 ) -> dict[Turn, list[float]]:
-    """What everybody returned, a sample a round; every other round in reverse order."""
+    """Return all samples, one per round; every other round runs in reverse order."""
     samples: dict[Turn, list[float]] = {key: [] for key in turns}
     order = list(turns)
     for _ in range(rounds):
@@ -105,10 +105,10 @@ def take_turns(
     budget: float,
     sample_seconds: float,
 ) -> dict[Key, list[float]]:
-    """Seconds a call of every contestant, a sample a round; and what `extra` returns.
+    """Return seconds per call of every contestant and the values of `extra`, by round.
 
-    There are `rounds` rounds, or as many as fit `budget` seconds, but not fewer than
-    ``FEWEST_ROUNDS`` for that.
+    There are `rounds` rounds, or as many as fit into `budget` seconds, but at least
+    ``FEWEST_ROUNDS``.
     """
     samplers = {k: calibrate(t, sample_seconds) for k, t in contestants.items()}
     a_round = sum(sampler.sample_seconds for sampler in samplers.values())
@@ -117,11 +117,11 @@ def take_turns(
 
 
 def summarise(samples: Mapping[Key, list[float]], work: float) -> dict[str, Any]:
-    """Speeds (`work` a second), ratios and scaling of what `take_turns` returned.
+    """Return speeds (`work` per second), ratios and scaling from `take_turns`.
 
-    The contestant ``"peak"`` returned its speed itself. All ratios are of speed, of
-    fastrnn over the others; ``"share"`` is that over the peak, ``"scaling"`` that of
-    the most threads over the fewest.
+    The contestant ``"peak"`` reports its speed directly. All ratios are of speed, of
+    fastrnn over the others; ``"share"`` is relative to the peak, ``"scaling"`` is the
+    most threads over the fewest.
     """
     speed = {
         key: values if key[0] == "peak" else [work / seconds for seconds in values]

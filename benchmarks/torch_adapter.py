@@ -1,8 +1,8 @@
 """PyTorch models before and after the one line: ``python -m benchmarks.torch_adapter``.
 
-Modules with autograd, dense and packed; one step without gradients, and what the
-adapter adds to the bare function there; a whole word model, with PyTorch's loss and
-with `fastrnn.torch.linear_cross_entropy`. Everybody's answers are compared first.
+Modules with autograd, dense and packed; one step without gradients, and the time that
+the adapter adds to the bare function there; a whole word model, with PyTorch's loss and
+with `fastrnn.torch.linear_cross_entropy`. All answers are compared first.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ CONTESTANTS = {
 
 
 class SameAnswers:
-    """Compares everybody's results with those of who came first."""
+    """Compares all results with those of the first contestant."""
 
     def __init__(self) -> None:
         self.first: Results | None = None
@@ -56,7 +56,7 @@ class SameAnswers:
 
 
 def compare_case(arena: Arena, case: Case, options: Any) -> dict[str, Any]:
-    """One row; speed in calls a second."""
+    """One row; speed in calls per second."""
     names = CONTESTANTS[case.kind]
     factories = {n: f"{torch_modules.__name__}:prepare_{n}" for n in names}
     ready = arena.prepare(factories, (case,), SameAnswers())
@@ -65,7 +65,7 @@ def compare_case(arena: Arena, case: Case, options: Any) -> dict[str, Any]:
 
 
 def overheads(rows: list[dict[str, Any]]) -> list[str]:
-    """Microseconds a call of the module over the bare function."""
+    """Return the microseconds per call that the module adds to the bare function."""
     lines = []
     for row in rows:
         for threads, found in row["threads"].items():

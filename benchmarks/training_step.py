@@ -25,7 +25,7 @@ MOST_DIFFERENCE = 1e-4  # nats
 
 
 class LossCheck:
-    """Compares everybody's first losses with those of who came first."""
+    """Compares all first losses with those of the first contestant."""
 
     def __init__(self) -> None:
         self.first: Results | None = None
@@ -41,7 +41,7 @@ class LossCheck:
 
 
 def compare_model(arena: Arena, model: LanguageModel, options: Any) -> dict[str, Any]:
-    """One row; speed in thousand tokens a second."""
+    """One row; speed in thousand tokens per second."""
     ready: dict[Key, Worker] = arena.prepare(FACTORIES, (model,), LossCheck())
     row = {"name": model.name, "mode": "training step", "workload": asdict(model)}
     return row | arena.time(ready, options, work=1e-3 * model.tokens_a_step)

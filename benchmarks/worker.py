@@ -1,9 +1,9 @@
-"""A process for each contestant and thread count, told over a pipe what to do when.
+"""A process for each contestant and thread count, controlled over a pipe.
 
-JAX and NumPy's BLAS take their thread count when they start, so one process cannot time
-them at 1 and at 2 threads. With a process each, everybody's threads are what they
-should be, pools of different libraries do not meet in one process, and rounds still
-alternate: a worker that is not asked is blocked on its pipe.
+JAX and NumPy's BLAS fix their thread count when they start, so one process cannot time
+them at 1 and at 2 threads. In processes of their own, all have the right number of
+threads, pools of different libraries do not meet, and rounds still alternate: an idle
+worker is blocked on its pipe.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _environment(threads: int) -> Iterator[None]:
 
 
 def time_calls(run: Run, repeats: int, warm_up: bool = True) -> float:
-    """Seconds a call, over `repeats` calls after one that is not counted."""
+    """Return seconds per call, over `repeats` calls after one that is not counted."""
     run.use_threads()
     if warm_up:
         run.call()
@@ -77,7 +77,7 @@ def _serve(pipe: Connection) -> None:
 
 
 class Worker:
-    """A process that makes runs ready and times them when told."""
+    """A process that prepares runs and times them on request."""
 
     def __init__(self, threads: int) -> None:
         context = multiprocessing.get_context("spawn")
@@ -102,7 +102,7 @@ class Worker:
         return results
 
     def time_calls(self, repeats: int, warm_up: bool = True) -> float:
-        """Seconds a call."""
+        """Return seconds per call."""
         return float(self._ask("time", repeats, warm_up))
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What is measured: the workloads, their cost and their inputs.
+"""The workloads, their cost and their inputs.
 
 Symbols: ``T`` steps, ``N`` rows, ``I`` inputs, ``H`` hidden units, ``G`` gates.
 """
@@ -38,10 +38,10 @@ class Workload:
         return GATES[self.cell]
 
     def flops(self, mode: str) -> float:
-        """Operations of the matrix products; the pointwise part is not counted.
+        """Return the operations of the matrix products, without the pointwise part.
 
         Forward is one product by ``[w_ih w_hh]``, backward two: one for the gradients
-        of what came in, one for those of the weights.
+        of the inputs, one for those of the weights.
         """
         products = {"inference": 1, "training": 3}[mode]
         return products * 2.0 * self.T * self.N * (self.I + self.H) * self.G * self.H
@@ -129,7 +129,7 @@ RNN_SIZES = (
     (256, 256, 1, 100),
 )
 
-# One row, and few: where calls, weights and barriers are the cost.
+# One row and a few: calls, weights and barriers are the cost.
 FEW_ROWS_SIZES = (
     (64, 64, 1, 100),
     (128, 128, 1, 100),
@@ -149,7 +149,7 @@ WORKLOADS: tuple[Workload, ...] = (
 def select_workloads(
     patterns: list[str] | None, dtype: str = "float32"
 ) -> list[Workload]:
-    """Workloads whose name contains one of `patterns` (``None``: all of them)."""
+    """Return the workloads whose name contains one of `patterns` (None: all)."""
     chosen = [
         w.with_dtype(dtype)
         for w in WORKLOADS

@@ -44,7 +44,7 @@ def f64(*shape: int) -> Any:
 
 
 def ids(**tokens: int) -> Any:
-    """Return tokens, all 0 but for, say, ``t0n1=12``: 12 at [t=0, n=1]."""
+    """Return tokens, all 0 except, with ``t0n1=12``, 12 at [t=0, n=1]."""
     a = np.zeros((T, N), np.int64)
     for place, token in tokens.items():
         a[int(place[1]), int(place[3])] = token
@@ -165,7 +165,7 @@ def token_type_errors(cell: str, kind: str) -> Table:
 
 
 def token_value_errors(cell: str, kind: str) -> Table:
-    """Lengths are 3 and 1 here: at n=1 only one step is valid."""
+    """Lengths are 3 and 1 here: only one step is valid at n=1."""
     GH, r = GATES[cell] * H, ROWS[cell]
     w_ih = f"w_ih: expected shape ({r}, I)"
     token_range = "is out of range 0 <= token < V = 7"

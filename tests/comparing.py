@@ -6,7 +6,7 @@ import numpy as np
 
 
 def assert_same_bits(got: Any, expected: Any, name: str = "") -> None:
-    """As bytes: 0 and -0 differ, one NaN equals itself. Takes dicts of arrays too."""
+    """Compare as bytes: 0 and -0 differ, a NaN equals itself. Takes dicts too."""
     if isinstance(expected, dict):
         assert got.keys() == expected.keys()
         for key, a in expected.items():
@@ -21,13 +21,13 @@ def assert_same_bits(got: Any, expected: Any, name: str = "") -> None:
 
 
 def assert_near(got: Any, expected: Any, terms: float, name: str = "") -> None:
-    """Compare with what higher precision gives, cell by cell. Takes dicts too.
+    """Compare with results of higher precision, entry by entry. Takes dicts too.
 
-    In a sum of ``terms`` products of size 1, partial sums are as large as the root of
-    their number, and each addition errs by a rounding of one: in all by about ``terms``
-    roundings of 1, where they cancel; where they do not, by the root of ``terms``
-    roundings of the sum. All cells of an array are such sums, so the largest entry
-    stands for each.
+    In a sum of ``terms`` products of size 1, partial sums grow as the root of their
+    number, and each addition errs by one rounding of such a sum. If the terms cancel,
+    the total error is about ``terms`` roundings of 1; if they do not, it is the root of
+    ``terms`` roundings of the sum. All entries of an array are such sums, so the
+    largest entry stands for each.
     """
     if isinstance(expected, dict):
         assert got.keys() == expected.keys()

@@ -1,4 +1,4 @@
-"""Bad arguments in tests: the whole message is matched, and is the test's id."""
+"""Bad arguments in tests: the whole message is matched and serves as the test's id."""
 
 import re
 from typing import Any

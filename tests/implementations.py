@@ -1,4 +1,4 @@
-"""What is under test: the reference, and fastrnn with each instruction set forced."""
+"""Implementations under test: the reference, and fastrnn with each instruction set."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +26,7 @@ def lanes(isa: str, dtype: Any) -> int:
 
 @contextmanager
 def using(isa: str, threads: int = 1) -> Iterator[None]:
-    """Use an instruction set and a number of threads, then those of before again."""
+    """Use an instruction set and a number of threads, then restore those of before."""
     before = fastrnn.isa(), fastrnn.get_num_threads()
     _core.select_isa(isa)
     fastrnn.set_num_threads(threads)
@@ -38,7 +38,7 @@ def using(isa: str, threads: int = 1) -> Iterator[None]:
 
 
 class Compiled:
-    """fastrnn, with an instruction set and a number of threads at every call."""
+    """fastrnn with a given instruction set and number of threads in every call."""
 
     def __init__(self, isa: str = ISAS[0], threads: int = 1) -> None:
         self.isa, self.threads = isa, threads

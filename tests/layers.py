@@ -1,4 +1,4 @@
-"""Layers and data for tests, and the same run by PyTorch."""
+"""Layers and data for tests, and the same layers in PyTorch."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def as_tuple(state: Any) -> tuple[Any, ...]:
 
 
 class Data:
-    """Random input, state and gradients from upstream for a layer."""
+    """Random input, state and upstream gradients for a layer."""
 
     def __init__(self, layer: Any, T: int = T, N: int = N, seed: int = 0) -> None:
         rng = np.random.default_rng(seed)
@@ -72,7 +72,7 @@ def make_torch(layer: Any) -> tuple[Any, Any]:
 def run_torch(
     layer: Any, data: Data, lengths: Any = None
 ) -> tuple[list[Any], list[Any]]:
-    """As `Data.run`, and adds the gradients of all parameters to the second list."""
+    """Run as `Data.run` does; the second list also holds the parameters' gradients."""
     torch, other = make_torch(layer)
     x, *states = (torch.tensor(a, requires_grad=True) for a in [data.x, *data.states])
     fed = x

@@ -13,7 +13,7 @@ WEIGHTS = ("w_ih", "w_hh", "b_ih", "b_hh")
 
 
 class Problem(NamedTuple):
-    """One call: arrays and options by argument name, and gradients from upstream."""
+    """One call: arrays and options by argument name, and upstream gradients."""
 
     cell: str
     arrays: dict[str, Any]
@@ -31,7 +31,7 @@ class Problem(NamedTuple):
         return function(tape, **{**self.upstream, **changed})
 
     def run(self, module: Any, **changed: Any) -> dict[str, Any]:
-        """Return by name all that comes back, forward and backward, but for None."""
+        """Return all results but None by name, forward and backward."""
         upstream = {k: changed.pop(k) for k in self.upstream if k in changed}
         outputs, tape = self.outputs(module, **changed)
         grads = self.backward(module, tape, return_dh=True, **upstream)
@@ -39,7 +39,7 @@ class Problem(NamedTuple):
         return outputs | found
 
     def outputs(self, module: Any, **changed: Any) -> tuple[dict[str, Any], Any]:
-        """Return what forward gives by name, with what the tape shows; the tape."""
+        """Return the forward results and the tape's arrays by name, and the tape."""
         y, final, tape = self.forward(module, **changed)
         found = {"y": y, **dict(zip(("h_n", "c_n"), final, strict=False))}
         if tape is not None:
@@ -68,13 +68,13 @@ class Problem(NamedTuple):
         )
 
     def contracting(self) -> "Problem":
-        """Return the same with smaller ``w_hh``: no step makes an error larger."""
+        """Return the same with smaller ``w_hh``, so that no step amplifies an error."""
         w_hh = self.arrays["w_hh"]
         w_hh = w_hh / w_hh.dtype.type(1.25 * np.linalg.norm(w_hh, 2))
         return self._replace(arrays={**self.arrays, "w_hh": w_hh})
 
     def take_rows(self, rows: Any) -> "Problem":
-        """Return the same problem with some of its rows, in any order."""
+        """Return the same problem with only the given rows, in any order."""
         axes = {"x": 1, "resets": 1, "zoneout": 1}
         axes |= dict.fromkeys(("h0", "c0", "lengths", "recurrent_mask"), 0)
 
@@ -110,7 +110,7 @@ class Problem(NamedTuple):
         return max(I + self.arrays["w_hh"].shape[1], GH, T * N)
 
     def valid(self) -> Any:
-        """Return bool [T, N], written once more to be independent of the gate."""
+        """Return bool [T, N], written again here to be independent of the gate."""
         T, N = self.arrays["x"].shape[:2]
         valid = np.ones((T, N), bool)
         lengths = self.options.get("lengths")

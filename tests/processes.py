@@ -1,4 +1,4 @@
-"""Fresh Python processes, for what a process does once."""
+"""Fresh Python processes, for things that a process does only once."""
 
 import os
 import signal
@@ -17,11 +17,10 @@ OURS = (
 def run_python(
     *words: str, timeout: float = 300, **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run Python with only the given ones of our variables set.
+    """Run Python with only the given ones of our environment variables.
 
-    After ``timeout``, long enough for a machine that others hold up, it is ended with
-    all its children, which would hold its output open: `subprocess.run` would wait for
-    them.
+    After ``timeout``, long enough for a busy machine, it is ended with all its
+    children. They would hold its output open, and `subprocess.run` would wait for them.
     """
     others = {k: v for k, v in os.environ.items() if k not in OURS}
     process = subprocess.Popen(
@@ -42,7 +41,7 @@ def run_python(
 
 
 def run_program(program: str, **options: Any) -> str:
-    """Return what a program printed; it must end well."""
+    """Return the output of a program, which must exit without an error."""
     done = run_python("-c", program, **options)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

@@ -1,4 +1,4 @@
-"""The gate: every bad call has its message, every good one costs next to nothing."""
+"""The gate: every bad call gets its message, and good calls cost almost nothing."""
 
 import re
 import timeit
@@ -150,7 +150,7 @@ def test_indices_are_private_copies() -> None:
 
 @pytest.mark.parametrize("empty", [[], (), np.zeros(0, int)], ids=repr)
 def test_empty_lengths(empty: Any) -> None:
-    """An empty list has no integer dtype, and needs none."""
+    """An empty list has no integer dtype and is accepted."""
     s = check_forward("rnn", f32(T, 0, I), f32(H, I), f32(H, H), lengths=empty)
     assert s.lengths is not None
     assert s.lengths.shape == (0,)
@@ -175,7 +175,7 @@ def test_tape_describes_itself() -> None:
 
 
 def test_the_gate_is_cheap() -> None:
-    """3 us where this was written; small models call it every step."""
+    """It took 3 µs when this was written; small models call it every step."""
     p = make_problem("lstm", T=1, N=1, I=32, H=32)
 
     def call() -> None:

@@ -1,4 +1,4 @@
-"""Gradient clipping: the norm's very bits, PyTorch's numbers, what is not finite."""
+"""Gradient clipping: the bits of the norm, PyTorch's numbers, non-finite values."""
 
 import math
 from collections.abc import Iterator
@@ -66,7 +66,7 @@ def test_norm_bits(size: int, dtype: Any, isa: str) -> None:
 @dtypes
 @pytest.mark.parametrize("lane", [0, 13, 31])
 def test_bits_of_one_lane(lane: int, dtype: Any, isa: str) -> None:
-    """Among 32 sums of like size the last bits of one are lost, and go untested."""
+    """Among 32 sums of similar size, the last bits of one are lost and go untested."""
     _core.select_isa(isa)
     rng = np.random.default_rng(lane)
     for size in (64, 96, 128, 4096 + 64, 3 * 4096 + 64):

@@ -1,4 +1,4 @@
-"""Weights of PyTorch: the same outputs as the modules they come from."""
+"""Weights from PyTorch give the same outputs as the modules they come from."""
 
 from pathlib import Path
 from typing import Any
@@ -171,7 +171,7 @@ def cell_of_keras(width: int) -> list[Any]:
 
 
 def arrays_of_keras(layer: Any) -> list[Any]:
-    """A layer's weights as Keras has them: the other way round, and z before r."""
+    """Return a layer's weights as in Keras: transposed, and z before r."""
     H, arrays = layer.hidden_size, []
     for direction in ("", "_reverse")[: 1 + layer.bidirectional]:
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
@@ -195,13 +195,13 @@ def test_one_layer_of_keras(cell: str, both: bool, width: int) -> None:
     x = draw(N, T, width)
     expected, _ = layer(x)
     assert_same(fastrnn.load_keras(arrays, bidirectional=both), x, expected)
-    if width != H or not both:  # then the shapes tell
+    if width != H or not both:  # then the shapes show it
         assert_same(fastrnn.load_keras(arrays), x, expected)
 
 
 @pytest.mark.parametrize("both", [False, True], ids=["two-layers", "both"])
 def test_what_follows_two_cells_of_keras(both: bool) -> None:
-    """Its inputs tell a second direction from a second layer."""
+    """Its inputs distinguish a second direction from a second layer."""
     dense = [draw((1 + both) * H, 2), draw(2)]
     found = fastrnn.load_keras(cell_of_keras(H) + cell_of_keras(H) + dense)
     first, *others = found.layers.values()

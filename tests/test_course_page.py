@@ -1,4 +1,4 @@
-"""`docs/course.md`: every topic has its program, and what it names is there."""
+"""`docs/course.md`: every topic has a program, and every name and link exists."""
 
 from __future__ import annotations
 

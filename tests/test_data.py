@@ -1,4 +1,4 @@
-"""`fastrnn.data`: nothing is lost, nothing is moved to where it does not belong."""
+"""`fastrnn.data`: nothing is lost, and everything is in its place."""
 
 from itertools import pairwise
 from typing import Any
@@ -18,7 +18,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def make_sequences(lengths: Any, width: int | None = None, seed: int = 0) -> list[Any]:
-    """Draw sequences without a zero in them, so that padding can be told apart."""
+    """Draw sequences without zeros, so that padding can be recognised."""
     rng = np.random.default_rng(seed)
     tail = () if width is None else (width,)
     return [rng.random((length, *tail)).astype(np.float32) + 1 for length in lengths]
@@ -72,7 +72,7 @@ def test_bucket_batches(lengths: Any, size: int, seed: int) -> None:
     sizes = sorted(map(len, batches), reverse=True)
     assert sizes[:-1] == [size] * (len(sizes) - 1)
     assert 1 <= sizes[-1] <= size
-    # Of similar length: no sequence of one batch lies between two of another.
+    # Similar lengths: no sequence of one batch lies between two of another.
     ends = sorted([min(np.take(lengths, b)), max(np.take(lengths, b))] for b in batches)
     for (_, high), (low, _) in pairwise(ends):
         assert high <= low
@@ -124,7 +124,7 @@ def test_pack_streams(lengths: Any, rows: int, width: int | None) -> None:
     assert packed.resets.sum() == np.count_nonzero(lengths)
     for length, n, start in zip(lengths, packed.rows, packed.starts, strict=True):
         assert length == 0 or packed.resets[start, n]
-    # Even: what is too much in a row is less than one sequence.
+    # Even: rows differ by less than one sequence.
     assert packed.lengths.max() - packed.lengths.min() <= max(lengths)
 
 
@@ -163,7 +163,7 @@ def test_stream_batches(S: int, rows: int, steps: int, dtype: Any) -> None:
 
 
 def test_the_state_carries_across_stream_batches() -> None:
-    """In pieces with the state carried, a row gives the bits of the whole row."""
+    """Pieces with the state carried give the bits of the whole row."""
     text = np.random.default_rng(0).integers(0, 5, 50)
     layer = fastrnn.LSTM(5, 6, seed=0)
     batches = stream_batches(text, rows=3, steps=4)

@@ -1,4 +1,4 @@
-"""Saving and loading: what comes back, whole files, other programs' files, errors."""
+"""Saving and loading: contents, complete files, other programs' files, errors."""
 
 from pathlib import Path
 from typing import Any

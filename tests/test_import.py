@@ -1,4 +1,4 @@
-"""Importing fastrnn is light: what few programs need is imported when used."""
+"""Importing fastrnn is light: names that few programs need are imported on use."""
 
 import subprocess
 import sys

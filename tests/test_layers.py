@@ -1,4 +1,4 @@
-"""Layers: PyTorch's numbers, layouts, gradients, and what a layer keeps."""
+"""Layers: PyTorch's numbers, layouts, gradients, and the state of a layer."""
 
 import copy
 import pickle
@@ -126,7 +126,7 @@ def test_batch_first_is_a_transposition(cell: str) -> None:
 
 @cells
 def test_what_a_layer_returns_is_contiguous(cell: str) -> None:
-    """So that the next layer takes it without a copy."""
+    """The next layer can then take it without a copy."""
     layer = make_layer(cell, batch_first=True)
     data = Data(layer)
     outputs, gradients = data.run(layer)

@@ -1,4 +1,4 @@
-"""Layers: every bad argument has its message, before any work."""
+"""Layers: every bad argument gets its message, before any work."""
 
 from typing import Any
 
@@ -110,7 +110,7 @@ def test_bad_call(bad: Any, error: type[Exception], message: str) -> None:
 
 
 def test_bad_call_in_eval_mode() -> None:
-    """Of one direction, which has a way of its own there."""
+    """A layer of one direction, which takes a path of its own there."""
     layer = fastrnn.LSTM(I, H).eval()
     with raises(ValueError, "padding: expected 'right' or 'left', got 'both'"):
         layer(f32(T, N, I), padding="both")

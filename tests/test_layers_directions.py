@@ -1,4 +1,4 @@
-"""Both directions of a layer side by side: the same bits, errors, and threads."""
+"""Both directions of a layer side by side: equal bits, errors and threads."""
 
 import threading
 import time
@@ -39,7 +39,7 @@ def no_work_is_too_little(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
-    """Collect the thread of every call of a direction, and how many it may use."""
+    """Collect the thread of every call of a direction, and its limit of threads."""
     found: list[tuple[int, int]] = []
 
     def note(calls: Any) -> Any:
@@ -69,7 +69,7 @@ def test_the_bits_are_those_of_one_thread(
     with using(ISAS[0], threads):
         got = run(make_layer(cell, **rates), **options)
     assert_same_bits(got, expected)
-    # Two layers, forward and backward: pairs of threads that share all there are.
+    # Two layers, forward and backward: pairs of calls that share all threads.
     assert len(seen) == 8
     assert len({ident for ident, _ in seen}) > 1
     assert sum(n for _, n in seen) == 4 * threads
@@ -109,7 +109,7 @@ def test_an_error_of_either_direction_is_raised(
 
 
 def test_an_error_waits_for_the_other_direction() -> None:
-    """It may still write into arrays of the caller's."""
+    """It may still be writing into the caller's arrays."""
     begun, done = threading.Event(), threading.Event()
 
     def fail() -> None:

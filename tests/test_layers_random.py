@@ -1,4 +1,4 @@
-"""What layers draw: first values and dropout, all from the seed."""
+"""Random numbers of layers: initial values and dropout, all from the seed."""
 
 import math
 from typing import Any
@@ -25,7 +25,7 @@ def is_weight(name: str, kind: str) -> bool:
 
 
 def assert_uniform(a: Any, bound: float) -> None:
-    """Within the bound, near it, and with the moments of the distribution."""
+    """Values lie within the bound, come near it, and have the right moments."""
     size = np.abs(a).max()
     assert size <= bound
     assert size > bound * (1 - 12 / a.size)  # fails once in e^12 draws
@@ -65,7 +65,7 @@ def test_keras(cell: str) -> None:
 
 
 def test_orthogonal_signs_are_random() -> None:
-    """Those of the algorithm would make the first element negative, always."""
+    """The algorithm's own signs would always make the first element negative."""
     layers = [make_layer("RNN", init="keras", seed=seed) for seed in range(20)]
     negative = sum(layer.params["weight_hh_l0"][0, 0] < 0 for layer in layers)
     assert 2 <= negative <= 18
@@ -125,7 +125,7 @@ def test_rng_state_continues_exactly() -> None:
 
 
 def see_masks(dropout: float, T: int, N: int, width: int, seed: int = 0) -> Any:
-    """Return a layer whose output is what dropout multiplies by: identities of ones."""
+    """Return a layer whose output is dropout's factor: identities applied to ones."""
     layer = fastrnn.RNN(
         width, width, 2, nonlinearity="relu", bias=False, dropout=dropout, seed=seed
     )
@@ -169,7 +169,7 @@ def test_dropout_is_for_training_and_between_layers() -> None:
 @pytest.mark.parametrize("batch_first", [False, True], ids=["time", "batch"])
 @cells
 def test_backward_through_dropout(cell: str, batch_first: bool) -> None:
-    """Finite differences, with the same masks drawn each time."""
+    """Compare with finite differences, drawing the same masks each time."""
     layer = getattr(fastrnn, cell)(
         3, 4, 3, bidirectional=True, dropout=0.4, dtype=np.float64, seed=0,
         batch_first=batch_first,

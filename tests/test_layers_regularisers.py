@@ -22,7 +22,7 @@ every_rate = pytest.mark.parametrize(
 
 
 def run_reference(layer: Any, data: Data, options: dict[str, Any]) -> list[Any]:
-    """Return the outputs of one layer by the reference, with masks drawn once more.
+    """Return the outputs of one layer by the reference, with masks drawn again.
 
     The order is that of the documentation: direction by direction, recurrent dropout,
     zoneout (of h, of c), weight dropout.
@@ -78,7 +78,7 @@ def test_definitions(
 @every_rate
 @cells
 def test_gradients(cell: str, rates: dict[str, float]) -> None:
-    """Finite differences through two layers and directions, with the same draws."""
+    """Compare with finite differences through two layers and directions."""
     layer = make_layer(cell, num_layers=2, bidirectional=True, dropout=0.3, **rates)
     data = Data(layer)
     saved = layer.rng.bit_generator.state
@@ -111,7 +111,7 @@ def test_gradients(cell: str, rates: dict[str, float]) -> None:
 
 @pytest.mark.parametrize("p", [0.05, 0.5, 0.93])
 def test_zoneout_statistics(p: float) -> None:
-    """As often as they should, independent in every direction."""
+    """They occur as often as they should, independently in every direction."""
     rng = np.random.default_rng(0)
     flags = np.stack([draw_flags(rng, (20, 30, 17), p) for _ in range(3)])
     assert flags.dtype == bool
@@ -126,7 +126,7 @@ def test_zoneout_statistics(p: float) -> None:
 
 
 def test_flags_are_those_of_the_generator_that_is_named() -> None:
-    """Sixteen xoshiro128++, whose halves of words fall into place in turn."""
+    """Sixteen xoshiro128++ generators fill the array with half words in turn."""
     rounds, p = 5, 0.3
     state = np.random.default_rng(0).integers(0, 2**32 - 1, (4, 16), np.uint32, True)
     s = [[int(a) for a in row] for row in state.T]
@@ -164,7 +164,7 @@ def test_rates_near_0_and_1(p: float, share: float) -> None:
 
 @cells
 def test_zoneout_of_every_unit_is_drawn_alone(cell: str) -> None:
-    """Of the states that come out some are exactly those that went in, h and c."""
+    """Some of the final states equal the initial ones exactly, in h and in c."""
     layer = getattr(fastrnn, cell)(I, 64, zoneout=0.3, seed=0)
     rng = np.random.default_rng(0)
     x = rng.standard_normal((1, 50, I)).astype(np.float32)
@@ -182,7 +182,7 @@ def test_zoneout_of_every_unit_is_drawn_alone(cell: str) -> None:
 @pytest.mark.parametrize("D", [1, 2])
 @cells
 def test_eval_draws_nothing(cell: str, D: int) -> None:
-    """Dropout of either kind is off, zoneout gives the expectation."""
+    """Both kinds of dropout are off, and zoneout gives the expectation."""
     layer = make_layer(cell, num_layers=2, bidirectional=D == 2, **RATES).eval()
     data = Data(layer)
     before = layer.rng.bit_generator.state

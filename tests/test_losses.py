@@ -31,7 +31,7 @@ def test_mean_squared_error_against_torch(dtype: Any) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_mean_squared_error_is_the_nearest_float32(seed: int) -> None:
-    """Squares and their sum have the precision of float64."""
+    """Squares and their sum are computed in float64."""
     y = np.random.default_rng(seed).standard_normal(1001).astype(np.float32)
     loss, _ = fastrnn.mean_squared_error(y, np.zeros_like(y))
     assert loss == np.float32(np.mean(y.astype(np.float64) ** 2))

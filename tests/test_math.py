@@ -1,7 +1,7 @@
 """exp, expm1, sigmoid and tanh of the kernels: accuracy, special values, equal bits.
 
-The bounds are those that csrc/kernels/math.h states. What higher precision gives stands
-for the exact value: float64 for float32, and where it is wider, longdouble for float64.
+The bounds are those that csrc/kernels/math.h states. Results of higher precision stand
+for exact values: float64 for float32, and longdouble, where it is wider, for float64.
 """
 
 import re
@@ -68,7 +68,7 @@ def test_accuracy(isa: str, dtype: Any, function: str) -> None:
     worst = errors.argmax()
     bound = BOUNDS[function]["fma" if isa in FMA_ISAS else isa]
     assert errors[worst] <= bound, f"{errors[worst]} ulp at {x[worst]}"
-    # Or else the sweep is not dense, or the bound too generous.
+    # Otherwise the sweep is not dense, or the bound is too generous.
     assert errors[worst] > 0.75 * bound, f"{errors[worst]} ulp is the most"
 
 
@@ -82,7 +82,7 @@ def test_the_bounds_are_those_that_the_kernels_state() -> None:
         assert [float(number) for number in stated] == list(bounds.values()), function
 
 
-# exp and expm1 are given no positive number. expm1(-0) has no sign to keep.
+# exp and expm1 never get positive numbers. expm1(-0) has no sign to keep.
 SPECIAL: dict[str, list[tuple[float, float]]] = {
     "exp": [(-np.inf, 0), (-0.0, 1), (0.0, 1)],
     "expm1": [(-np.inf, -1), (0.0, 0.0)],
@@ -95,7 +95,7 @@ SPECIAL: dict[str, list[tuple[float, float]]] = {
 @every_dtype
 @every_isa
 def test_special_values(isa: str, dtype: Any, function: str) -> None:
-    """In every lane, and in what is left over behind the last whole vector."""
+    """Check every lane, and the remainder after the last whole vector."""
     info = np.finfo(dtype)
     least, most = info.smallest_subnormal, info.max
     values = [(np.nan, np.nan), *SPECIAL[function], (-most, SPECIAL[function][0][1])]
@@ -133,7 +133,7 @@ def test_saturation(isa: str, dtype: Any, function: str) -> None:
 @every_dtype
 @every_isa
 def test_order_is_kept(isa: str, dtype: Any, function: str) -> None:
-    """Among numbers some hundred roundings apart, and never beyond the limits."""
+    """Among numbers a few hundred roundings apart, and never beyond the limits."""
     x = np.linspace(-30, 0 if function in ("exp", "expm1") else 30, 20_001, dtype=dtype)
     got = apply(function, isa, x)
     assert (np.diff(got) >= -4 * np.finfo(dtype).eps * np.abs(got[1:])).all()
@@ -154,7 +154,7 @@ def test_instruction_sets_with_fma_agree(isa: str, dtype: Any, function: str) ->
 @every_dtype
 @every_isa
 def test_symmetry(isa: str, dtype: Any, function: str) -> None:
-    """Bit for bit tanh is odd; sigmoid(x) + sigmoid(-x) is 1 up to rounding."""
+    """Bit for bit, tanh is odd; sigmoid(x) + sigmoid(-x) is 1 up to rounding."""
     x = sweep(function, dtype)
     there, back = apply(function, isa, x), apply(function, isa, -x)
     if function == "tanh":

@@ -11,7 +11,7 @@ import fastrnn
 from fastrnn import _core
 from tests.errors import raises
 
-# Every branch of every rule, with numbers that are not the defaults.
+# Every branch of every rule, with values other than the defaults.
 RULES: dict[str, tuple[str, dict[str, Any]]] = {
     "sgd": ("SGD", {"lr": 0.1}),
     "sgd-decay": ("SGD", {"lr": 0.1, "weight_decay": 0.3}),
@@ -93,7 +93,7 @@ def transcribe(
     nesterov: bool = False,
     weight_decay: float | None = None,
 ) -> float:
-    """Take one number through the steps, as the papers write them."""
+    """Apply the steps to one number, as the papers write them."""
     default = {"SGD": math.nan, "RMSprop": 1e-2, "Adagrad": 1e-2}.get(rule, 1e-3)
     lr = default if lr is None else lr
     eps = (1e-10 if rule == "Adagrad" else 1e-8) if eps is None else eps
@@ -127,7 +127,7 @@ def transcribe(
 
 
 def assert_close(got: list[Any], expected: list[Any], dtype: Any) -> None:
-    """Each step rounds some ten times, at the size of the parameters: below 8."""
+    """Each step rounds about ten times, at the size of the parameters: below 8."""
     for a, b in zip(got, expected, strict=True):
         assert a.dtype == dtype
         atol = 10 * STEPS * np.finfo(dtype).eps * 8
@@ -189,7 +189,7 @@ def test_every_number_of_threads_gives_the_same_bits(rule: str, dtype: Any) -> N
 
 @rules
 def test_elements_do_not_touch_one_another(rule: str) -> None:
-    """Not even NaN: the others are as without it."""
+    """Not even NaN: the other arrays are as without it."""
     name, options = RULES[rule]
     for place in (0, 16, 32):
         results = []

@@ -1,4 +1,4 @@
-"""Optimizers: every bad argument has its message, and changes nothing."""
+"""Optimizers: every bad argument gets its message and changes nothing."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Pictures: what is drawn is the data; shapes that do not fit are refused."""
+"""Pictures show the data; shapes that do not fit are refused."""
 
 import html.parser
 import io
@@ -95,7 +95,7 @@ def test_activations_of_words_are_wrapped() -> None:
 
 
 class Page(html.parser.HTMLParser):
-    """What a browser would read: the spans, the script, all tags and what they load."""
+    """Parts of a page that a browser reads: spans, script, tags and their sources."""
 
     def __init__(self, page: str) -> None:
         super().__init__()

@@ -223,7 +223,7 @@ def test_copies_stand_alone(duplicate: Callable[[Any], Any]) -> None:
 
 
 def test_it_learns() -> None:
-    """What every second token is can be known, the others cannot: ln 10 / 2."""
+    """Every second token is predictable, the others are not: ln 10 / 2."""
     rng = np.random.default_rng(0)
     model = fastrnn.Sequential(
         fastrnn.Embedding(10, 8, seed=rng),

@@ -1,4 +1,4 @@
-"""Vocabularies there and back, and what is drawn from logits."""
+"""Vocabularies, and drawing from logits."""
 
 import json
 from collections import Counter
@@ -33,7 +33,7 @@ def test_characters_go_there_and_back() -> None:
 
 
 def test_what_is_no_character_goes_there_and_back() -> None:
-    """Python reads bytes that are no UTF-8 as such, with ``surrogateescape``."""
+    """Python reads bytes that are not UTF-8 in this way, with ``surrogateescape``."""
     text = b"a\xff".decode("utf-8", "surrogateescape")
     vocabulary = Vocabulary(text)
     assert vocabulary.decode(vocabulary.encode(text)) == text
@@ -157,7 +157,7 @@ def test_choose_draws_what_it_says(how: dict[str, Any], kept: list[float]) -> No
 
 
 def counting(x: Any, state: Any) -> Any:
-    """Say that the next token is the sum of all so far, of 10 there are."""
+    """Predict that the next token is the sum of all so far, modulo 10."""
     total = (int(x.sum()) + (state or 0)) % 10
     logits = np.full((*x.shape, 10), -50, np.float32)
     logits[-1, :, total] = 0

@@ -1,4 +1,4 @@
-"""How many threads a call really starts, so that tests of threads cannot be idle."""
+"""Count the threads that a call really starts, so that tests of threads can fail."""
 
 import os
 import threading
@@ -20,7 +20,7 @@ needs_threads = pytest.mark.skipif(
 
 
 def list_threads() -> set[str]:
-    """Return their ids. While threads of a call before end, a listing may skip some."""
+    """Return their ids. While threads of an earlier call end, a list may skip some."""
     while True:
         first, second, third = (set(os.listdir(TASKS)) for _ in range(3))
         if first == second == third:
@@ -28,15 +28,15 @@ def list_threads() -> set[str]:
 
 
 def run_counting(call: Callable[[], Any]) -> tuple[Any, int | None]:
-    """Return what ``call`` returns, and how many threads it started for that.
+    """Return the result of ``call``, and the number of threads it started.
 
-    OpenMP keeps threads for the next call of the same caller: a new caller has none.
-    None where the system does not say.
+    OpenMP keeps threads for the next call of the same caller; a new caller has none.
+    The number is None if the system does not tell.
     """
     found: list[Any] = []
 
     def count() -> None:
-        _core.shrink_teams(ALL)  # though others use the cores too
+        _core.shrink_teams(ALL)  # even if others use the cores too
         before = list_threads()
         try:
             result = call()
@@ -53,7 +53,7 @@ def run_counting(call: Callable[[], Any]) -> tuple[Any, int | None]:
 
 
 def run_as_team(call: Callable[[], Any], threads: int) -> Any:
-    """Return what ``call`` returns; it must use that many threads."""
+    """Return the result of ``call``, which must use that many threads."""
     result, started = run_counting(call)
     assert started in (threads - 1, None)
     return result

@@ -1,4 +1,4 @@
-"""The libraries that are compared: one module each, all with the same two functions.
+"""The libraries compared: one module each, all with the same two functions.
 
 ``version()`` raises `SkippedError` if the library is not installed;
 ``prepare(workload, inputs, mode, threads)`` returns a `Run`, or raises `SkippedError`
@@ -20,10 +20,10 @@ __all__ = ["CONTESTANTS", "Contestant", "Results", "Run", "SkippedError"]
 
 @dataclass(frozen=True)
 class Contestant:
-    """Where a contestant is found; nothing is imported until it is needed.
+    """The place of a contestant; nothing is imported until it is needed.
 
-    ``fixed_threads``: the library takes its thread count when it starts and keeps it,
-    so that one process can time it at one thread count only.
+    ``fixed_threads``: the library fixes its thread count when it starts, so a process
+    can time it at one thread count only.
     """
 
     module: str
@@ -32,7 +32,7 @@ class Contestant:
 
     @property
     def factory(self) -> str:
-        """``module:function``, what a worker process is told to load."""
+        """Return ``module:function``, for a worker process to load."""
         return f"{__name__}.{self.module}:{self.function}"
 
     def load(self) -> ModuleType:

@@ -1,4 +1,4 @@
-"""What a contestant is: one library, made ready for one workload."""
+"""A contestant: one library, made ready for one workload."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Results = dict[str, Array]
 
 
 class SkippedError(RuntimeError):
-    """Raised where a library cannot do a workload; the text says why."""
+    """Raised if a library cannot do a workload; the text says why."""
 
 
 def _nothing() -> None:
@@ -28,10 +28,10 @@ class Run:
     Attributes
     ----------
     call : callable
-        Does what the user of the library pays for one pass, and returns the library's
-        own objects. The only part that is timed.
+        Does the work that a user of the library pays for in one pass, and returns the
+        library's own objects. Only this part is timed.
     to_numpy : callable
-        Turns what `call` returned into `Results`.
+        Turns the value of `call` into `Results`.
     use_threads : callable
         Sets the library's thread count. Called before a series of calls, not timed.
     """

@@ -38,7 +38,7 @@ def prepare(workload: Workload, inputs: Inputs, mode: str, threads: int) -> Run:
 
 
 def _prepare_layer(fastrnn: Any, workload: Workload, inputs: Inputs) -> Run:
-    """A layer in eval mode, which keeps its packed weights as the peers do theirs."""
+    """A layer in eval mode, which keeps packed weights as the peers keep theirs."""
     w, a = workload, inputs
     is_lstm = w.cell == "lstm"
     layer = getattr(fastrnn, w.cell.upper())(w.I, w.H, dtype=w.dtype)
@@ -58,7 +58,7 @@ def _prepare_layer(fastrnn: Any, workload: Workload, inputs: Inputs) -> Run:
 def prepare_reference(
     workload: Workload, inputs: Inputs, mode: str, threads: int
 ) -> Run:
-    """NumPy; its BLAS has the threads that the environment gave it at the start."""
+    """NumPy; its BLAS has the threads that the environment set at the start."""
     return _prepare(load_reference(), workload, inputs, mode)
 
 

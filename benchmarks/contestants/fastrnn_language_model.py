@@ -40,7 +40,7 @@ class OneHotLSTM:
 
 
 class EmbeddingLSTM:
-    """Embedded tokens to hidden states through the functions, one call a layer."""
+    """Embedded tokens to hidden states through the functions, one call per layer."""
 
     def __init__(self, model: LanguageModel, weights: dict[str, Array]) -> None:
         self.embedding = weights["embedding"]

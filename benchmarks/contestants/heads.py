@@ -31,7 +31,7 @@ class Head:
 
     @property
     def flops(self) -> float:
-        """Logits, and their gradient's way to the rows and to the weights."""
+        """Logits, and their gradient with respect to rows and weights."""
         return 3 * 2.0 * self.rows * self.H * self.V
 
 

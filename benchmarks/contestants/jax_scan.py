@@ -5,11 +5,11 @@ are added there, and weights lie as ``[in, out]`` so that no product transposes.
 
 ``prepare`` (``jax``): gradients by ``vjp`` of the scan.
 ``prepare_vjp`` (``jax-vjp``): the recurrent weight's gradient by hand, as one product
-after the scan. Autodiff adds it up inside the scan, one thin product a step; taking it
-out was worth up to 1.3x at N >= 16 and 1.7x at N = 1 (H >= 256).
+after the scan. Autodiff adds it up inside the scan, one thin product per step; taking
+it out gained up to 1.3x at N >= 16 and 1.7x at N = 1 (H >= 256).
 
-JAX takes its number of threads when it starts and keeps it: ``limit_threads`` has to
-run before the first import. ``worker.py`` gives each thread count a process of its own.
+JAX fixes its number of threads when it starts: ``limit_threads`` has to run before the
+first import. ``worker.py`` gives each thread count its own process.
 """
 
 from __future__ import annotations
@@ -43,10 +43,11 @@ def version() -> str:
 
 
 def choose_unroll(workload: Workload, mode: str, by_hand: bool) -> int:
-    """Steps unrolled a loop turn: the fastest of 1, 2, 5, 10 as measured.
+    """Return the steps per loop turn: the fastest of 1, 2, 5, 10 as measured.
 
-    With N >= 16 unrolling lost in training (LSTM 64, N = 32: 59 GFLOP/s at 1, 29 at 10)
-    and changed little in inference. With one row it won, except by autodiff of the RNN.
+    With N >= 16, unrolling lost in training (LSTM 64, N = 32: 59 GFLOP/s at 1, 29 at
+    10) and changed little in inference. With one row it won, except in autodiff of the
+    RNN.
     """
     if mode == "inference" or workload.N > 1:
         return 1

@@ -1,7 +1,7 @@
 """A layer's call with its options, forward and backward: fastrnn, its oracle, PyTorch.
 
 Inputs are as wide as the layer. Results are ``y``, ``dx`` and the gradients of all
-parameters, in the order that both libraries give them.
+parameters, in the order that both libraries use.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class LayerCall:
         return float(self.lengths.mean() / self.T) if self.ragged else 1.0
 
     def options(self) -> dict[str, Any]:
-        """What the layer is called with."""
+        """Return the options of the layer's call."""
         found = {"lengths": self.lengths} if self.ragged else {}
         if self.resets:
             rng = np.random.default_rng(2)
@@ -115,17 +115,20 @@ def compute_expected(call: LayerCall) -> Results:
     backward = getattr(reference, f"{call.cell}_backward")
     x, dy = (a.astype(np.float64) for a in make_arrays(call))
     H, outputs, dparams, dx = call.H, [], [], 0
-    states = 2 if call.cell == "lstm" else 1
+    states = ("h", "c") if call.cell == "lstm" else ("h",)
     for d in range(2 if call.bidirectional else 1):
         weights = list(layer.params.values())[4 * d : 4 * d + 4]
         drawn = draw_call(
             layer.rng, Rates(**call.rates), weights, (call.T, call.N), states, True
         )
-        if "recurrent_mask" in drawn.options:
-            mask = drawn.options["recurrent_mask"].astype(np.float64)
-            drawn.options["recurrent_mask"] = mask
+        options = call.options()
+        if "recurrent_mask" in drawn.fields:
+            mask = drawn.fields["recurrent_mask"]
+            options["recurrent_mask"] = mask.astype(np.float64)
+        if "zoneout_h" in drawn.fields:
+            kept = tuple(drawn.fields[f"zoneout_{state}"] for state in states)
+            options["zoneout"] = kept if len(kept) > 1 else kept[0]
         exact = [a.astype(np.float64) for a in drawn.weights]
-        options = call.options() | drawn.options
         y, _, tape = forward(x, *exact, reverse=d == 1, **options)
         grads = backward(tape, dy[:, :, d * H : (d + 1) * H])
         dw_hh = grads.dw_hh
@@ -142,7 +145,7 @@ def compute_expected(call: LayerCall) -> Results:
 
 
 def prepare_torch(call: LayerCall, threads: int) -> Run:
-    """Rows of unequal lengths as PyTorch's users run them: packed."""
+    """Rows of unequal lengths as users of PyTorch run them: packed."""
     torch_version()
     import torch
 

@@ -1,7 +1,7 @@
 """ONNX Runtime: one LSTM, GRU or RNN node; inference only.
 
-The session is built once: its weights are constants, packed when it loads. That is what
-a user of a deployed model pays, so it is what is timed.
+The session is built once: its weights are constants, packed when it loads. This is the
+cost of a deployed model, so it is what is timed.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import numpy as np
 from ..workloads import Array, Inputs, Workload
 from .base import Results, Run, SkippedError
 
-# Where ONNX's gates are in PyTorch's order: LSTM i o f g from i f g o, GRU z r n from r
-# z n.
+# The position of ONNX's gates in PyTorch's order: LSTM i o f g from i f g o, GRU z r n
+# from r z n.
 GATE_ORDER = {"rnn": [0], "gru": [1, 0, 2], "lstm": [0, 3, 1, 2]}
 
 

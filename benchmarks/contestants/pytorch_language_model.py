@@ -1,4 +1,4 @@
-"""The training step of a language model in PyTorch, with what is fastest there.
+"""The training step of a language model in PyTorch, in its fastest form.
 
 One-hot rows come from a table in one gather; Adam is the fused one (here 4 times as
 fast as the default); gradients are set to None, not to zero.

@@ -1,7 +1,7 @@
 """One step at a time, one row: fastrnn from Python and from Cython, PyTorch's cells.
 
-A call takes ``T`` steps, each with the state of the one before. PyTorch's
-``LSTMCell`` is what its users have for this.
+A call takes ``T`` steps, each with the state of the previous one. Users of PyTorch have
+``LSTMCell`` for this.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from .pytorch import version
 
 @dataclass(frozen=True)
 class Case:
-    """What is timed: a module with autograd, packed rows, one step, a whole model."""
+    """A case to time: a module with autograd, packed rows, one step, a whole model."""
 
     kind: str  # "dense", "packed", "step" or "words"
     cell: str  # "lstm", "gru" or "rnn"
@@ -56,7 +56,7 @@ def prepare_accelerated(case: Case, threads: int) -> Run:
 
 
 def prepare_functions(case: Case, threads: int) -> Run:
-    """One step by the bare function, on arrays: what the adapter comes on top of."""
+    """One step by the bare function, on arrays, without the adapter."""
     version()
     import torch
 
@@ -87,7 +87,7 @@ Made = tuple[Callable[[], Any], Callable[[Any], Results]]
 
 
 def train(case: Case, who: str) -> Made:
-    """Forward and backward through autograd, fresh gradients of everything."""
+    """Forward and backward through autograd, with fresh gradients of everything."""
     import torch
     from torch.nn.utils.rnn import pack_padded_sequence
 
@@ -129,7 +129,7 @@ def step(case: Case, who: str) -> Made:
 
 
 def words(case: Case, who: str) -> Made:
-    """A training step of a word model, as PyTorch's example has it."""
+    """A training step of a word model, as in PyTorch's example."""
     import torch
     from torch import nn
     from torch.nn import functional

@@ -18,7 +18,7 @@ from fastrnn._results import (
 
 
 class Cell(NamedTuple):
-    """What the Python side knows of a cell."""
+    """The facts about a cell that the Python side needs."""
 
     name: str  # as in csrc/include/fastrnn/cells.h
     gates: int  # G

@@ -1,5 +1,5 @@
 # For Cython code of your own: the steppers of fastrnn, on raw pointers and without the
-# interpreter lock.
+# GIL.
 #
 #     from fastrnn.stepper cimport STEPPED, Stepper
 #

@@ -1,7 +1,7 @@
-"""Random calls of the linear layer and of the loss, at sizes that are awkward.
+"""Random calls of the linear layer and of the loss, at awkward sizes.
 
 The loss goes over the vocabulary in parts of 256 words, and over the rows in blocks of
-128; the weight gradients of the linear layer are made from 256 rows at a time.
+128; the weight gradients of the linear layer are computed from 256 rows at a time.
 """
 
 from typing import Any
@@ -42,7 +42,7 @@ def draw(*shapes: tuple[int, ...], dtype: Any) -> list[Any]:
 
 
 def draw_loss(size: tuple[int, int, int], dtype: Any, logit: float = 1) -> list[Any]:
-    """Return y, w, b with logits of about that size, and targets."""
+    """Return y, w, b with logits of about the given size, and targets."""
     rows, H, V = size
     y, w, b = draw((rows, H), (V, H), (V,), dtype=dtype)
     y *= dtype(logit / np.sqrt(H))

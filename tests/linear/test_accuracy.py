@@ -52,7 +52,7 @@ def test_loss(size: Any, bias: bool, isa: str, dtype: Any, reduction: str) -> No
 @every_dtype
 @every_isa
 def test_every_size_up_to_forty(isa: str, dtype: Any) -> None:
-    """All tiles that there are, and all that is left over behind them."""
+    """Cover all tiles, and all remainders after them."""
     for k in range(1, 41):
         size = (k, 41 - k, 7 * k % 41)
         arrays, arguments = draw_linear(size, dtype), draw_loss(size, dtype)
@@ -66,7 +66,7 @@ def test_every_size_up_to_forty(isa: str, dtype: Any) -> None:
 @every_dtype
 @every_isa
 def test_large_logits(isa: str, dtype: Any) -> None:
-    """At 1e4 a logit is off by some roundings of 1e4, and so is the loss."""
+    """A logit of 1e4 is off by a few roundings of 1e4, and so is the loss."""
     for size in ((129, 33, 257), (7, 1, 1000)):
         arguments = draw_loss(size, dtype, logit=1e4)
         expected = call_loss(reference, double(arguments), reduction="none")
@@ -87,7 +87,7 @@ def test_large_logits(isa: str, dtype: Any) -> None:
 @every_dtype
 @every_isa
 def test_a_logit_that_stands_alone(isa: str, dtype: Any) -> None:
-    """Far below the others in its part, or its part far below the other parts."""
+    """Far below the other logits of its part, or in a part far below the others."""
     V = 600
     w = np.zeros((V, 1), dtype)
     w[[0, 300], 0] = -2e4, -1e4
@@ -102,7 +102,7 @@ def test_a_logit_that_stands_alone(isa: str, dtype: Any) -> None:
 
 @every_isa
 def test_non_finite_numbers(isa: str) -> None:
-    """They come out wherever the reference has them, and only there."""
+    """They appear in the results where the reference has them, and only there."""
     arguments = draw_loss((130, 9, 300), np.float64)
     arrays = draw_linear((130, 9, 30), np.float64)
     rng = np.random.default_rng(0)
@@ -126,7 +126,7 @@ def test_non_finite_numbers(isa: str) -> None:
 
 @every_isa
 def test_ignored_rows_are_not_read(isa: str) -> None:
-    """NaN in them goes nowhere, in whichever block of rows they are."""
+    """Their NaN affects no result, in whichever block of rows they are."""
     arguments = draw_loss((300, 9, 300), np.float32)
     y, targets = arguments[0], arguments[3]
     ignored = np.random.default_rng(0).random(300) < 0.4

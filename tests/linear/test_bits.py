@@ -43,7 +43,7 @@ def test_loss_on_every_instruction_set(size: Any, isa: str, dtype: Any) -> None:
 @every_isa
 @pytest.mark.parametrize("kind", ["linear", "loss"])
 def test_every_number_of_threads(kind: str, isa: str, dtype: Any, threads: int) -> None:
-    """At sizes for which a team starts, and that do not divide evenly."""
+    """Use sizes that start a team of threads and do not divide evenly."""
     if kind == "linear":
         call, arguments = call_linear, draw_linear((301, 67, 131), dtype)
     else:
@@ -107,7 +107,7 @@ def test_no_gradients(size: Any, isa: str, dtype: Any) -> None:
 @every_dtype
 @every_isa
 def test_layouts_and_inputs(isa: str, dtype: Any) -> None:
-    """Any layout gives the same bits; what is given is not written to."""
+    """Any layout gives the same bits, and inputs are not written to."""
     for call, given in (
         (call_linear, draw_linear((130, 9, 35), dtype)),
         (call_loss, draw_loss((130, 9, 300), dtype)),

@@ -1,4 +1,4 @@
-"""The gate of the linear layer and the loss: every bad call has its message."""
+"""The gate of the linear layer and the loss: every bad call gets its message."""
 
 import re
 from typing import Any

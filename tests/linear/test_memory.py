@@ -1,4 +1,4 @@
-"""The loss keeps no logits: memory does not grow with rows times vocabulary."""
+"""The loss does not store all logits: memory does not grow with rows × vocabulary."""
 
 import subprocess
 import sys
@@ -22,7 +22,7 @@ MB = 1e6
 
 
 def peak_bytes(rows: int, V: int, training: bool) -> int:
-    """Return the most memory that a new process ever held."""
+    """Return the peak memory of a new process."""
     program = PROGRAM.format(rows=rows, V=V, training=training)
     done = subprocess.run(
         [sys.executable, "-c", program], check=True, capture_output=True, text=True
@@ -33,6 +33,6 @@ def peak_bytes(rows: int, V: int, training: bool) -> int:
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
 @pytest.mark.parametrize("training", [False, True], ids=["forward", "backward"])
 def test_memory_does_not_grow_with_the_logits(training: bool) -> None:
-    """Those of all rows would take 205 MB; a block of 128 rows takes 3 MB."""
+    """Logits of all rows would take 205 MB; those of a block of 128 rows take 3 MB."""
     few, many = (peak_bytes(rows, 5000, training) for rows in (128, 128 * 80))
     assert many - few < 12 * MB

@@ -16,7 +16,7 @@ from tests.linear.problems import (
 
 torch = pytest.importorskip("torch")
 
-# Sums of at most some hundred terms near 1, in another order.
+# Sums of at most a few hundred terms near 1, in another order.
 TOLERANCE = 1e-12
 
 

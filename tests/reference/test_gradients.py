@@ -21,7 +21,7 @@ TOLERANCE = 2e-8
 
 
 def loss(problem: Problem, **changed: Any) -> float:
-    """Return the sum of all outputs weighted by the gradients from upstream."""
+    """Return the sum of all outputs weighted by the upstream gradients."""
     y, final, _ = problem.forward(reference, training=False, **changed)
     outputs = (y, *final)
     weights = problem.upstream.values()
@@ -46,7 +46,7 @@ def floating(problem: Problem) -> list[str]:
 
 @pytest.mark.parametrize("combination", COMBINATIONS, ids=combination_id)
 def test_directions(combination: tuple[Any, ...]) -> None:
-    """Along random directions, for every combination of options."""
+    """Check along random directions, for every combination of options."""
     cell, kind, padding, resets, reverse = combination
     problem = make_problem(
         cell, kind=kind, padding=padding, resets=resets, reverse=reverse
@@ -75,7 +75,7 @@ def test_directions(combination: tuple[Any, ...]) -> None:
     ],
 )
 def test_elements(cell: str, nonlinearity: str, reverse: bool) -> None:
-    """Element by element, with all options at once."""
+    """Check element by element, with all options at once."""
     problem = make_problem(
         cell, 5, 3, 2, 3, nonlinearity=nonlinearity, padding="left", resets=True,
         reverse=reverse, seed=3,
@@ -96,7 +96,7 @@ def test_elements(cell: str, nonlinearity: str, reverse: bool) -> None:
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("reverse", [False, True], ids=["forwards", "reverse"])
 def test_dh_is_the_gradient_of_the_state(cell: str, reverse: bool) -> None:
-    """``dh[t]`` is ``dh0`` of what remains when the sequence is split at ``t``."""
+    """``dh[t]`` is ``dh0`` of the second part when the sequence is split at ``t``."""
     T = 5
     problem = make_problem(cell, T, reverse=reverse)
     _, _, tape = problem.forward(reference)
@@ -124,7 +124,7 @@ def test_dh_is_the_gradient_of_the_state(cell: str, reverse: bool) -> None:
     ],
 )
 def test_upstream_gradients_add_up(cell: str, given: str) -> None:
-    """A gradient left out counts as zero."""
+    """An omitted gradient counts as zero."""
     problem = make_problem(cell, padding="right")
     _, _, tape = problem.forward(reference)
     every = problem.backward(reference, tape)

@@ -1,4 +1,4 @@
-"""The reference's recurrent masks and zoneout: their definitions, by other means."""
+"""The reference's recurrent masks and zoneout against their definitions."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ cells = pytest.mark.parametrize("cell", CELLS)
 
 @cells
 def test_a_mask_that_all_rows_share_is_one_of_the_weights(cell: str) -> None:
-    """``w (m h) = (w m) h``, and the state itself is not masked."""
+    """``w (m h) = (w m) h``; the state itself is not masked."""
     problem = make_problem(cell, resets=True)
     rng = np.random.default_rng(0)
     m = rng.random(5) + 0.1
@@ -58,7 +58,7 @@ def step_by_step(problem: Problem, mix: Any) -> tuple[Any, list[Any]]:
 
 @cells
 def test_zoneout_keeps_old_states(cell: str) -> None:
-    """Of LSTM: h comes from the c before zoneout, and both have masks of their own."""
+    """In an LSTM, h is computed from c before zoneout, and each has its own mask."""
     problem = make_problem(cell, zoneout=True, resets=True, recurrent_mask=True)
     masks = problem.options["zoneout"]
     masks = masks if cell == "lstm" else (masks,)
@@ -81,7 +81,7 @@ def test_the_expectation_of_zoneout(cell: str) -> None:
 
 @cells
 def test_a_state_that_is_always_kept(cell: str) -> None:
-    """It comes out as it went in, and so do the gradients; no weight has a part."""
+    """The state passes unchanged, and so do the gradients; weights play no part."""
     problem = make_problem(cell)
     keep = np.ones((6, 4, 5), bool)
     out = problem.run(reference, zoneout=(keep, keep) if cell == "lstm" else keep)
@@ -99,7 +99,7 @@ def test_a_state_that_is_always_kept(cell: str) -> None:
 @pytest.mark.parametrize("given", ["recurrent_mask", "zoneout", "both"])
 @pytest.mark.parametrize("cell", ["rnn-tanh", "rnn-relu", "rnn-elu", "gru", "lstm"])
 def test_gradients(cell: str, given: str, padding: str | None, reverse: bool) -> None:
-    """Element by element, against central differences."""
+    """Check element by element, against central differences."""
     problem = make_problem(
         cell, 5, 3, 2, 4, padding=padding, resets=True, reverse=reverse,
         recurrent_mask=given != "zoneout", zoneout=given != "recurrent_mask",

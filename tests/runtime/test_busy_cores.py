@@ -1,4 +1,4 @@
-"""Beside foreign processes: a thread that is put aside must not hold up its team."""
+"""With other processes running, a preempted thread must not hold up its team."""
 
 import os
 import statistics
@@ -28,7 +28,7 @@ SECONDS = 0.4  # a sample
 
 @contextmanager
 def busy_core() -> Iterator[None]:
-    """Three busy processes on one of the cores: a thread there gets a fourth of it."""
+    """Run three busy processes on one core: a thread there gets a quarter of it."""
     core = max(os.sched_getaffinity(0))
     program = f"import os\nos.sched_setaffinity(0, [{core}])\nwhile True: pass"
     command = [sys.executable, "-c", program]
@@ -43,7 +43,7 @@ def busy_core() -> Iterator[None]:
 
 
 def run_a_while(layer: fastrnn.LSTM, x: np.ndarray) -> tuple[list[np.ndarray], float]:
-    """Return one call's results, and seconds a call."""
+    """Return one call's results, and seconds per call."""
     calls, start = 0, time.perf_counter()
     while time.perf_counter() < start + SECONDS:
         y, _ = layer(x)
@@ -53,7 +53,7 @@ def run_a_while(layer: fastrnn.LSTM, x: np.ndarray) -> tuple[list[np.ndarray], f
 
 
 def test_short_calls_are_not_held_up() -> None:
-    """Two threads take a call about as long as one does; it was 40 times as long."""
+    """Two threads take about as long per call as one; they took 40 times as long."""
     layer = fastrnn.LSTM(64, 64, seed=0)
     x = np.random.default_rng(0).standard_normal((10, 16, 64)).astype(np.float32)
     before = fastrnn.get_num_threads()

@@ -1,4 +1,4 @@
-"""Python threads, forks and the interpreter lock."""
+"""Python threads, forks and the GIL."""
 
 import os
 import threading
@@ -21,7 +21,7 @@ LARGE = ("lstm", 12, 40, 23, 57)
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_the_lock_is_released(threads: int) -> None:
-    """Another thread of Python goes on while a kernel runs, in its middle too."""
+    """Another Python thread keeps running while a kernel runs, even in the middle."""
     problem = make_problem("lstm", 200, 32, 64, 256, dtype=np.float32)
     ticks: list[float] = []
     done = threading.Event()

@@ -1,4 +1,4 @@
-"""What the environment asks for, what an import brings in, what a build says."""
+"""Environment variables, the modules that an import loads, and build information."""
 
 import ast
 import importlib.metadata

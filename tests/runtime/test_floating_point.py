@@ -1,4 +1,4 @@
-"""Denormals are flushed inside a call; the caller's floating-point mode stays."""
+"""Denormals are flushed inside a call; the caller's floating-point mode is kept."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from tests.problems import make_problem
 
 
 def denormals_survive() -> bool:
-    """Whether this thread's arithmetic keeps them."""
+    """Return whether this thread's arithmetic keeps denormals."""
     least = np.full(16, np.finfo(np.float32).smallest_subnormal)
     return bool((least * np.float32(1) != 0).all())
 
@@ -53,7 +53,7 @@ def test_a_caller_that_flushes_stays_so(threads: int) -> None:
 @every_dtype
 @every_isa
 def test_denormals_are_flushed_inside(isa: str, dtype: Any) -> None:
-    """A state that decays comes to 0, and does not slow down on its way."""
+    """A decaying state reaches 0, and calls do not slow down on the way."""
     small = dtype(np.sqrt(np.finfo(dtype).tiny)) / 4
     x, w = np.full((1, 1, 1), small), np.full((1, 1), small)
     assert small * small != 0

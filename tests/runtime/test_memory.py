@@ -1,4 +1,4 @@
-"""Freed blocks wait for their like, but not for ever."""
+"""Freed blocks are kept for blocks of the same size, up to a limit."""
 
 from pathlib import Path
 

@@ -1,9 +1,9 @@
 """The compiled functions against the reference in float64, at awkward sizes.
 
-Hidden and input sizes stand around the number of lanes; rows and steps around the
-chunks (256 rows forward, 512 backward) in which input products and weight gradients are
-made; a vocabulary is shorter or longer than the sequence, for which the kernels take
-different ways.
+Hidden and input sizes lie around the number of lanes, rows and steps around the chunks
+(256 rows forward, 512 backward) in which input products and weight gradients are
+computed. Vocabularies are both shorter and longer than the sequence, which the kernels
+treat differently.
 """
 
 from typing import Any
@@ -63,7 +63,7 @@ def test_floating_input(variant: str, size: Any, isa: str, dtype: Any) -> None:
 def test_every_number_of_rows_and_units(
     cell: str, isa: str, dtype: Any, kind: str
 ) -> None:
-    """All tiles that there are, and all that is left over behind them."""
+    """Cover all tiles, and all remainders after them."""
     for k in range(1, 41):
         N, I, H = k, 41 - k, 7 * k % 41  # noqa: E741
         compare(make_problem(cell, 2, N, I, H, kind=kind, dtype=dtype), isa)
@@ -73,7 +73,7 @@ def test_every_number_of_rows_and_units(
 @every_isa
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
 def test_more_than_a_cache_holds(cell: str, isa: str, dtype: Any) -> None:
-    """Weight gradients of a full chunk take h and x in parts, and sums are cut."""
+    """Weight gradients of a full chunk take h and x in parts, and split the sums."""
     compare(make_problem(cell, T=32, N=16, I=40, H=520, dtype=dtype), isa)
 
 

@@ -59,9 +59,9 @@ def test_instruction_sets_with_fma_agree(
 
 
 def test_the_baseline_differs() -> None:
-    """Or else the instruction set was not forced, and the test above compares nothing.
+    """Otherwise no instruction set was forced, and the test above compares nothing.
 
-    Two roundings instead of one show in some of many sums.
+    Among many sums, some show the difference between two roundings and one.
     """
     if not 0 < len(FMA_ISAS) < len(ISAS):
         pytest.skip("no two kinds of instruction sets here")
@@ -97,7 +97,7 @@ def test_a_row_does_not_depend_on_the_others(
 @every_isa
 @every_cell
 def test_every_number_of_rows(cell: str, isa: str) -> None:
-    """As many as share a tile, one more, and what is left over of the last tile."""
+    """As many rows as share a tile, one more, and the remainder of the last tile."""
     problem = make_problem(cell, 3, 40, 5, 19, dtype=np.float32)
     module = Compiled(isa)
     whole = run_forward(problem, module)
@@ -112,7 +112,7 @@ def test_every_number_of_rows(cell: str, isa: str) -> None:
 @every_kind
 @every_cell
 def test_padding_changes_nothing(cell: str, kind: str, isa: str, dtype: Any) -> None:
-    """Each row, cut to its length and alone, gives what it gives among padding."""
+    """Each row gives the same alone, cut to its length, as among padded rows."""
     problem = make_problem(
         *(cell, 9, 6, 9, 19), V=20, kind=kind, dtype=dtype, padding="right",
     )  # fmt: skip
@@ -154,7 +154,7 @@ def test_left_padding_is_right_padding_shifted(
 def test_a_sequence_in_pieces(
     regularised: bool, cell: str, kind: str, isa: str, dtype: Any, reverse: bool
 ) -> None:
-    """The carried state holds all there is to know."""
+    """The carried state is all that the second part needs."""
     problem = make_problem(
         *(cell, 40, 5, 9, 19), V=11, kind=kind, dtype=dtype, resets=True,
         reverse=reverse, recurrent_mask=regularised, zoneout=regularised,
@@ -222,7 +222,7 @@ def test_no_tape(cell: str, kind: str, isa: str, dtype: Any) -> None:
 def test_tokens_are_one_hot_rows(
     V: int, bias: bool, cell: str, isa: str, dtype: Any
 ) -> None:
-    """Adding zeros changes no bit, so that forward takes the column and no product."""
+    """Adding zeros changes no bit, so forward can pick the column instead."""
     problem = make_problem(
         *(cell, 6, 7, 1, 19), V=V, kind="onehot", dtype=dtype, bias=bias
     )

@@ -1,16 +1,16 @@
 """Values of the deep learning course's "Recurrent network, step by step" notebooks.
 
-There an example is a column: ``x [n_x, m, T]``, ``a [n_a, m, T]``, weights
+There, an example is a column: ``x [n_x, m, T]``, ``a [n_a, m, T]``, weights
 ``[out, in]``, and an LSTM's ``Wf`` acts on ``[a_prev; x]``. Inputs are drawn by the
-legacy generator in the order listed. Of ``lstm_backward`` these are the values of 2021:
-the tables before do not carry gradients from step to step.
+legacy generator in the order listed. The values of ``lstm_backward`` are those of 2021:
+earlier tables do not carry gradients from step to step.
 """
 
 from typing import Any
 
 import numpy as np
 
-TOLERANCE = 1e-7  # eight digits and more are printed
+TOLERANCE = 1e-7  # at least eight digits are printed
 
 GATES = ("Wi", "Wf", "Wc", "Wo")  # in our order
 # In the order of the draws.
@@ -166,7 +166,7 @@ def test_lstm_cell_backward(module: Any) -> None:
 
 
 def test_lstm_backward(module: Any) -> None:
-    """The gradient covers the first 4 of 7 steps: the others take no part."""
+    """The gradient covers the first 4 of 7 steps only."""
     d = draw(x=(3, 10, 7), a0=(5, 10), **LSTM_SHAPES, da=(5, 10, 4))
     _, _, tape = module.lstm_forward(
         rows(d["x"])[:4], **lstm_weights(d), h0=rows(d["a0"])

@@ -1,6 +1,6 @@
 """Values printed in Stanford CS231n 2017, assignment 3 (captioning with RNN, LSTM).
 
-There arrays are batch first and weights multiply from the right: ``x @ Wx + h @ Wh``;
+There, arrays are batch first and weights multiply from the right: ``x @ Wx + h @ Wh``;
 the LSTM's gates come in the order i, f, o, g.
 """
 
@@ -17,7 +17,7 @@ def ramp(first: float, last: float, *shape: int) -> Any:
 
 
 def weight(w: Any, cell: str) -> Any:
-    """Return right-multiplying weights (or a bias) as ours."""
+    """Return weights that multiply from the right (or a bias) in our layout."""
     if cell == "lstm":
         i, f, o, g = np.split(w, 4, axis=-1)
         w = np.concatenate([i, f, g, o], axis=-1)

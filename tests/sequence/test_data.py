@@ -1,4 +1,4 @@
-"""Data as they come: any layout, NaN and infinities, memory shared with nobody."""
+"""Data of any layout, NaN and infinities, and results that share no memory."""
 
 from collections.abc import Callable
 from typing import Any
@@ -26,7 +26,7 @@ def every_second(a: Any) -> Any:
 
 
 def shifted(a: Any, size: int) -> Any:
-    """Return a copy that begins ``size`` bytes past a cache line."""
+    """Return a copy that begins ``size`` bytes after a cache line."""
     memory = np.zeros(a.nbytes + 64 + size, np.uint8)
     begin = -memory.ctypes.data % 64 + size
     moved = memory[begin : begin + a.nbytes].view(a.dtype).reshape(a.shape)
@@ -78,7 +78,7 @@ def test_layouts(cell: str, kind: str, isa: str, dtype: Any) -> None:
 @every_isa
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_non_finite_numbers(variant: str, isa: str, dtype: Any, bad: str) -> None:
-    """One in any argument comes out wherever the reference has it, and only there."""
+    """One in any argument appears where the reference has it, and only there."""
     problem = make_problem(variant, 4, 5, 9, 19, dtype=dtype).contracting()
     rng = np.random.default_rng(0)
     for name, a in {**problem.arrays, **problem.upstream}.items():
@@ -99,7 +99,7 @@ def test_non_finite_numbers(variant: str, isa: str, dtype: Any, bad: str) -> Non
 @pytest.mark.parametrize("kind", ["onehot", "embedding"])
 @pytest.mark.parametrize("cell", CELLS)
 def test_non_finite_rows_of_tables(cell: str, kind: str, isa: str, bad: str) -> None:
-    """Only the steps that take them see them."""
+    """They affect only the steps that read them."""
     for V in (5, 100):
         problem = make_problem(cell, 4, 5, 9, 19, V=V, kind=kind)
         x = problem.arrays["x"].copy()
@@ -145,7 +145,7 @@ def test_padding_is_not_read_in_any_chunk(
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("cell", CELLS)
 def test_rows_without_steps(cell: str, kind: str, isa: str, length: int) -> None:
-    """Of all rows or of all but one, whatever the memory held before."""
+    """For all rows or all but one, whatever the memory held before."""
     problem = make_problem(cell, 5, 4, 9, 19, kind=kind)
     lengths = np.array([0, length, 0, 0])
     expected = problem.run(reference, lengths=lengths)
@@ -160,7 +160,7 @@ def test_rows_without_steps(cell: str, kind: str, isa: str, length: int) -> None
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("cell", CELLS)
 def test_outputs_are_fresh(cell: str, kind: str) -> None:
-    """No two of one call, or of two calls, or an input and one, share memory."""
+    """Results share no memory with each other, with inputs or across calls."""
     problem = make_problem(cell, kind=kind)
     module = Compiled(ISAS[0])
     given = [*problem.arrays.values(), *problem.upstream.values()]

@@ -7,13 +7,13 @@ import pytest
 
 from tests.sequence.onnxruntime_cases import CASES
 
-# Our gates in ONNX's order, by their place there.
+# Our gates by their position in ONNX's order.
 ORDER = {"rnn": [0], "gru": [1, 0, 2], "lstm": [0, 2, 3, 1]}
 TOLERANCE = 1e-4  # as the tests there
 
 
 def reorder(a: Any, cell: str) -> Any:
-    """Put the gates along the first axis into our order."""
+    """Reorder the gates along the first axis into our order."""
     gates = np.split(a, len(ORDER[cell]))
     return np.ascontiguousarray(np.concatenate([gates[k] for k in ORDER[cell]]))
 

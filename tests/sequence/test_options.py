@@ -1,8 +1,7 @@
 """Lengths, padding, resets and reverse: each equals dense runs of the pieces.
 
-A row is taken alone, its valid steps are cut at its resets, and each piece is run
-without any option (in reverse: flipped). That is the meaning of the contract, written
-a second time.
+Each row is taken alone, its valid steps are cut at its resets, and each piece is run
+without options (in reverse: flipped). This is the contract, written a second time.
 """
 
 from typing import Any
@@ -151,7 +150,7 @@ def test_padding_is_not_read(
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_reset_at_the_first_step(cell: str, module: Any) -> None:
-    """Forwards it discards the initial state; in reverse it cuts nothing."""
+    """Forwards, it discards the initial state; in reverse, it cuts nothing."""
     problem = make_problem(cell)
     T, N = problem.arrays["x"].shape[:2]
     resets = np.zeros((T, N), bool)
@@ -172,7 +171,7 @@ def test_reset_at_the_first_step(cell: str, module: Any) -> None:
 @pytest.mark.parametrize("kind", ["floating", "onehot", "embedding"])
 @pytest.mark.parametrize("cell", CELLS)
 def test_empty(cell: str, kind: str, T: int, N: int, dtype: Any, module: Any) -> None:
-    """Without steps or rows the state passes through, both ways."""
+    """Without steps or rows, state and gradient pass through."""
     problem = make_problem(cell, T, N, kind=kind, dtype=dtype)
     y, final, tape = problem.forward(module)
     assert y.shape == (T, N, 5)
@@ -193,7 +192,7 @@ def test_empty(cell: str, kind: str, T: int, N: int, dtype: Any, module: Any) ->
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_reverse_alone(cell: str, module: Any) -> None:
-    """Reversed is: flip, run, flip back."""
+    """Running in reverse means flip, run, flip back."""
     p = make_problem(cell)
     y, final, tape = p.forward(module, reverse=True)
     grads = p.backward(module, tape)

@@ -1,4 +1,4 @@
-"""What holds to the bit, for random combinations of all options."""
+"""Bit-exact properties, for random combinations of all options."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ isas = st.sampled_from(ISAS)
 @some
 @given(data=st.data(), isa=isas)
 def test_padding_may_hold_anything(variant: str, data: Any, isa: str) -> None:
-    """NaN in ``x`` and ``dy``, ids that are none, resets, zoneout: no bit changes."""
+    """NaN in ``x`` and ``dy``, invalid ids, resets and zoneout there change no bit."""
     problem = data.draw(problems(variant, padding=st.sampled_from(["right", "left"])))
     padding = ~problem.valid()
     x = problem.arrays["x"].copy()
@@ -95,11 +95,11 @@ def in_two_pieces(problem: Problem, at: int, module: Any) -> dict[str, Any]:
 @some
 @given(data=st.data(), isa=isas)
 def test_a_sequence_in_pieces(variant: str, data: Any, isa: str) -> None:
-    """With the state carried; a reset at the cut acts in the piece after it."""
+    """The state is carried; a reset at the cut acts in the second piece."""
     problem = data.draw(problems(variant, shortest=2))
     at = data.draw(st.integers(1, len(problem.arrays["x"]) - 1))
     if problem.options["reverse"] and "resets" in problem.options:
-        problem.options["resets"][at] = False  # it cuts what the pieces join
+        problem.options["resets"][at] = False  # it cuts where the pieces join
     module = Compiled(isa)
     assert_same_bits(in_two_pieces(problem, at, module), problem.outputs(module)[0])
 

@@ -1,4 +1,4 @@
-"""Random combinations of everything there is, against the reference."""
+"""Random combinations of all options, against the reference."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ paddings = st.sampled_from([None, "right", "left"])
 def problems(
     draw: Any, variant: str, padding: Any = paddings, shortest: int = 0, **sizes: int
 ) -> Any:
-    """Draw a problem, from which what is optional may be missing."""
+    """Draw a problem in which optional arguments may be missing."""
     # In float32 a sum within a rounding of 0 may fall on the other side of relu's kink.
     dtypes = DTYPES[1:] if variant == "rnn-relu" else DTYPES
     problem = make_problem(

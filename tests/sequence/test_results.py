@@ -1,4 +1,4 @@
-"""What comes back: dtypes, None where stated, read-only tapes, untouched inputs."""
+"""Results: dtypes, None where stated, read-only tapes, untouched inputs."""
 
 import copy
 from typing import Any
@@ -70,7 +70,7 @@ def test_tape_is_read_only_and_reusable(cell: str, module: Any) -> None:
 @pytest.mark.parametrize("padding", ["right", "left"])
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_tape_is_0_on_padding(cell: str, padding: str) -> None:
-    """Also in memory that was used before: blocks of this size are kept when freed."""
+    """Even in memory that was used before: blocks of this size are kept when freed."""
     sizes = {"T": 20, "N": 32, "I": 3, "H": 33}
     whole = make_problem(cell, **sizes)
     _, _, used = whole.forward(fastrnn)
@@ -86,7 +86,7 @@ def test_a_tape_is_0_on_padding(cell: str, padding: str) -> None:
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_tape_of_the_reference(cell: str, module: Any) -> None:
-    """It serves the compiled functions too, but for the GRU's, which keep more."""
+    """The compiled functions accept it too, except for GRU, whose tape holds more."""
     problem = make_problem(cell, padding="left", resets=True)
     _, _, tape = problem.forward(reference)
     if cell == "gru" and module is not reference:
@@ -137,7 +137,7 @@ def test_inputs_are_not_written(cell: str, module: Any) -> None:
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_strided_arrays_and_any_integers(cell: str, module: Any) -> None:
-    """Layout and integer dtype change no bit; lists serve for indices."""
+    """Layout and integer dtype change no bit; indices may be lists."""
     problem = make_problem(
         cell, kind="embedding", padding="right", resets=True, recurrent_mask=True,
         zoneout=True,
@@ -184,7 +184,7 @@ def test_relu_keeps_nan(module: Any) -> None:
 
 
 def test_gates_are_activated_and_in_order(module: Any) -> None:
-    """The tape's gates give the states back by the contract's equations."""
+    """The tape's gates reproduce the states by the contract's equations."""
     problem = make_problem("gru")
     _, _, tape = problem.forward(module)
     r, z, n = np.split(tape.gates, 3, axis=-1)
@@ -209,7 +209,7 @@ def test_gates_are_activated_and_in_order(module: Any) -> None:
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_float32_is_near_float64(cell: str, module: Any) -> None:
-    """Within some hundred roundings of the largest entry."""
+    """Compare within a few hundred roundings of the largest entry."""
     single = make_problem(cell, dtype=np.float32, padding="right", resets=True)
     double = single._replace(
         arrays={k: a.astype(np.float64) for k, a in single.arrays.items()},

@@ -1,7 +1,7 @@
 """Every way to share a call among threads gives the same bits.
 
-``FASTRNN_SHARE`` forces one; small calls show which is in use by how many threads they
-start.
+``FASTRNN_SHARE`` forces one; the number of threads that small calls start shows which
+one is in use.
 """
 
 from collections.abc import Iterator
@@ -110,7 +110,7 @@ def test_bfloat16_keeps_nan() -> None:
 
 
 def test_bfloat16_errs_as_little_as_is_said() -> None:
-    """Each weight by 2⁻⁸ of itself at most; outputs stay near those of float32."""
+    """Each weight is off by at most 2⁻⁸ of itself; outputs stay close to float32."""
     layer = make_layer("lstm", 64, 128)
     x = draw_input(layer, 4, steps=50)
     full = layer.eval()(x)[0]

@@ -1,8 +1,8 @@
-"""Every number of threads gives the same bits, and they are really used.
+"""Every number of threads gives the same bits, and the threads are really used.
 
-Kernels have two ways to share a step among threads, by rows and by hidden units
-(csrc/kernels/plan.h), and small calls keep to one thread. The sizes here make a team
-start: should those thresholds move, the first assertion says so.
+Kernels share a step among threads either by rows or by hidden units
+(csrc/kernels/plan.h), and small calls stay on one thread. The sizes here start a team;
+if those thresholds move, the first assertion fails.
 """
 
 from typing import Any
@@ -21,8 +21,8 @@ pytestmark = needs_threads
 NUMBERS = (1, 2, 3, 5)
 MORE_THAN_ROWS = 9
 
-# T, N, H for each cell: rows are shared where they are many, units where they are few
-# and the step is large. Then there can be more threads than rows.
+# T, N, H for each cell: many rows are shared; with few rows and a large step, units
+# are, and there can be more threads than rows.
 SHARES = {
     "rows": {"rnn": (12, 40, 113), "gru": (12, 40, 67), "lstm": (12, 40, 57)},
     "units": {"rnn": (11, 7, 273), "gru": (11, 7, 161), "lstm": (11, 7, 137)},
@@ -69,7 +69,7 @@ def test_kinds_of_input(share: str, cell: str, kind: str, V: int, dtype: Any) ->
 
 
 def test_large_weights_are_shared_out_with_many_rows_too() -> None:
-    """Those of 1 MiB and more: by units."""
+    """Weights of 1 MiB and more are shared by units."""
     problem = make_problem("lstm", 3, 30, 23, 185)
     one, *others = (run_with_threads(problem, ISAS[0], n) for n in NUMBERS)
     for other in others:
@@ -79,7 +79,7 @@ def test_large_weights_are_shared_out_with_many_rows_too() -> None:
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("share", SHARES)
 def test_smaller_teams_than_planned(share: str, cell: str) -> None:
-    """As where others need the cores: all is shared out among those who came."""
+    """As on busy cores, the work is shared among the threads that there are."""
     T, N, H = SHARES[share][cell]
     problem = make_problem(cell, T, N, 23, H, dtype=np.float32)
     module = Compiled(threads=5)

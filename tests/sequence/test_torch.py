@@ -11,7 +11,7 @@ from tests.problems import KINDS, WEIGHTS, Problem, make_problem
 
 torch = pytest.importorskip("torch")
 
-# Sums of at most some hundred terms near 1, in another order.
+# Sums of at most a few hundred terms near 1, in another order.
 TOLERANCE = 1e-12
 
 

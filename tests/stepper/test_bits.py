@@ -13,7 +13,7 @@ from tests.problems import VARIANTS
 from tests.threads import needs_threads, run_as_team
 
 T = 6
-# N, I, H: one row and several, around the lanes of all instruction sets.
+# N, I, H: one row and several, with sizes around the lanes of all instruction sets.
 SIZES = ((1, 3, 1), (1, 17, 15), (1, 1, 16), (1, 5, 33), (1, 9, 70), (1, 40, 150),
          (2, 3, 17), (3, 16, 4), (5, 7, 33), (8, 2, 64), (19, 5, 20))  # fmt: skip
 
@@ -50,7 +50,7 @@ def run_stepper(layer: Any, x: Any, state: Any) -> tuple[Any, Any]:
 
 
 def assert_steps(layer: Any, x: Any) -> None:
-    """Compare with the layer in training mode, which packs its weights in the call."""
+    """Compare with the layer in training mode, which packs its weights in each call."""
     state = draw_state(layer, x.shape[1])
     expected = layer(x, state)
     got = run_stepper(layer, x, state)
@@ -120,7 +120,7 @@ def test_denormals_are_flushed_as_in_a_sequence(isa: str, x_scale: float) -> Non
 @pytest.mark.parametrize("N", [1, 3])
 @pytest.mark.parametrize("variant", ["gru", "lstm"])
 def test_threads(variant: str, N: int, weights: str | None) -> None:
-    """Large steps are shared out by units."""
+    """Large steps are shared by units."""
     layer = make_layer(variant, 500, 515, num_layers=2)
     layer.eval(weights=weights)
     x = draw_input(layer, N, steps=3)

@@ -73,7 +73,7 @@ def test_what_cannot_be_done_is_said_by_a_number(loop: Any) -> None:
 
 
 def test_threads_without_the_lock(loop: Any) -> None:
-    """Each thread its own stepper: together they take the steps they take in turn."""
+    """Each thread has its own stepper; results are the same as one after another."""
     layer = make_layer("lstm", 16, 32)
     x = draw_input(layer, 1, steps=20_000)
     h = [np.zeros((len(x), 1, 32), np.float32) for _ in range(4)]

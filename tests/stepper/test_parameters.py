@@ -112,7 +112,7 @@ def test_eval_does_not_give_the_parameters_back(layer: Any) -> None:
 def test_a_write_through_an_older_view_is_noticed(
     place: str, isa: str, dtype: Any
 ) -> None:
-    """By the step that looks at that part, within 32; nothing is stepped then."""
+    """The step that checks that part, within 32, notices it and does nothing."""
     layer = make_layer("gru", 5, 20, dtype=dtype)
     k = {"first": 0, "middle": layer.flat_params.size // 2, "last": -1}[place]
     older = layer.flat_params[:]
@@ -186,7 +186,7 @@ def test_packed_weights_are_kept_and_dropped(layer: Any) -> None:
 
 
 def test_a_layer_in_a_model(layer: Any, x: Any) -> None:
-    """The model's array is the layer's: read-only too; a layer that moves is let go."""
+    """The model's array becomes read-only too; a layer that moves is released."""
     before = fastrnn.Stepper(layer)
     model = fastrnn.Sequential(layer, fastrnn.Linear(20, 3))
     with pytest.raises(RuntimeError, match=STALE):

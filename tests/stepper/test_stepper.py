@@ -181,7 +181,7 @@ def test_bad_arguments(layer: Any) -> None:
 
 @pytest.mark.parametrize("size", [("lstm", 8, 16), ("gru", 300, 300)])
 def test_many_threads_each_with_its_own(size: Any) -> None:
-    """One layer; small steps, and such as give the interpreter lock away."""
+    """One layer; small steps, and steps that release the GIL."""
     layer = make_layer(*size)
     stepper = fastrnn.Stepper(layer)
     x = [np.random.default_rng(k).standard_normal((40, layer.input_size))
@@ -210,7 +210,7 @@ def test_many_threads_each_with_its_own(size: Any) -> None:
 
 
 def test_a_second_thread_is_refused() -> None:
-    """Two threads in one stepper: steps happen whole, or raise."""
+    """With two threads in one stepper, a step is complete or raises."""
     layer = make_layer("lstm", 700, 700)
     stepper = fastrnn.Stepper(layer)
     x = draw_input(layer, 1)[0, 0]

@@ -46,7 +46,7 @@ def draw_states(module: Any, kind: str = "padded") -> list[torch.Tensor]:
 
 
 def feed(module: Any, x: torch.Tensor, kind: str) -> Any:
-    """Return what the module is called with."""
+    """Return the inputs of the module."""
     lengths = {"sorted": SORTED, "unsorted": UNSORTED}.get(kind)
     if lengths is None:
         return x
@@ -64,7 +64,7 @@ def flatten(outputs: Any) -> list[torch.Tensor]:
 
 
 def weigh(outputs: list[torch.Tensor]) -> torch.Tensor:
-    """Return a loss with another random gradient for every number of every output."""
+    """Return a loss whose gradient is random for every number of every output."""
     generator = torch.Generator().manual_seed(1)
     total = outputs[0].new_zeros(())
     for a in outputs:

@@ -34,7 +34,7 @@ every_cell = pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 
 
 class Mixed(nn.Module):
-    """Every recurrent thing, one of them twice."""
+    """A model with every recurrent module, one of them twice."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class Mixed(nn.Module):
 
 
 class Own(nn.LSTM):
-    """Somebody's own class."""
+    """A user's own class."""
 
 
 LEFT = {
@@ -119,7 +119,7 @@ def test_hooks_stay(cell: str) -> None:
 
 @every_cell
 def test_shared_weights_with_a_hook(cell: str) -> None:
-    """Two modules with one weight, whose gradient a hook doubles."""
+    """Two modules that share a weight, whose gradient a hook doubles."""
     results = []
     for accelerated in (True, False):
         torch.manual_seed(0)
@@ -140,7 +140,7 @@ def test_shared_weights_with_a_hook(cell: str) -> None:
 
 @every_cell
 def test_an_optimizer_goes_on(cell: str) -> None:
-    """Adam's state, accelerating and restoring in the middle of a training."""
+    """Adam's state survives accelerating and restoring in the middle of training."""
     theirs, ours = make_pair(cell, dtype=torch.float64)
     fastrnn.torch.restore(ours)
     optimizers = [torch.optim.Adam(m.parameters(), 0.01) for m in (ours, theirs)]
@@ -204,7 +204,7 @@ def test_to_another_dtype() -> None:
 
 
 class Rows(Dataset):
-    """What a worker makes with an accelerated module of its own."""
+    """Return the result of a worker with an accelerated module of its own."""
 
     def __init__(self, module: Any) -> None:
         self.module = module
@@ -236,13 +236,13 @@ print(len(got))
 
 
 def test_forked_workers(monkeypatch: Any) -> None:
-    """Workers of a process that has used its threads; in a process of its own."""
+    """Fork workers from a process that has used its threads, in a fresh process."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]), prepend=":")
     assert run_program(FORKED, timeout=120) == "8"
 
 
 def test_threads_are_torchs(monkeypatch: Any) -> None:
-    """The kernels use as many as `torch.set_num_threads` says, fastrnn's own aside."""
+    """The kernels use as many as `torch.set_num_threads` says, whatever fastrnn has."""
     from fastrnn import _core
 
     used = []
@@ -290,7 +290,7 @@ print(len(list_threads() - before))
 def test_one_pool_of_threads(monkeypatch: Any) -> None:
     """Kernels and PyTorch's operations take turns on the same threads.
 
-    Autograd starts one of its own.
+    Autograd starts one more.
     """
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]), prepend=":")
     assert run_program(SHARED) in ("1", "2")
@@ -315,6 +315,6 @@ def test_import_without_torch() -> None:
 
 
 def test_import_is_without_dynamo() -> None:
-    """What only ``torch.compile`` needs takes seconds to load."""
+    """Modules that only ``torch.compile`` needs take seconds to load."""
     program = "import sys, fastrnn.torch; print('torch._dynamo' in sys.modules)"
     assert run_program(program) == "False"

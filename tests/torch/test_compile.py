@@ -112,7 +112,7 @@ def test_lengths_resets_and_cells() -> None:
 
 
 def test_changing_sizes() -> None:
-    """A length that varies does not compile anew each time."""
+    """A varying length does not recompile each time."""
     _, ours = make_pair("gru")
     compiled = torch.compile(ours, fullgraph=True, backend="aot_eager", dynamic=True)
     with torch.no_grad():
@@ -137,7 +137,7 @@ def test_inductor() -> None:
 
 
 def test_torchs_own_modules_are_refused_as_before() -> None:
-    """Ours are let through; what dynamo thinks of PyTorch's modules is not touched."""
+    """Dynamo lets ours through and treats PyTorch's modules as before."""
     from torch._dynamo import config
     from torch._dynamo.exc import Unsupported
 

@@ -75,7 +75,7 @@ def test_only_what_requires_a_gradient(part: int) -> None:
 
 
 def test_backward_twice() -> None:
-    """The first hands its gradients on without a copy; the second makes new ones."""
+    """The first backward passes its gradients on without a copy; the second copies."""
     x, w, b, target = draw()
     w.requires_grad_()
     loss = ours(x, w, b, target)
@@ -109,7 +109,7 @@ def test_ignore_index() -> None:
 
 
 def test_same_as_torchs_function() -> None:
-    """It takes the place of PyTorch's function of that name, where there is one."""
+    """It can replace PyTorch's function of that name, where there is one."""
     function = getattr(functional, "linear_cross_entropy", None)
     if function is None:
         pytest.skip("not in this version of PyTorch")

@@ -1,4 +1,4 @@
-"""What the kernels do not serve has PyTorch's result, or PyTorch's error."""
+"""Where kernels do not apply, results and errors are PyTorch's."""
 
 import copy
 from collections.abc import Callable
@@ -34,7 +34,7 @@ every_cell = pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 
 @pytest.fixture
 def idle(monkeypatch: Any) -> None:
-    """Fails where a kernel runs."""
+    """Fail if a kernel runs."""
 
     def refuse(*arguments: Any) -> Any:
         raise AssertionError("a kernel ran")
@@ -142,7 +142,7 @@ def test_a_pending_negation(cell: str) -> None:
 
 
 class Tagged(torch.Tensor):
-    """A subclass, which sees the functions that are called on it."""
+    """A subclass that sees the functions called on it."""
 
     seen: list[str] = []  # noqa: RUF012
 
@@ -182,7 +182,7 @@ def through_jvp(module: Any, x: Any) -> Any:
 
 
 def through_jvp_of_weights(module: Any, x: Any) -> Any:
-    """The known trap: x requires no gradient, and the tangent would be a silent 0."""
+    """A known trap: x requires no gradient, and the tangent would silently be 0."""
     weights = {n: p.detach() for n, p in module.named_parameters()}
     tangents = {n: p.sin() for n, p in weights.items()}
     return jvp(lambda w: functional_call(module, w, (x,))[0], (weights,), (tangents,))
@@ -241,7 +241,7 @@ def test_transforms(cell: str, dtype: Any, transform: Any) -> None:
 @pytest.mark.filterwarnings("ignore:.torch.jit.:DeprecationWarning")  # PyTorch's own
 @every_cell
 def test_transforms_of_what_torch_lacks(cell: str) -> None:
-    """With ``lengths`` there is no code of PyTorch's; the derivative is still right."""
+    """PyTorch has no code for ``lengths``; the derivative is still right."""
     _, ours = make_pair(cell, dtype=torch.float64)
     x, v = draw_input(ours), torch.randn(T, N, I, dtype=torch.float64)
     lengths = torch.tensor([3, 7, 1, 0])
@@ -263,7 +263,7 @@ def test_transforms_of_what_torch_lacks(cell: str) -> None:
 
 
 def run_steps(module: Any, x: Any, lengths: Any) -> Any:
-    """Return the output row by row, by PyTorch's module."""
+    """Return the output of PyTorch's module, row by row."""
     theirs = fastrnn.torch.restore(copy.deepcopy(module))
     y = x.new_zeros(*x.shape[:2], module.hidden_size)
     for n, length in enumerate(lengths.tolist()):
@@ -287,7 +287,7 @@ def test_extras_in_bfloat16(options: str) -> None:
 
 
 def test_operators_refuse_tangents() -> None:
-    """Whoever calls the operator itself is told, instead of a zero."""
+    """Calling the operator directly raises, instead of returning zeros."""
     module = fastrnn.torch.RNN(I, H)
     weights = [p.detach() for p in module.parameters()]
 
@@ -365,7 +365,7 @@ def test_functional_call(cell: str) -> None:
 
 @every_cell
 def test_weights_of_other_shapes(cell: str) -> None:
-    """Whatever somebody puts under a weight's name, nothing is read beyond its end."""
+    """Whatever is assigned to a weight's name, nothing is read beyond its end."""
     theirs, ours = make_pair(cell, dtype=torch.float64)
     x = draw_input(ours)
     for module in (theirs, ours):

@@ -1,4 +1,4 @@
-"""Which gradients are computed, what may happen to tensors between, second ones."""
+"""Which gradients are computed, changes to tensors in between, second derivatives."""
 
 import gc
 import weakref
@@ -30,7 +30,7 @@ from tests.torch.comparing import (  # noqa: E402
 
 every_cell = pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 
-# Only these require a gradient, in turn.
+# Only these require a gradient, one set at a time.
 PARTS = {
     "x": ["x"],
     "weights": ["weight_ih_l0", "weight_hh_l0"],
@@ -45,7 +45,7 @@ PARTS = {
 @pytest.mark.parametrize("part", PARTS)
 @every_cell
 def test_only_what_is_needed(cell: str, part: str, monkeypatch: Any) -> None:
-    """The kernel is not asked for the others, and gives the same bits for these."""
+    """The kernel computes no others, and gives the same bits for these."""
     _, ours = make_pair(cell)
     x = draw_input(ours).requires_grad_()
     weigh(flatten(ours(x))).backward()
@@ -88,7 +88,7 @@ def test_a_loss_of_one_output(cell: str, output: int) -> None:
 
 @every_cell
 def test_outputs_changed_in_place(cell: str) -> None:
-    """PyTorch's GRU and RNN allow it; the gradient is of the output as it was."""
+    """PyTorch's GRU and RNN allow it; the gradient is that of the original output."""
     _, ours = make_pair(cell, dtype=torch.float64)
     x = draw_input(ours)
 
@@ -103,7 +103,7 @@ def test_outputs_changed_in_place(cell: str) -> None:
 
 @every_cell
 def test_weights_changed_before_backward(cell: str) -> None:
-    """Refused, as for every operation of PyTorch."""
+    """It is refused, as by every operation of PyTorch."""
     _, ours = make_pair(cell)
     y, _ = ours(draw_input(ours))
     with torch.no_grad():
@@ -126,7 +126,7 @@ def test_backward_twice(cell: str) -> None:
 
 @every_cell
 def test_strange_upstream_gradients(cell: str) -> None:
-    """Expanded, transposed, and with a negation that is only noted."""
+    """Expanded, transposed, and with a pending negation."""
     _, ours = make_pair(cell, dtype=torch.float64)
     x = draw_input(ours)
     noted = torch.randn(T, N, H, dtype=torch.complex128).conj().imag
@@ -147,9 +147,9 @@ def test_strange_upstream_gradients(cell: str) -> None:
 @pytest.mark.parametrize("batch_first", [False, True], ids=["T-N", "N-T"])
 @every_cell
 def test_second_derivatives(cell: str, batch_first: bool, kind: str) -> None:
-    """By finite differences, in every layout, with both directions.
+    """Compare with finite differences, in every layout, with both directions.
 
-    The first ones, which they are taken of, are those of the kernels.
+    The first derivatives, from which they are taken, are those of the kernels.
     """
     module = getattr(fastrnn.torch, cell.upper())(
         2, 3, bidirectional=True, batch_first=batch_first, dtype=torch.float64
@@ -186,7 +186,7 @@ def test_second_derivatives(cell: str, batch_first: bool, kind: str) -> None:
 
 @every_cell
 def test_gradient_penalty(cell: str) -> None:
-    """The usual use of second derivatives, against PyTorch."""
+    """A common use of second derivatives, against PyTorch."""
     theirs, ours = make_pair(cell, num_layers=2, dtype=torch.float64)
 
     def call(module: Any, x: Any, states: Any) -> Any:
@@ -212,7 +212,7 @@ def test_checkpoint(cell: str, reentrant: bool) -> None:
 
 @every_cell
 def test_saved_on_the_side(cell: str) -> None:
-    """Hooks on what is saved see it all and may give back other tensors."""
+    """Hooks on saved tensors see all of them and may return others."""
     _, ours = make_pair(cell, dtype=torch.float64)
     x = draw_input(ours)
     packed = []
@@ -288,7 +288,7 @@ WRONG: dict[str, tuple[int, Any, type[Exception], str]] = {
 
 @pytest.mark.parametrize("name", WRONG)
 def test_operator_refuses(name: str) -> None:
-    """Whoever calls the operator itself gets no access beyond an array's end."""
+    """Calling the operator directly gives no access beyond an array's end."""
     at, wrong, error, message = WRONG[name]
     tensors = layer_arguments("LSTM", "time", False)
     arguments: list[Any] = ["LSTM", "time", False, True, *tensors]
@@ -308,7 +308,7 @@ def test_operator_refuses_batch_sizes(wrong: list[int]) -> None:
 
 @every_cell
 def test_nothing_stays(cell: str) -> None:
-    """A graph that nobody holds is freed at once, not by the collector of cycles."""
+    """A graph without references is freed at once, not by the garbage collector."""
     _, ours = make_pair(cell)
     gc.disable()
     try:

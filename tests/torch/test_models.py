@@ -38,7 +38,7 @@ class Tagger(nn.Module):
 
 
 def tagger_loss(model: nn.Module, step: int) -> Tensor:
-    """The tag of a word is its remainder, but 0 after an odd word."""
+    """The tag of a word is its remainder, except 0 after an odd word."""
     lengths = torch.randint(1, 13, (8,))
     lengths[0] = 12
     words = torch.randint(1, 30, (8, 12))

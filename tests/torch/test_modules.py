@@ -1,4 +1,4 @@
-"""The modules give PyTorch's outputs and gradients, and what PyTorch lacks."""
+"""The modules give PyTorch's outputs and gradients, and have further options."""
 
 from typing import Any
 
@@ -48,7 +48,7 @@ def test_same_as_torch(
     stateful: bool,
     kind: str,
 ) -> None:
-    """Dropout too: the same seed drops the same units."""
+    """Dropout is included: the same seed drops the same units."""
     theirs, ours = make_pair(
         cell,
         num_layers=layers,
@@ -111,7 +111,7 @@ def test_arrays_that_are_not_contiguous(cell: str) -> None:
 @pytest.mark.parametrize("directions", [1, 2])
 @every_cell
 def test_lengths(cell: str, directions: int, batch_first: bool) -> None:
-    """As packing and padding again, without either."""
+    """The results are those of packing and padding again."""
     theirs, ours = make_pair(
         cell,
         num_layers=2,
@@ -138,7 +138,7 @@ def test_lengths(cell: str, directions: int, batch_first: bool) -> None:
 @pytest.mark.parametrize("batch_first", [False, True], ids=["T-N", "N-T"])
 @every_cell
 def test_resets(cell: str, batch_first: bool) -> None:
-    """A reset at step 3 is two calls, the second from zeros."""
+    """A reset at step 3 equals two calls, the second from zeros."""
     theirs, ours = make_pair(cell, batch_first=batch_first, dtype=torch.float64)
     time = 1 if batch_first else 0
     x, states = draw_input(ours), draw_states(ours)
@@ -288,7 +288,7 @@ def test_bad_lengths_and_resets(cell: str, name: str) -> None:
 
 @every_cell
 def test_bad_batch_sizes(cell: str) -> None:
-    """Sizes that do not add up would be read beyond the data's end."""
+    """Inconsistent sizes would be read beyond the data's end."""
     _, ours = make_pair(cell)
     packed = pack_padded_sequence(torch.randn(T, N, I), [7, 5, 5, 1])
     wrong = packed._replace(batch_sizes=torch.tensor([4, 4, 4, 4, 4, 4, 4]))

@@ -1,7 +1,7 @@
 """PyTorch's own samples for its recurrent modules, run against ours.
 
-As its ``test_modules.py`` runs them: forward against the reference of a sample, the
-gradient by finite differences, non-contiguous arrays, and the errors of bad input.
+They run as in PyTorch's ``test_modules.py``: forward against the reference of a sample,
+the gradient by finite differences, non-contiguous arrays, and the errors of bad input.
 """
 
 from collections.abc import Iterator
@@ -84,7 +84,7 @@ def test_forward(name: str, dtype: Any, training: bool) -> None:
 
 @every_info
 def test_gradient(name: str) -> None:
-    """Finite differences of every output by every input and parameter."""
+    """Compare with finite differences of all outputs by all inputs and parameters."""
     for sample in samples(name, torch.float64, True):
         module = make_module(name, sample, torch.float64, True)
         if getattr(module, "proj_size", 0):
@@ -123,7 +123,7 @@ def test_arrays_that_are_not_contiguous(name: str) -> None:
 @every_dtype
 @every_info
 def test_error_inputs(name: str, dtype: Any) -> None:
-    """What PyTorch refuses is refused with PyTorch's words."""
+    """Input that PyTorch refuses is refused with PyTorch's message."""
     info = INFOS[name]
     make = info.module_error_inputs_func
     found = list(

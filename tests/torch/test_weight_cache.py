@@ -1,4 +1,4 @@
-"""Packed weights that are kept between calls of a frozen module."""
+"""Packed weights that are kept between calls of a module in eval mode."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ every_cell = pytest.mark.parametrize("cell", CELLS)
 
 
 def kept(module: Any) -> dict[int, Any]:
-    """Return what is kept for a module; nothing is an empty one."""
+    """Return the packed weights kept for a module, empty if there are none."""
     return dict(_weight_cache._caches.get(module, {}))
 
 
@@ -35,7 +35,7 @@ def call(module: Any, x: torch.Tensor) -> list[torch.Tensor]:
 
 
 def assert_fresh(module: Any, x: torch.Tensor) -> None:
-    """The module returns what a copy does that never ran before: bit for bit."""
+    """The module returns the bits of a copy that has never run before."""
     fresh = copy.deepcopy(module)
     assert not kept(fresh)
     for a, b in zip(call(module, x), call(fresh, x), strict=True):
