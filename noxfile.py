@@ -54,7 +54,9 @@ def asan(session: nox.Session) -> None:
 @nox.session
 def tidy(session: nox.Session) -> None:
     """Compile everything through clang-tidy."""
-    session.install(*EXTRAS["tidy"], "cmake", "ninja", "pybind11>=2.13", "Cython", "numpy")
+    session.install(
+        *EXTRAS["tidy"], "cmake", "ninja", "pybind11>=2.13", "Cython", "numpy"
+    )
     # GCC's header of OpenMP: clang-tidy has none of its own.
     headers = subprocess.check_output(["g++", "-print-file-name=include"], text=True)
     session.run(

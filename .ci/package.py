@@ -58,11 +58,15 @@ def main() -> None:
         if repository:
             place = repository.rstrip("/"), f"v{version[1]}"
             pyproject.write_text(metadata + urls(*place), "utf-8")
-            readme.write_text(absolute_links(readme.read_text("utf-8"), *place), "utf-8")
+            readme.write_text(
+                absolute_links(readme.read_text("utf-8"), *place), "utf-8"
+            )
         build = [sys.executable, "-m", "build", "--sdist", "--outdir", ROOT / "dist"]
         subprocess.run([*build, copy], check=True)
     made = ROOT / "dist" / f"fastrnn-{version[1]}.tar.gz"
-    subprocess.run([sys.executable, "-m", "twine", "check", "--strict", made], check=True)
+    subprocess.run(
+        [sys.executable, "-m", "twine", "check", "--strict", made], check=True
+    )
 
 
 if __name__ == "__main__":

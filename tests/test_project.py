@@ -35,7 +35,9 @@ def read(name: str) -> str:
 
 
 def test_the_newest_release_is_the_version_everywhere() -> None:
-    releases = re.findall(r"^## \[(\d[^\]]*)\](?: - (\S+))?$", read("CHANGELOG.md"), re.M)
+    releases = re.findall(
+        r"^## \[(\d[^\]]*)\](?: - (\S+))?$", read("CHANGELOG.md"), re.M
+    )
     citation = read("CITATION.cff")
     (version,) = re.findall(r"^version: (\S+)$", citation, re.M)
     date = re.findall(r"^date-released: (\S+)$", citation, re.M)
