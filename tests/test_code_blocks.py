@@ -1,15 +1,15 @@
 """The Python in README and the other pages runs, and passes mypy --strict.
 
-The blocks of a page are one program, from top to bottom. Blocks marked ``python`` run as
-they stand; those marked ``py`` need PyTorch and a ``model`` of its.
+The blocks of a page are one program, from top to bottom. Blocks marked ``python`` run
+as they stand; those marked ``py`` need PyTorch, and a ``model`` made with it.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -66,18 +66,34 @@ def test_the_pytorch_model_of_the_readme_is_accelerated() -> None:
     assert type(names["model"]) is fastrnn.torch.LSTM
 
 
-@every_page
-def test_code_has_the_right_types(page: Path, tmp_path: Path) -> None:
-    file = tmp_path / "program.py"
-    file.write_text(program(page, "python|py"), "utf-8")
+def check_types(code: str, folder: Path) -> None:
+    """Run mypy --strict on a program, with the types of the library under test."""
+    file = folder / "program.py"
+    file.write_text(code, "utf-8")
     library = Path(fastrnn.__path__[0]).parent
-    installed = str(library) in (sysconfig.get_path("platlib"), *sys.path[-1:])
+    found = {} if library.name == "site-packages" else {"MYPYPATH": str(library)}
     done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", tmp_path, file],
+        [sys.executable, "-m", "mypy", "--strict", f"--cache-dir={folder}", file],
         cwd=ROOT,
-        env=None if installed else {"MYPYPATH": str(library)},
+        env=os.environ | found,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@every_page
+def test_code_has_the_right_types(page: Path, tmp_path: Path) -> None:
+    check_types(program(page, "python|py"), tmp_path)
+
+
+def test_a_layer_of_a_model_has_the_type_that_a_stepper_takes(tmp_path: Path) -> None:
+    code = """
+import fastrnn
+
+model = fastrnn.Sequential(fastrnn.Embedding(10, 16), fastrnn.LSTM(16, 32))
+fastrnn.Stepper(model.layers["1"])
+"""
+    exec(code, {})
+    check_types(code, tmp_path)

@@ -1,7 +1,7 @@
-"""The library's rooms: what lies where, who may import whom, and how large things are.
+"""The library's rooms: which there are, which import which, and how long their code is.
 
-`ROOMS` is the order of `src/fastrnn`: a room imports from rooms above it in this list and
-from no other, so there is no circle.
+A room is a module or sub-package at the top of `src/fastrnn`. It imports only from rooms
+that come before it in `ROOMS`, so no import goes upward and there is no cycle.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ def imports(text: str) -> Iterator[str]:
 def blocks(text: str) -> Iterator[tuple[str, str, int]]:
     """Yield kind, name and lines of code of each class and function.
 
-    A signature counts; docstrings, comments and empty lines do not. Cython is read as well
-    as Python, which is why this asks for tokens and not for a syntax tree.
+    A signature counts; docstrings, comments and empty lines do not. Sources are read
+    token by token, not as a syntax tree, because some of them are Cython.
     """
     code: set[int] = set()  # lines with code on them
     line: list[tokenize.TokenInfo] = []  # the logical line so far
@@ -108,7 +108,7 @@ def test_every_room_has_its_place() -> None:
 
 
 @pytest.mark.parametrize("file", SOURCES, ids=NAMES)
-def test_imports_go_down(file: Path) -> None:
+def test_no_import_goes_upward(file: Path) -> None:
     here = room_of(file)
     allowed = ROOMS[: ROOMS.index(here) + 1]
     assert [a for a in imports(file.read_text("utf-8")) if a not in allowed] == []
