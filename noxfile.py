@@ -1,26 +1,22 @@
-"""Sessions: `nox -s lint`, `tests`, `asan`, `bench`; what follows `--` is passed on."""
+"""Sessions: `nox -s lint`, `tests`, `asan`, `tidy`, `bench`, `package`.
+
+Arguments after ``--`` are passed on.
+"""
 
 import subprocess
-from pathlib import Path
 
 import nox
 
 nox.options.sessions = ["lint", "tests"]
 
-# Pinned: another version of a formatter formats otherwise.
-LINTERS = ["ruff==0.17.6", "mypy==2.4.1", "clang-format==23.1.5"]
+EXTRAS = nox.project.load_toml("pyproject.toml")["project"]["optional-dependencies"]
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style, types and formatting."""
-    session.install(*LINTERS, "numpy>=2")
-    session.run("ruff", "check")
-    session.run("ruff", "format", "--check")
-    session.run("mypy")
-    patterns = ("csrc/**/*.h", "csrc/**/*.cpp", "benchmarks/**/*.cpp")
-    sources = [str(file) for pattern in patterns for file in Path().glob(pattern)]
-    session.run("clang-format", "--dry-run", "--Werror", *sources)
+    """Check style, types, formatting, spelling and workflows."""
+    session.install(*EXTRAS["lint"], "numpy>=2")
+    session.run("pre-commit", "run", "--all-files", "--show-diff-on-failure")
 
 
 @nox.session
@@ -56,7 +52,32 @@ def asan(session: nox.Session) -> None:
 
 
 @nox.session
+def tidy(session: nox.Session) -> None:
+    """Compile everything through clang-tidy."""
+    session.install(
+        *EXTRAS["tidy"], "cmake", "ninja", "pybind11>=2.13", "Cython", "numpy"
+    )
+    # GCC's header of OpenMP: clang-tidy has none of its own.
+    headers = subprocess.check_output(["g++", "-print-file-name=include"], text=True)
+    session.run(
+        "cmake",
+        "--preset=tidy",
+        "-GNinja",
+        f"-DCMAKE_CXX_CLANG_TIDY=clang-tidy;--quiet;--extra-arg=-idirafter{headers.strip()}",
+        *session.posargs,
+    )
+    session.run("cmake", "--build", "--preset=tidy", "--", "-k0")
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Compare with the libraries that are installed; print and write the table."""
     session.install(".[test,torch,examples]")
     session.run("python", "-m", "benchmarks.compare", *session.posargs)
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """Make and check the files of a release in `dist/`; see RELEASE.md."""
+    session.install("build", "twine")
+    session.run("python", ".ci/package.py", *session.posargs)

@@ -44,8 +44,8 @@ from fastrnn._runtime import (
 )
 
 if TYPE_CHECKING:
-    import fastrnn.torch as torch  # noqa: F401 - not in __all__: it needs PyTorch
     from fastrnn import data, plot, reference, text
+    from fastrnn import torch as torch  # not in __all__: it needs PyTorch
     from fastrnn._convert import load_keras, load_torch
     from fastrnn._files import load, save
     from fastrnn._functional.losses import (
