@@ -18,8 +18,10 @@
 #pragma once
 
 #include "cell.h"
+#include "pack.h"
 #include "plan.h"
 #include "product.h"
+#include "tile.h"
 
 namespace fastrnn {
 namespace FASTRNN_NS {

@@ -16,7 +16,9 @@
 // throughout. Gradients that nobody wants are null, and are not computed.
 #include "entry.h"
 #include "math.h"
+#include "pack.h"
 #include "product.h"
+#include "tile.h"
 
 namespace fastrnn {
 namespace FASTRNN_NS {

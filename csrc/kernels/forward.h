@@ -10,8 +10,10 @@
 #pragma once
 
 #include "one_row.h"
+#include "pack.h"
 #include "plan.h"
 #include "product.h"
+#include "tile.h"
 
 namespace fastrnn {
 namespace FASTRNN_NS {

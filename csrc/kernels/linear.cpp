@@ -3,7 +3,9 @@
 // All outputs are =. Sums run over the inputs, the outputs and the rows in their order;
 // threads share out elements of the result, never a sum.
 #include "entry.h"
+#include "pack.h"
 #include "product.h"
+#include "tile.h"
 
 namespace fastrnn {
 namespace FASTRNN_NS {
