@@ -1,15 +1,15 @@
 """The memory of layers: which layer an array belongs to, and which arrays are retired.
 
-The flat arrays of a layer, and all views of them, share one allocation. When the layer
-moves into a `Sequential`, its parameters and gradients move into the model's arrays, and
-the ranges they leave are retired: nobody reads them any more, so that work on them would
-be lost in silence.
+The flat arrays of a layer, and all views of them, lie in one allocation. When the layer
+moves into a `Sequential`, its parameters and gradients move into the model's arrays.
+The ranges that they leave are retired: the layer does not read them any more, and work
+on them would be lost without a word.
 """
 
 from __future__ import annotations
 
 import weakref
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -107,3 +107,62 @@ def require_current(name: str, a: Any) -> None:
             f"when it moved into a Sequential: make the optimizer after the model, or "
             f"pass the model itself"
         )
+
+
+def require_apart(
+    names: list[str],
+    arrays: list[Any],
+    other_names: list[str] | None = None,
+    others: list[Any] | None = None,
+) -> None:
+    """Refuse arrays that share memory with others, or with one another without those.
+
+    All are C-contiguous.
+    """
+    if others is None or other_names is None:
+        if len(arrays) > 1 and len(own_allocations(arrays)) < len(arrays):
+            sweep([(*addresses(a), n, "") for n, a in zip(names, arrays, strict=True)])
+    elif len(arrays) == 1:
+        if np.may_share_memory(arrays[0], others[0]):
+            refuse_overlap(names[0], other_names[0])
+    else:
+        mine, theirs = own_allocations(arrays), own_allocations(others)
+        if not mine or not theirs or mine & theirs:
+            entries = [
+                (*addresses(a), n, kind)
+                for kind, ns, several in (
+                    ("mine", names, arrays),
+                    ("theirs", other_names, others),
+                )
+                for n, a in zip(ns, several, strict=True)
+            ]
+            sweep(entries)
+
+
+def own_allocations(arrays: list[Any]) -> set[int]:
+    """Return the ids of the allocations; none if one is not NumPy's own memory."""
+    found = set()
+    for a in arrays:
+        whole = allocation_of(a)
+        if not whole.flags.owndata:
+            return set()
+        found.add(id(whole))
+    return found
+
+
+def sweep(entries: list[tuple[int, int, str, str]]) -> None:
+    """Refuse ranges of different kinds that overlap, or any of the kind ``""``."""
+    reach: dict[str, tuple[int, str]] = {}  # the farthest end of each kind so far
+    for start, stop, name, kind in sorted(entries):
+        if start == stop:
+            continue
+        for other, (last, other_name) in reach.items():
+            if start < last and (other != kind or not kind):
+                refuse_overlap(other_name, name)
+        reach[kind] = max(reach.get(kind, (0, "")), (stop, name))
+
+
+def refuse_overlap(name: str, other: str) -> NoReturn:
+    raise ValueError(
+        f"{name}, {other}: expected arrays that share no memory, got two that do"
+    )

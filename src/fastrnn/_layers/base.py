@@ -13,6 +13,7 @@ from numpy.typing import DTypeLike
 
 from fastrnn._gate.layers import check_layer_dtype
 from fastrnn._gate.training import check_shapes
+from fastrnn._layers.describe import Line, code_of_call, describe
 from fastrnn._layers.locks import make_lock
 from fastrnn._layers.parameters import Parameters
 from fastrnn._types import FloatArray
@@ -22,6 +23,7 @@ LayerT = TypeVar("LayerT", bound="Layer")
 NO_CALL = "expected a call of the layer before it, got none"
 FAILED = "expected the last call to succeed, got one that raised"
 EVAL = "expected the last call in training mode, got eval mode"
+STAYS = "expected to stay as the layer was made"
 ELSEWHERE = (
     "expected a call of the layer in this thread before it, got none here but calls in "
     "other threads"
@@ -127,8 +129,8 @@ class Layer(Parameters):
     has_state: bool = False
     wants: tuple[str, ...] = ()
     _options: ClassVar[frozenset[str]] = frozenset(
-        ["dtype", "rng", "input_size", "output_size", "batch_first", "has_state"]
-        + ["wants", "params", "grads"]
+        {"input_size", "output_size", "batch_first", "has_state", "wants", "dtype"}
+        | {"params", "grads", "rng"}
     )
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -145,14 +147,12 @@ class Layer(Parameters):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in self._options and name in vars(self):
-            raise AttributeError(
-                f"{name}: expected to stay {vars(self)[name]!r}, as the layer was made"
-            )
+            raise AttributeError(f"{name}: {STAYS}, got an assignment")
         object.__setattr__(self, name, value)
 
     def __delattr__(self, name: str) -> None:
         if name in self._options:
-            raise AttributeError(f"{name}: expected to stay, got its deletion")
+            raise AttributeError(f"{name}: {STAYS}, got a deletion")
         object.__delattr__(self, name)
 
     def _make_views(self) -> None:
@@ -172,7 +172,11 @@ class Layer(Parameters):
         return copy.deepcopy(self)
 
     def __repr__(self) -> str:
-        return f"{describe(self)}  # {self._flat_params.size:,} parameters"
+        return describe(self)
+
+    def _code(self) -> list[Line]:
+        """Return the code of `repr`, with how many parameters each line stands for."""
+        return [(code_of_call(self), self._flat_params.size)]
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Run the layer: every class has a method of its own."""
@@ -193,7 +197,7 @@ class Layer(Parameters):
         return self
 
     def _forget(self) -> None:
-        """Forget this thread's call before: its memory can serve the one that begins."""
+        """Forget this thread's last call: its memory can serve the one that begins."""
         last = self._last_call
         last.record = None
         last.missing = FAILED
@@ -211,8 +215,8 @@ class Layer(Parameters):
         """Return the record of this thread's last call, or raise for ``wanted_by``."""
         last = self._last_call
         if last.record is None:
-            elsewhere = self._called and not last.count
-            raise RuntimeError(f"{wanted_by}: {ELSEWHERE if elsewhere else last.missing}")
+            missing = ELSEWHERE if self._called and not last.count else last.missing
+            raise RuntimeError(f"{wanted_by}: {missing}")
         return last.record
 
     def _add_grads(self, **gradients: FloatArray | None) -> None:
@@ -222,21 +226,3 @@ class Layer(Parameters):
                 if a is not None:
                     total = self.grads[name]
                     total += a
-
-    _begin, _keep, _kept = _forget, _remember, _recall  # until all layers say it so
-
-
-def describe(layer: Layer) -> str:
-    """Return the call that makes such a layer: options that are not as by default."""
-    shown = []
-    for p in inspect.signature(type(layer)).parameters.values():
-        if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) or not hasattr(layer, p.name):
-            continue
-        value, default = getattr(layer, p.name), p.default
-        if isinstance(value, np.dtype):
-            value, default = value.name, np.dtype(default).name
-        if p.default is p.empty:
-            shown.append(repr(value))
-        elif repr(value) != repr(default):
-            shown.append(f"{p.name}={value!r}")
-    return f"{type(layer).__name__}({', '.join(shown)})"

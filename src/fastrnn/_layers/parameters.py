@@ -55,7 +55,7 @@ class Views(dict[str, FloatArray]):
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
         raise AttributeError("expected the arrays to stay, got a change of their names")
 
-    __delitem__ = pop = popitem = clear = update = setdefault = __ior__ = _refuse  # type: ignore[assignment]
+    __delitem__ = pop = popitem = clear = update = setdefault = __ior__ = _refuse
 
     def __reduce__(self) -> Any:
         return dict, (dict(self),)  # a copy is a dict like any other
@@ -82,6 +82,7 @@ class Parameters:
 
     def _make_views(self) -> None:
         self._readers: dict[int, weakref.ref[Any]] = {}  # steppers, by id
+        self._locks = (False, False)  # on the views, on the flat array
         self.params = split(self._flat_params, self._shapes)
         self.grads = split(self._flat_grads, self._shapes)
         move_in(self, self._flat_params)
@@ -108,7 +109,7 @@ class Parameters:
         return self._model is not None and self._model() is not None
 
     def __getstate__(self) -> dict[str, Any]:
-        left_out = ("params", "grads", "_readers", "_model")
+        left_out = ("params", "grads", "_readers", "_locks", "_model")
         return {k: v for k, v in vars(self).items() if k not in left_out}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -169,16 +170,17 @@ class Parameters:
             top = outer
         top._lock_what_is_read(False)
 
-    def _lock_what_is_read(self, locked: bool) -> None:
-        locked = locked or bool(self._readers)
-        inner: list[FloatArray] = []
-        for child in self._children():
-            child._lock_what_is_read(locked)
-            inner += child.params.values()
-        mine = list(self.params.values())
-        for i, a in enumerate(mine):
-            a.flags.writeable = inner[i].flags.writeable if inner else not locked
-        self._flat_params.flags.writeable = all(a.flags.writeable for a in mine)
+    def _lock_what_is_read(self, whole: bool) -> bool:
+        """Lock all parameters if ``whole``; return whether there is a lock in here."""
+        whole = whole or bool(self._readers)
+        inner = [child._lock_what_is_read(whole) for child in self._children()]
+        locks = whole, whole or any(inner)
+        if locks != self._locks:  # else what the user made read-only stays so
+            for a in self.params.values():
+                a.flags.writeable = not locks[0]
+            self._flat_params.flags.writeable = not locks[1]
+            self._locks = locks
+        return locks[1]
 
     def zero_grad(self) -> None:
         """Set all gradients to zero."""
