@@ -155,6 +155,97 @@ def test_a_token_that_did_not_come_has_no_gradient() -> None:
     np.testing.assert_array_equal(layer.grads["weight"], expected)
 
 
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("padding", ["right", "left"])
+def test_tokens_on_padding_are_not_read(padding: str, batch_first: bool) -> None:
+    layer = fastrnn.Embedding(V, I, dtype=np.float64, seed=0)
+    lengths, x = [3, 0, 5], tokens(T, N)
+    valid = np.arange(T)[:, None] < lengths
+    if padding == "left":
+        valid = valid[::-1]
+    marked, dy = np.where(valid, x, -1), draw(T, N, I)
+    if batch_first:
+        x, marked, valid, dy = x.T, marked.T, valid.T, dy.swapaxes(0, 1).copy()
+    expected = np.where(valid[:, :, None], layer(x), 0)
+    layer.backward(np.where(valid[:, :, None], dy, 0))
+    grads = layer.flat_grads.copy()
+    layer.zero_grad()
+    how = {"lengths": lengths, "padding": padding, "batch_first": batch_first}
+    y = layer(marked, **how)
+    assert y.flags.c_contiguous
+    np.testing.assert_array_equal(y, expected)
+    layer.backward(dy)  # what it holds on padding is not read
+    np.testing.assert_allclose(layer.flat_grads, grads, rtol=1e-14, atol=1e-14)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_lengths_reach_an_embedding_in_a_model(batch_first: bool, nested: bool) -> None:
+    """Also where T = N, so that only the layout tells which axis is time."""
+    rng, lengths = np.random.default_rng(0), [3, 1, 2]
+    embedding: Any = fastrnn.Embedding(V, I, seed=rng)
+    rnn = fastrnn.GRU(I, 8, batch_first=batch_first, seed=rng)
+    if nested:
+        embedding = fastrnn.Sequential(embedding)
+    model = fastrnn.Sequential(embedding, rnn)
+    x = tokens(3, 3)
+    valid = np.arange(3)[:, None] < lengths
+    marked = np.where(valid, x, -1)
+    if batch_first:
+        x, marked = x.T, marked.T
+    y, state = model(marked, lengths=lengths)
+    expected, wanted = rnn(
+        (embedding.layers["0"] if nested else embedding)(x), lengths=lengths
+    )
+    np.testing.assert_array_equal(y, expected)
+    np.testing.assert_array_equal(state[-1], wanted)
+    with raises(
+        ValueError,
+        f"batch_first: expected {batch_first} (that of the layers), "
+        f"got {not batch_first}",
+    ):
+        model(x, batch_first=not batch_first)
+
+
+def test_two_layouts_in_one_model() -> None:
+    layers = (
+        fastrnn.GRU(3, 3),
+        fastrnn.Linear(3, 3),
+        fastrnn.GRU(3, 3, batch_first=True),
+    )
+    with raises(ValueError, "2: expected batch_first=False (that of 0), got True"):
+        fastrnn.Sequential(*layers)
+
+
+@bad_values(
+    TypeError={
+        "batch_first: expected a bool, got int": {"batch_first": 1},
+        "padding: expected a str, got int": {"padding": 1},
+        "lengths: expected an integer dtype, got float64": {"lengths": np.ones(N)},
+    },
+    ValueError={
+        "padding: expected 'right' or 'left', got 'no'": {"padding": "no"},
+        "lengths: expected shape (N,) = (3,), got (2,)": {"lengths": [1, 2]},
+        "lengths: length 6 at [n=1] is out of range 0 <= length <= T = 5": {
+            "lengths": [0, 6, 1]
+        },
+        "x: token -1 at [t=1, n=0] is out of range 0 <= token < V = 7": {
+            "lengths": [2, 1, 1]
+        },
+        "x: expected shape (T, N), got (5,)": {
+            "x": np.zeros(T, np.int64), "lengths": [5]
+        },
+    },
+)  # fmt: skip
+def test_bad_options_of_embedding(
+    bad: Any, error: type[Exception], message: str
+) -> None:
+    x = tokens(T, N)
+    x[1:] = -1 if "lengths" in bad else 0
+    with raises(error, message):
+        fastrnn.Embedding(V, I)(**{"x": x, **bad})
+
+
 def test_empty() -> None:
     embedding, linear = fastrnn.Embedding(V, I, seed=0), fastrnn.Linear(I, O, seed=0)
     x = np.zeros((0, N), np.int64)

@@ -36,6 +36,7 @@ def make_layer(name: str, **options: Any) -> Any:
         "dtype: expected float32 or float64, got float16": {"dtype": np.float16},
         "dtype: expected float32 or float64, got >f4": {"dtype": ">f4"},
         "dtype: expected float32 or float64, got nonsense": {"dtype": "nonsense"},
+        "dtype: expected float32 or float64, got None": {"dtype": None},
         "seed: expected None, an int >= 0 or a NumPy generator, got 'a'": {"seed": "a"},
     },
     ValueError={
@@ -57,6 +58,30 @@ def test_bad_construction(
 ) -> None:
     with raises(error, message):
         getattr(fastrnn, cell)(**{"input_size": I, "hidden_size": H, **bad})
+
+
+MOST = (2**63 - 1) // 4
+
+
+@bad_values(
+    ValueError={
+        "num_layers: expected num_layers <= 65536, got 2147483647": (1, 1, 2**31 - 1),
+        f"sizes: expected at most {MOST} parameters of float32 in all (the bytes that "
+        f"an array can have), got {2**31 * 2**31 * 8 - 2**31 * 16 + 8}": (
+            2**31 - 1, 2**31 - 1,
+        ),
+    },
+)  # fmt: skip
+def test_sizes_beyond_all_memory(
+    bad: Any, error: type[Exception], message: str
+) -> None:
+    with raises(error, message):
+        fastrnn.LSTM(*bad, bias=False)
+
+
+def test_sizes_beyond_this_memory() -> None:
+    with pytest.raises(MemoryError, match=r"^sizes: expected parameters and gradients"):
+        fastrnn.Linear(2**31 - 1, 2**29)
 
 
 def test_bad_nonlinearity() -> None:

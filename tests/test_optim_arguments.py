@@ -1,8 +1,11 @@
 """Optimizers: every bad argument gets its message and changes nothing."""
 
+import re
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
+import pytest
 
 import fastrnn
 from tests.errors import bad_values, raises
@@ -146,6 +149,9 @@ NAMES = "d: expected the names of the state"
         "d['v.1']: expected shape (3,), got (2,)": {"v.1": np.ones(2)},
         "d['step']: expected shape (), got (1,)": {"step": np.array([4])},
         "d['step']: expected step >= 0, got -1": {"step": np.array(-1)},
+        f"d['step']: expected step < 2**62, got {2**63 - 1}": {
+            "step": np.array(2**63 - 1)
+        },
     },
 )
 def test_bad_state(bad: Any, error: type[Exception], message: str) -> None:
@@ -158,6 +164,72 @@ def test_bad_state(bad: Any, error: type[Exception], message: str) -> None:
     adam.load_state_dict(good_state())
     for name, a in adam.state_dict().items():
         np.testing.assert_array_equal(a, good_state()[name])
+
+
+def test_the_last_steps_that_can_be_loaded() -> None:
+    adam = fastrnn.Adam([np.ones(2), np.ones(3)])
+    adam.load_state_dict({**good_state(), "step": np.array(2**62 - 1)})
+    adam.step([np.ones(2), np.ones(3)])
+    assert adam.state_dict()["step"] == 2**62
+
+
+class Hostile:
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        raise ZeroDivisionError("no")
+
+
+def test_an_array_that_cannot_be_made() -> None:
+    message = "expected an array, got Hostile"
+    with pytest.raises(TypeError, match=rf"^d\['m.1'\]: {message}"):
+        fastrnn.Adam([np.ones(2), np.ones(3)]).load_state_dict(
+            {**good_state(), "m.1": Hostile()}
+        )
+    layer = fastrnn.Linear(2, 2)
+    with pytest.raises(TypeError, match=rf"^d\['bias'\]: {message}"):
+        layer.load_state_dict({**layer.state_dict(), "bias": Hostile()})
+
+
+HUGE = 10**400
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("lr", lambda n: fastrnn.SGD(ONE, n)),
+        ("betas[0]", lambda n: fastrnn.Adam(ONE, betas=(n, 0.9))),
+        ("eps", lambda n: fastrnn.RMSprop(ONE, eps=n)),
+        ("momentum", lambda n: fastrnn.SGD(ONE, 0.1, momentum=n)),
+        ("weight_decay", lambda n: fastrnn.AdamW(ONE, weight_decay=n)),
+        ("alpha", lambda n: fastrnn.RMSprop(ONE, alpha=n)),
+        ("max_norm", lambda n: fastrnn.clip_grad_norm(ONE, n)),
+        ("clip_value", lambda n: fastrnn.clip_grad_value(ONE, n)),
+    ],
+)
+def test_numbers_beyond_float(name: str, make: Any) -> None:
+    for number in (HUGE, 10**5000, Fraction(HUGE, 3)):
+        message = rf"^{re.escape(name)}: expected .{{,120}}$"
+        with pytest.raises(ValueError, match=message):
+            make(number)
+    np.testing.assert_array_equal(ONE, 1)
+
+
+def test_flags_of_clipping() -> None:
+    with raises(TypeError, "error_if_nonfinite: expected a bool, got int"):
+        fastrnn.clip_grad_norm(ONE, 1.0, error_if_nonfinite=1)  # type: ignore[arg-type]
+
+
+def test_gradients_are_left_out_for_layers_alone() -> None:
+    layer = fastrnn.Linear(2, 1)
+    for params in (ONE, [layer, ONE], layer.flat_params):
+        with pytest.raises(TypeError, match=r"^grads: expected .* got NoneType$"):
+            fastrnn.SGD(params, 0.1).step()
+    sgd = fastrnn.SGD([layer, ONE.copy()], 0.1)
+    message = "grads[1]: expected shape (3,) (that of params[1]), got (2,)"
+    with raises(ValueError, message):
+        sgd.step([layer, ONE[:2]])
+    sgd.step([layer, ONE])
+    with raises(TypeError, "grads: expected one array, got a sequence of arrays"):
+        fastrnn.SGD(layer, 0.1).step([layer])
 
 
 def test_state_must_be_a_dict() -> None:

@@ -44,9 +44,11 @@ def check_size(name: str, value: Any) -> int:
 
 def check_layer_dtype(dtype: Any) -> DType:
     found: Any = dtype
-    with contextlib.suppress(TypeError):
+    with contextlib.suppress(Exception):
         found = np.dtype(dtype)
-    if found not in FLOATS:
+    if dtype is None:  # for NumPy that is float64
+        found = None
+    if not isinstance(found, np.dtype) or found not in FLOATS:
         raise TypeError(f"dtype: expected float32 or float64, got {found}")
     checked: DType = found
     return checked

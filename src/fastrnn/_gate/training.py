@@ -2,12 +2,14 @@
 
 import math
 import numbers
+import operator
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastrnn._gate.arguments import FLOATS, check_floating, plain
+from fastrnn._gate.memory import allocation_of, require_apart, require_current
 from fastrnn._types import DType, FloatArray
 
 
@@ -40,12 +42,18 @@ def check_arrays(name: str, value: Any) -> Arrays:
                 f"got {a.dtype}"
             )
     for n, a in zip(names, arrays, strict=True):
-        if not a.flags.writeable:
-            raise ValueError(f"{n}: expected a writeable array, got a read-only one")
+        require_current(n, a)
+        require_writeable(n, a)
+        require_writeable(n, allocation_of(a))
         if not a.flags.carray:
             kind = "strided" if a.flags.aligned else "misaligned"
             raise ValueError(f"{n}: expected a C-contiguous array, got a {kind} one")
     return Arrays(names, arrays, single)
+
+
+def require_writeable(name: str, a: Any) -> None:
+    if not a.flags.writeable:
+        raise ValueError(f"{name}: expected a writeable array, got a read-only one")
 
 
 def split(name: str, value: Any) -> tuple[list[str], list[Any], bool]:
@@ -83,12 +91,14 @@ def check_like(name: str, value: Any, like: Arrays) -> list[FloatArray]:
         names, values, like.names, like.arrays, strict=True
     ):
         a = check_floating(n, a, other.dtype, other_name)
+        require_current(n, a)
         if a.shape != other.shape:
             raise ValueError(
                 f"{n}: expected shape {other.shape} (that of {other_name}), "
                 f"got {a.shape}"
             )
         arrays.append(a)
+    require_apart(names, arrays, like.names, like.arrays)
     return arrays
 
 
@@ -140,10 +150,40 @@ def check_state_dict(d: Any, expected: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def as_array(name: str, value: Any) -> Any:
-    offers = hasattr(value, "__array__") and not isinstance(value, np.ndarray)
-    return plain(name, np.asarray(value) if offers else value)
+    if hasattr(value, "__array__") and not isinstance(value, np.ndarray):
+        try:
+            value = np.asarray(value)
+        except Exception as error:
+            kind = type(value).__name__
+            raise TypeError(
+                f"{name}: expected an array, got {kind}, whose __array__ raises "
+                f"{type(error).__name__}: {error}"
+            ) from error
+    return plain(name, value)
 
 
 def check_dtype(name: str, a: Any, dtype: DType) -> None:
     if a.dtype != dtype:
         raise TypeError(f"{name}: expected dtype {dtype}, got {a.dtype}")
+
+
+def check_shapes(shapes: Any) -> dict[str, tuple[int, ...]]:
+    """Check the names and shapes of a layer's parameters."""
+    if not isinstance(shapes, Mapping):
+        kind = type(shapes).__name__
+        raise TypeError(f"shapes: expected a dict of names and shapes, got {kind}")
+    checked = {}
+    for name, shape in shapes.items():
+        if not isinstance(name, str):
+            kind = type(name).__name__
+            raise TypeError(f"shapes: expected names of type str, got {kind}")
+        try:
+            checked[name] = tuple(operator.index(n) for n in shape)
+        except TypeError:
+            kind = type(shape).__name__
+            raise TypeError(
+                f"shapes[{name!r}]: expected a tuple of int, got {kind}"
+            ) from None
+        if min(checked[name], default=0) < 0:
+            raise ValueError(f"shapes[{name!r}]: expected sizes >= 0, got {shape}")
+    return checked

@@ -22,6 +22,8 @@ class RNN(RecurrentLayer[FloatArray]):
     ``G = 1``; a state is one array.
     """
 
+    __module__ = "fastrnn"
+
     _cell = "rnn"
 
     def __init__(
@@ -68,6 +70,8 @@ class GRU(RecurrentLayer[FloatArray]):
     ``G = 3``, the gates in the order r, z, n; a state is one array.
     """
 
+    __module__ = "fastrnn"
+
     _cell = "gru"
 
 
@@ -76,5 +80,7 @@ class LSTM(RecurrentLayer[Pair]):
 
     ``G = 4``, the gates in the order i, f, g, o; a state is a pair (h, c).
     """
+
+    __module__ = "fastrnn"
 
     _cell = "lstm"

@@ -29,6 +29,8 @@ class Dropout(Layer):
     overfitting", 2014.
     """
 
+    __module__ = "fastrnn"
+
     def __init__(
         self, p: float, *, seed: int | np.random.Generator | None = None
     ) -> None:
@@ -51,7 +53,7 @@ class Dropout(Layer):
         """
         self.p = check_number("p", p, below=1)
         self.rng = make_generator(seed)
-        super().__init__({}, np.dtype(np.float32))
+        super().__init__({})
 
     def __call__(self, x: FloatArray) -> FloatArray:
         """Return ``x`` with a share of it zeroed.
@@ -72,9 +74,9 @@ class Dropout(Layer):
             Another dtype, or no array.
         """
         x = check_any_floating("x", x)
-        self._begin()
+        self._forget()
         mask = draw_mask(self.rng, x.shape, self.p, x.dtype) if self.training else None
-        self._keep(mask)
+        self._remember(mask)
         return x.copy() if mask is None else multiply(x, mask)
 
     def backward(self, dy: FloatArray | None) -> FloatArray | None:
@@ -89,7 +91,7 @@ class Dropout(Layer):
         ValueError
             Another shape than that of ``x``.
         """
-        mask = self._kept("backward")
+        mask = self._recall("backward")
         if dy is None:
             return None
         dy = check_floating("dy", dy, mask.dtype, "x")

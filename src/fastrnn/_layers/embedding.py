@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from fastrnn._gate.arguments import (
+    check_choice,
+    check_flag,
     check_floating,
     check_ids,
     check_integers,
+    check_rank,
     check_shape,
 )
 from fastrnn._gate.layers import check_layer_dtype, check_size, make_generator
+from fastrnn._gate.sequence import PADDINGS, check_lengths, check_tokens
 from fastrnn._layers.base import Layer
-from fastrnn._types import FloatArray
+from fastrnn._types import FloatArray, IntArray, valid_steps
 
 
 class Embedding(Layer):
@@ -24,6 +30,10 @@ class Embedding(Layer):
     params, grads : dict of str to array
         ``weight [V, I]``; first drawn from the standard normal distribution.
     """
+
+    __module__ = "fastrnn"
+
+    wants = ("lengths", "padding", "batch_first")
 
     def __init__(
         self,
@@ -56,35 +66,62 @@ class Embedding(Layer):
         """
         self.num_embeddings = check_size("num_embeddings", num_embeddings)
         self.embedding_dim = check_size("embedding_dim", embedding_dim)
+        self.output_size = self.embedding_dim
         rng = make_generator(seed)
         shape = self.num_embeddings, self.embedding_dim
         super().__init__({"weight": shape}, check_layer_dtype(dtype))
         self.params["weight"][...] = rng.standard_normal(shape)
 
-    def __call__(self, x: ArrayLike) -> FloatArray:
+    def __call__(
+        self,
+        x: ArrayLike,
+        *,
+        lengths: ArrayLike | None = None,
+        padding: str = "right",
+        batch_first: bool | None = None,
+    ) -> FloatArray:
         """Return the vectors of tokens.
 
         Parameters
         ----------
         x : [...] integer
-            Token ids; any sizes, say ``[T, N]``.
+            Token ids; any sizes, say ``[T, N]``. With ``lengths`` those on padding are
+            not read.
+        lengths : [N] integer, optional
+            For ``x [T, N]``: the valid steps of each row, ``0 .. T``.
+        padding : {"right", "left"}
+            Where the steps are that are not valid.
+        batch_first : bool, optional
+            With ``lengths``: ``x`` is ``[N, T]``.
 
         Returns
         -------
         y : [..., I]
+            0 on padding.
 
         Raises
         ------
         TypeError
-            Another dtype.
+            A type or dtype is wrong.
         ValueError
-            A token outside ``0 .. V-1``.
+            A token outside ``0 .. V-1``, or another value or shape is wrong.
         """
         tokens = check_integers("x", x, "iu", "an integer")
-        ids = check_ids("x", "token", tokens, self.num_embeddings)
-        self._begin()
-        self._keep(ids)
-        y: FloatArray = self.params["weight"][ids]
+        check_choice("padding", padding, PADDINGS)
+        by_row = batch_first is not None and check_flag("batch_first", batch_first)
+        V, weight = self.num_embeddings, self.params["weight"]
+        if lengths is None:
+            ids = check_ids("x", "token", tokens, V)
+            self._forget()
+            y: FloatArray = weight[ids]
+        else:
+            check_rank("x", tokens, "(N, T)" if by_row else "(T, N)", 2)
+            ids = check_padded(tokens.T if by_row else tokens, V, lengths, padding)
+            ids = np.ascontiguousarray(ids.T) if by_row else ids
+            self._forget()
+            y = weight[ids]
+            y[ids < 0] = 0
+        self._remember(ids)
         return y
 
     # NaN and Inf in the data pass through as IEEE arithmetic has them: no warning.
@@ -106,13 +143,25 @@ class Embedding(Layer):
         ValueError
             Another shape.
         """
-        ids = self._kept("backward")
+        ids = self._recall("backward")
         if dy is None:
             return
         dy = check_floating("dy", dy, self.dtype, "the layer")
         check_shape("dy", dy, "(..., I)", (*ids.shape, self.embedding_dim))
         # Rows of one token are put side by side and summed: np.add.at takes far longer.
         order = np.argsort(ids, axis=None, kind="stable")
+        order = order[np.count_nonzero(ids < 0) :]  # -1 is padding
         tokens, starts = np.unique(ids.ravel()[order], return_index=True)
         rows = dy.reshape(-1, self.embedding_dim)[order]
-        self.grads["weight"][tokens] += np.add.reduceat(rows, starts, axis=0)
+        sums = np.add.reduceat(rows, starts, axis=0)
+        with self._adding:
+            self.grads["weight"][tokens] += sums
+
+
+def check_padded(tokens: Any, V: int, lengths: ArrayLike, padding: str) -> IntArray:
+    """Return ids ``[T, N]``, -1 on padding."""
+    T, N = tokens.shape
+    checked = check_lengths(lengths, T, N)
+    ids = check_tokens(tokens, V, checked, padding)
+    ids[~valid_steps(T, N, checked, padding)] = -1
+    return ids

@@ -39,6 +39,8 @@ class Linear(Layer):
         ``-1/sqrt(I) .. 1/sqrt(I)``, as PyTorch's.
     """
 
+    __module__ = "fastrnn"
+
     def __init__(
         self,
         in_features: int,
@@ -73,6 +75,7 @@ class Linear(Layer):
         """
         self.in_features = check_size("in_features", in_features)
         self.out_features = check_size("out_features", out_features)
+        self.input_size, self.output_size = self.in_features, self.out_features
         self.bias = check_flag("bias", bias)
         rng = make_generator(seed)
         shapes: dict[str, tuple[int, ...]] = {
@@ -104,9 +107,9 @@ class Linear(Layer):
             A shape is wrong.
         """
         x = self._check(x)
-        self._begin()
+        self._forget()
         y = linear_forward(x, self.params["weight"], self.params.get("bias"))
-        self._keep(x)
+        self._remember(x)
         return y
 
     def cross_entropy(
@@ -146,12 +149,12 @@ class Linear(Layer):
             A shape or value is wrong.
         """
         x = self._check(x)
-        self._begin()
+        self._forget()
         loss, grads = linear_cross_entropy(
             x, self.params["weight"], self.params.get("bias"), targets,
             ignore_index=ignore_index, reduction=reduction, training=self.training,
         )  # fmt: skip
-        self._keep(grads)
+        self._remember(grads)
         return loss
 
     # NaN and Inf in the data pass through as IEEE arithmetic has them: no warning.
@@ -177,7 +180,7 @@ class Linear(Layer):
         ValueError
             A shape is wrong.
         """
-        last = self._kept("backward")
+        last = self._recall("backward")
         found: Any
         if isinstance(last, CrossEntropyGrads):
             if dy is not None:
@@ -192,9 +195,8 @@ class Linear(Layer):
             check_shape("dy", dy, "(..., O)", (*last.shape[:-1], self.out_features))
             found = linear_backward(last, self.params["weight"], dy, bias=self.bias)
             dx = found.dx
-        self.grads["weight"] += found.dw
-        if self.bias:
-            self.grads["bias"] += found.db
+        biases = {"bias": found.db} if self.bias else {}
+        self._add_grads(weight=found.dw, **biases)
         gradient: FloatArray = dx
         return gradient
 

@@ -1,23 +1,31 @@
 """The parameters of a layer: one flat array, and named views into it."""
 
+from __future__ import annotations
+
 import math
 import weakref
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, NoReturn
 
 import numpy as np
 
+from fastrnn._gate.memory import allocate, move_in, move_out
 from fastrnn._gate.training import check_state_dict
 from fastrnn._types import DType, FloatArray
 
 Shapes = dict[str, tuple[int, ...]]
-DIRECTIONS = ("", "_reverse")  # what a name ends with
+DIRECTIONS = ("", "_reverse")  # the endings of names
+MOST_LAYERS = 2**16  # each has several arrays of its own, and they take time to make
 
 
 def recurrent_shapes(
     G: int, input_size: int, H: int, layers: int, directions: int, bias: bool
 ) -> Shapes:
     """Return the shapes by name; names and order are those of PyTorch."""
+    if layers > MOST_LAYERS:
+        raise ValueError(
+            f"num_layers: expected num_layers <= {MOST_LAYERS}, got {layers}"
+        )
     shapes: Shapes = {}
     width = input_size
     for k in range(layers):
@@ -31,6 +39,28 @@ def recurrent_shapes(
     return shapes
 
 
+class Views(dict[str, FloatArray]):
+    """Arrays by name, to be written into: none can be replaced, added or taken away.
+
+    ``params["bias"] += 1`` works, as it ends in an assignment of the same array.
+    """
+
+    def __setitem__(self, name: str, value: FloatArray) -> None:
+        if value is not self.get(name):
+            raise AttributeError(
+                f"{name}: expected values written into it, [{name!r}][...] = ..., "
+                f"got another object in its place"
+            )
+
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise AttributeError("expected the arrays to stay, got a change of their names")
+
+    __delitem__ = pop = popitem = clear = update = setdefault = __ior__ = _refuse
+
+    def __reduce__(self) -> Any:
+        return dict, (dict(self),)  # a copy is a dict like any other
+
+
 class Parameters:
     """Parameters and gradients, each one flat array with named views.
 
@@ -39,40 +69,54 @@ class Parameters:
     Attributes
     ----------
     params, grads : dict of str to array
-        Views, by name. Write into them; what is put in their place is not used.
+        Views, by name. Write into them; they cannot be replaced.
     """
 
+    _model: weakref.ref[Any] | None = None  # the Sequential that this is a layer of
+
     def __init__(self, shapes: Shapes, dtype: DType) -> None:
-        size = sum(math.prod(shape) for shape in shapes.values())
         self._shapes = shapes
-        self._flat_params: FloatArray = np.zeros(size, dtype)
-        self._flat_grads: FloatArray = np.zeros(size, dtype)
+        size = sum(math.prod(shape) for shape in shapes.values())
+        self._flat_params, self._flat_grads = allocate_both(size, dtype)
         self._make_views()
 
     def _make_views(self) -> None:
         self._readers: dict[int, weakref.ref[Any]] = {}  # steppers, by id
+        self._locks = (False, False)  # on the views, on the flat array
         self.params = split(self._flat_params, self._shapes)
         self.grads = split(self._flat_grads, self._shapes)
+        move_in(self, self._flat_params)
 
-    def _move(self, flat_params: FloatArray, flat_grads: FloatArray) -> None:
-        """Live in these arrays from now on, with the values as they are."""
+    def _move(
+        self, model: Parameters, flat_params: FloatArray, flat_grads: FloatArray
+    ) -> None:
+        """Live in these arrays of a model from now on, with the values as they are."""
         self._unlock()
         flat_params[...] = self._flat_params
         flat_grads[...] = self._flat_grads
+        move_out(self, self._flat_params, self._flat_grads)
+        for a in self._arrays():
+            a.flags.writeable = False
         self._flat_params, self._flat_grads = flat_params, flat_grads
+        self._model = weakref.ref(model)
         self._make_views()
 
+    def _arrays(self) -> Iterable[FloatArray]:
+        yield from (self._flat_params, self._flat_grads)
+        yield from (*self.params.values(), *self.grads.values())
+
+    def _is_in_a_model(self) -> bool:
+        return self._model is not None and self._model() is not None
+
     def __getstate__(self) -> dict[str, Any]:
-        return {
-            k: v
-            for k, v in vars(self).items()
-            if k not in ("params", "grads", "_readers")
-        }
+        left_out = ("params", "grads", "_readers", "_locks", "_model")
+        return {k: v for k, v in vars(self).items() if k not in left_out}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        # Of an array that pickle made, NumPy cannot undo that it is read-only.
-        self._flat_params = self._flat_params.copy()
+        # Those that came along may be read-only: locked, or mapped from a file.
+        self._flat_params = np.array(self._flat_params)[:]
+        self._flat_grads = np.array(self._flat_grads)[:]
         self._make_views()
 
     # The setters are there for `layer.flat_params -= ...`, which ends in an assignment.
@@ -95,14 +139,18 @@ class Parameters:
     def flat_grads(self, value: FloatArray) -> None:
         require_same("flat_grads", value, self._flat_grads)
 
+    def _children(self) -> Iterable[Parameters]:
+        """Return the layers whose parameters follow one another in this one's."""
+        return ()
+
     def _lock_for(self, reader: object) -> None:
         """Make the parameters read-only, as long as a reader of them is there."""
         self._readers[id(reader)] = weakref.ref(reader)
-        self._set_writeable(False)
+        self._update_locks()
 
     def _unlock_for(self, reader: object) -> None:
         if self._readers.pop(id(reader), None) and not self._readers:
-            self._set_writeable(True)
+            self._update_locks()
 
     def _unlock(self) -> None:
         """Tell all readers that the parameters may change, and let them."""
@@ -113,17 +161,26 @@ class Parameters:
             if found is not None:
                 found._release()
         self._readers.clear()
-        self._set_writeable(True)
+        self._update_locks()
 
-    def _set_writeable(self, writeable: bool) -> None:
-        # The array that this one is a part of, in a `Sequential`, goes first: NumPy
-        # makes no view writeable whose base is not.
-        whole = self._flat_params.base
-        arrays = [self._flat_params, *self.params.values()]
-        if isinstance(whole, np.ndarray):
-            arrays.insert(0, whole)
-        for a in arrays:
-            a.flags.writeable = writeable
+    def _update_locks(self) -> None:
+        """Lock what is read, in the whole model that this is a part of."""
+        top: Parameters = self
+        while top._model is not None and (outer := top._model()) is not None:
+            top = outer
+        top._lock_what_is_read(False)
+
+    def _lock_what_is_read(self, whole: bool) -> bool:
+        """Lock all parameters if ``whole``; return whether there is a lock in here."""
+        whole = whole or bool(self._readers)
+        inner = [child._lock_what_is_read(whole) for child in self._children()]
+        locks = whole, whole or any(inner)
+        if locks != self._locks:  # else what the user made read-only stays so
+            for a in self.params.values():
+                a.flags.writeable = not locks[0]
+            self._flat_params.flags.writeable = not locks[1]
+            self._locks = locks
+        return locks[1]
 
     def zero_grad(self) -> None:
         """Set all gradients to zero."""
@@ -159,18 +216,38 @@ class Parameters:
                 "with a Stepper on it: call train() first, and refresh() after"
             )
         checked = check_state_dict(d, self.params)
+        # Those that share memory with the parameters would change as they are written.
+        if any(np.may_share_memory(a, self._flat_params) for a in checked.values()):
+            checked = {name: a.copy() for name, a in checked.items()}
         for name, a in self.params.items():
             a[...] = checked[name]
 
 
-def split(flat: FloatArray, shapes: Shapes) -> dict[str, FloatArray]:
+def allocate_both(size: int, dtype: DType) -> tuple[FloatArray, FloatArray]:
+    """Return memory for parameters and for their gradients."""
+    most = np.iinfo(np.intp).max // dtype.itemsize
+    if size > most:
+        raise ValueError(
+            f"sizes: expected at most {most} parameters of {dtype} in all (the bytes "
+            f"that an array can have), got {size}"
+        )
+    try:
+        return allocate(size, dtype), allocate(size, dtype)
+    except MemoryError:
+        raise MemoryError(
+            f"sizes: expected parameters and gradients that fit in memory, got {size} "
+            f"of each, of {dtype}"
+        ) from None
+
+
+def split(flat: FloatArray, shapes: Shapes) -> Views:
     """Return views of the given shapes that follow one another in ``flat``."""
     views, start = {}, 0
     for name, shape in shapes.items():
         end = start + math.prod(shape)
         views[name] = flat[start:end].reshape(shape)
         start = end
-    return views
+    return Views(views)
 
 
 def require_same(name: str, value: object, flat: FloatArray) -> None:

@@ -50,10 +50,17 @@ class RecurrentLayer(Layer, Generic[StateT]):
 
     Notes
     -----
-    A layer keeps the tape of its last call (inputs, outputs and gates of every layer)
-    until the next call. Deep copies and pickles are layers of their own, without it.
+    A layer keeps the tape of a thread's last call (inputs, outputs and gates of every
+    layer) until its next call. Copies and pickles are layers of their own, without it.
     """
 
+    __module__ = "fastrnn"
+
+    input_size: int
+    output_size: int
+    batch_first: bool
+    has_state = True
+    wants = ("lengths", "padding", "resets")
     _cell: ClassVar[str]  # its name in the table of cells
 
     def __init__(
@@ -138,6 +145,7 @@ class RecurrentLayer(Layer, Generic[StateT]):
         dtype = check_layer_dtype(dtype)
         self.rng = make_generator(seed)
         self._directions = 2 if self.bidirectional else 1
+        self.output_size = self._directions * self.hidden_size
         G, H = self._row.gates, self.hidden_size
         super().__init__(
             recurrent_shapes(
@@ -174,7 +182,7 @@ class RecurrentLayer(Layer, Generic[StateT]):
         RuntimeError
             There was no call yet, or the last one was in eval mode.
         """
-        return list(self._kept("tapes").tapes)
+        return list(self._recall("tapes").tapes)
 
     def train(self: LayerT) -> LayerT:
         """Keep a tape at each call, and drop out; the mode of a new layer.
@@ -265,13 +273,13 @@ class RecurrentLayer(Layer, Generic[StateT]):
             dtype=self.dtype,
             batch_first=self.batch_first,
         )  # fmt: skip
-        self._begin()
+        self._forget()
         record: Record | None = None
         if self._packed.can_run(self, call):
             y, finals = self._packed.run(self, call)
         else:
             y, finals, record = walk_forward(self, call)
-        self._keep(record)
+        self._remember(record)
         if self.batch_first:
             y = y.swapaxes(0, 1).copy()
         return y, self._join(finals)
@@ -306,7 +314,7 @@ class RecurrentLayer(Layer, Generic[StateT]):
         ValueError
             A shape is wrong.
         """
-        record: Record = self._kept("backward")
+        record: Record = self._recall("backward")
         dy = check_output_gradient(dy, record.shape, self.dtype, self.batch_first)
         shape = len(record.tapes), record.shape[1], self.hidden_size
         states = len(self._row.states)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastrnn._gate.arguments import check_flag
 from fastrnn._layers.base import Layer
-from fastrnn._layers.dropout import Dropout
-from fastrnn._layers.embedding import Embedding
-from fastrnn._layers.linear import Linear
-from fastrnn._layers.recurrent import RecurrentLayer
+from fastrnn._layers.describe import Line, code_of_row
+from fastrnn._layers.parameters import Parameters
+from fastrnn._layers.row import ALL_WANTS, check_row, one_layout, row_sizes
 from fastrnn._types import FloatArray
 
 State: TypeAlias = tuple[Any, ...]  # a state for every layer that has one
@@ -23,8 +25,8 @@ class Sequential(Layer):
 
     Attributes
     ----------
-    layers : dict of str to layer
-        By name, in order. Each can still be used by itself.
+    layers : mapping of str to layer
+        By name, in order; read-only. Each can still be used by itself.
     params, grads : dict of str to array
         Views under the names of PyTorch's modules, ``rnn.weight_ih_l0``, into the flat
         arrays of the whole model; the layers' own parameters are views of the same.
@@ -38,15 +40,20 @@ class Sequential(Layer):
             rnn=fastrnn.LSTM(64, 128, seed=rng),
             head=fastrnn.Linear(128, V, seed=rng),
         )
-        adam = fastrnn.Adam(model.flat_params)
+        adam = fastrnn.Adam(model)
         state = None
         for tokens, targets in batches:  # [T, N]
             loss, state = model.cross_entropy(tokens, targets, state)
             model.zero_grad()
             model.backward()
-            fastrnn.clip_grad_norm(model.flat_grads, 1.0)
-            adam.step(model.flat_grads)
+            fastrnn.clip_grad_norm(model, 1.0)
+            adam.step()
     """
+
+    __module__ = "fastrnn"
+
+    has_state = True
+    wants = ALL_WANTS
 
     def __init__(self, *layers: Layer, **named: Layer) -> None:
         """Put layers in a row; their parameters move into the model's flat arrays.
@@ -63,33 +70,46 @@ class Sequential(Layer):
         TypeError
             No layer, layers with and without names, or two dtypes.
         ValueError
-            None at all, one layer twice, or one that does not take what comes before.
+            None at all, one layer twice or in another model, or one that does not take
+            what comes before.
 
         Notes
         -----
-        Arrays that `flat_params` and `params` of the layers gave before are not theirs
-        any more: make an optimizer after the model.
+        A layer is in one model at a time, however nested. The arrays that `flat_params`
+        and `params` of the layers gave before are retired: they are read-only, and an
+        optimizer of them raises at its next step. Make the optimizer after the model,
+        or give it layers in place of arrays. NumPy cannot take back what was derived
+        from those arrays earlier (a slice, a tensor that shares their memory): to write
+        there is without effect on the model.
         """
         if layers and named:
             raise TypeError("layers: expected all with names or none, got both")
-        found: dict[str, Any] = named or {str(i): a for i, a in enumerate(layers)}
-        dtype = check_layers(found)
-        self.layers: dict[str, Layer] = found
-        super().__init__(
-            {
-                f"{name}.{key}": shape
-                for name, layer in found.items()
-                for key, shape in layer._shapes.items()
-            },
-            dtype,
-        )
+        row: dict[str, Any] = named or {str(i): a for i, a in enumerate(layers)}
+        dtype = check_row(row)
+        self._layers: dict[str, Layer] = row
+        self.input_size, self.output_size = row_sizes(row)
+        self.batch_first = one_layout(row)
+        shapes = {
+            f"{name}.{key}": shape
+            for name, layer in row.items()
+            for key, shape in layer._shapes.items()
+        }
+        super().__init__(shapes, dtype)
+
+    @property
+    def layers(self) -> Mapping[str, Any]:
+        """The layers by name, in order; read-only."""
+        return MappingProxyType(self._layers)
+
+    def _children(self) -> Iterable[Parameters]:
+        return self._layers.values()
 
     def _make_views(self) -> None:
         super()._make_views()
         start = 0
-        for layer in self.layers.values():
+        for layer in self._layers.values():
             end = start + layer.flat_params.size
-            layer._move(self._flat_params[start:end], self._flat_grads[start:end])
+            layer._move(self, self._flat_params[start:end], self._flat_grads[start:end])
             start = end
 
     def __getstate__(self) -> dict[str, Any]:
@@ -98,21 +118,22 @@ class Sequential(Layer):
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        size = sum(layer.flat_params.size for layer in state["layers"].values())
-        flat = {name: np.zeros(size, state["dtype"]) for name in ("params", "grads")}
-        super().__setstate__(
-            state | {f"_flat_{name}": array for name, array in flat.items()}
-        )
+        size = sum(layer.flat_params.size for layer in state["_layers"].values())
+        zeros = np.zeros(size, state["dtype"])
+        super().__setstate__(state | {"_flat_params": zeros, "_flat_grads": zeros})
+
+    def _code(self) -> list[Line]:
+        return code_of_row(self, self._layers)
 
     def train(self) -> Sequential:
         """Put all layers in training mode."""
-        for layer in self.layers.values():
+        for layer in self._layers.values():
             layer.train()
         return super().train()
 
     def eval(self) -> Sequential:
         """Put all layers in eval mode."""
-        for layer in self.layers.values():
+        for layer in self._layers.values():
             layer.eval()
         return super().eval()
 
@@ -124,23 +145,27 @@ class Sequential(Layer):
         lengths: ArrayLike | None = None,
         padding: str = "right",
         resets: ArrayLike | None = None,
+        batch_first: bool | None = None,
     ) -> tuple[FloatArray, State]:
         """Run all layers.
 
         Parameters
         ----------
         x : array
-            What the first layer takes.
+            The input of the first layer.
         state : tuple, optional
-            The initial state of every recurrent layer, in order; each can be None,
+            The initial state of every layer that has one, in order; each can be None,
             which is zeros.
         lengths, padding, resets
-            For the recurrent layers; see there.
+            For the layers that want them; see `LSTM` and `Embedding`.
+        batch_first : bool, optional
+            The layout, ``[N, T, ...]`` or not, for layers that take both. Left out, it
+            is that of the layers that have one.
 
         Returns
         -------
         y : array
-            What the last layer gives.
+            The output of the last layer.
         state : tuple
             The final states, laid out as the initial ones.
 
@@ -151,11 +176,15 @@ class Sequential(Layer):
         ValueError
             A shape or value is wrong.
         """
-        self._begin()
-        how = {"lengths": lengths, "padding": padding, "resets": resets}
-        y, final = self._run(list(self.layers.values()), x, state, how)
-        self._keep(True)
-        return y, final
+        how = self._how(lengths, padding, resets, batch_first)
+        states = self._one_each("state", state)
+        self._forget()
+        final: list[Any] = []
+        for layer, initial in zip(self._layers.values(), states, strict=True):
+            x = run_layer(layer, layer, x, initial, how, final)
+        self._remember(self._calls())
+        y: Any = x
+        return y, tuple(final)
 
     def cross_entropy(
         self,
@@ -168,6 +197,7 @@ class Sequential(Layer):
         lengths: ArrayLike | None = None,
         padding: str = "right",
         resets: ArrayLike | None = None,
+        batch_first: bool | None = None,
     ) -> tuple[Any, State]:
         """Run all layers, and return the cross-entropy of the last one's outputs.
 
@@ -176,7 +206,7 @@ class Sequential(Layer):
 
         Parameters
         ----------
-        x, state, lengths, padding, resets
+        x, state, lengths, padding, resets, batch_first
             As for a call.
         targets : [...] integer
             A class for every row that reaches the last layer, or ``ignore_index``.
@@ -193,22 +223,27 @@ class Sequential(Layer):
         Raises
         ------
         TypeError
-            The last layer is no `Linear`, or a type or dtype is wrong.
+            The last layer has no ``cross_entropy``, or a type or dtype is wrong.
         ValueError
             A shape or value is wrong.
         """
-        *body, head = self.layers.values()
-        if not isinstance(head, Linear):
+        *body, head = self._layers.values()
+        head_loss = getattr(head, "cross_entropy", None)
+        if head_loss is None:
             kind = type(head).__name__
             raise TypeError(f"cross_entropy: expected Linear as last layer, got {kind}")
-        self._begin()
-        how = {"lengths": lengths, "padding": padding, "resets": resets}
-        y, final = self._run(body, x, state, how)
-        loss = head.cross_entropy(
-            y, targets, ignore_index=ignore_index, reduction=reduction
+        how = self._how(lengths, padding, resets, batch_first)
+        *states, head_state = self._one_each("state", state)
+        self._forget()
+        final: list[Any] = []
+        for layer, initial in zip(body, states, strict=True):
+            x = run_layer(layer, layer, x, initial, how, final)
+        run = partial(
+            head_loss, targets=targets, ignore_index=ignore_index, reduction=reduction
         )
-        self._keep(True)
-        return loss, final
+        loss = run_layer(head, run, x, head_state, how, final)
+        self._remember(self._calls())
+        return loss, tuple(final)
 
     def backward(
         self, dy: FloatArray | None = None, dstate: State | None = None
@@ -232,107 +267,78 @@ class Sequential(Layer):
         Raises
         ------
         RuntimeError
-            There was no call yet, or the last one was in eval mode.
+            There was no call in this thread yet, the last one was in eval mode, or a
+            layer was called by itself since.
         TypeError
             A type or dtype is wrong.
         ValueError
             A shape is wrong.
         """
-        self._kept("backward")
-        layers = list(self.layers.values())
-        upstream = self._one_each("dstate", dstate, layers)
+        for name, then, now in zip(
+            self._layers, self._recall("backward"), self._calls(), strict=True
+        ):
+            if now != then:
+                raise RuntimeError(
+                    f"backward: expected no call since that of the model, got one of "
+                    f"its layer {name}"
+                )
+        upstream = self._one_each("dstate", dstate)
         dinitial: list[Any] = []
-        for layer, dfinal in zip(reversed(layers), reversed(upstream), strict=True):
-            if has_state(layer):
-                dy, found = layer.backward(dy, dfinal)  # type: ignore[attr-defined]
-                dinitial.append(found)
+        layers = reversed(self._layers.values())
+        for layer, dfinal in zip(layers, reversed(upstream), strict=True):
+            if layer.has_state:
+                dy, before = layer.backward(dy, dfinal)
+                dinitial.append(before)
             else:
-                dy = layer.backward(dy)  # type: ignore[attr-defined]
+                dy = layer.backward(dy)
         return dy, tuple(reversed(dinitial))
 
-    def _run(
-        self, layers: list[Layer], x: Any, state: State | None, how: dict[str, Any]
-    ) -> tuple[Any, State]:
-        final = []
-        for layer, initial in zip(
-            layers, self._one_each("state", state, layers), strict=True
-        ):
-            if has_state(layer):
-                x, after = layer(x, initial, **how)  # type: ignore[operator]
-                final.append(after)
-            else:
-                x = layer(x)  # type: ignore[operator]
-        return x, tuple(final)
+    def _how(
+        self, lengths: Any, padding: Any, resets: Any, batch_first: Any
+    ) -> dict[str, Any]:
+        """Return everything that a layer can want."""
+        mine = self.batch_first
+        if batch_first is None:
+            batch_first = mine
+        elif check_flag("batch_first", batch_first) != mine and mine is not None:
+            raise ValueError(
+                f"batch_first: expected {mine} (that of the layers), got {batch_first}"
+            )
+        return dict(
+            zip(ALL_WANTS, (lengths, padding, resets, batch_first), strict=True)
+        )
 
-    def _one_each(self, name: str, state: Any, layers: list[Layer]) -> list[Any]:
+    def _calls(self) -> list[int]:
+        """Return how many calls each layer has had in this thread."""
+        return [layer._last_call.count for layer in self._layers.values()]
+
+    def _one_each(self, name: str, state: Any) -> list[Any]:
         """Return a state for every layer, None for those that have none."""
-        count = sum(map(has_state, layers))
+        layers = self._layers.values()
         if state is None:
             return [None] * len(layers)
         if not isinstance(state, (tuple, list)):
             kind = type(state).__name__
             raise TypeError(f"{name}: expected a tuple of states, got {kind}")
+        count = sum(layer.has_state for layer in layers)
         if len(state) != count:
             raise ValueError(f"{name}: expected {count} states, got {len(state)}")
         given: Iterator[Any] = iter(state)
-        return [next(given) if has_state(layer) else None for layer in layers]
+        return [next(given) if layer.has_state else None for layer in layers]
 
 
-def has_state(layer: Layer) -> bool:
-    return isinstance(layer, (RecurrentLayer, Sequential))
-
-
-def check_layers(layers: dict[str, Any]) -> Any:
-    """Return the dtype of layers that can follow one another."""
-    if not layers:
-        raise ValueError("layers: expected at least one, got none")
-    for name, layer in layers.items():
-        if not isinstance(layer, Layer):
-            kind = type(layer).__name__
-            raise TypeError(f"{name}: expected a layer, got {kind}")
-        if "." in name:
-            raise ValueError(f"{name}: expected a name without a dot")
-    dtype, dtype_of = None, ""
-    for name, layer in layers.items():
-        if isinstance(layer, Dropout):
-            continue
-        if dtype is None:
-            dtype, dtype_of = layer.dtype, name
-        if layer.dtype != dtype:
-            raise TypeError(
-                f"{name}: expected dtype {dtype} (that of {dtype_of}), "
-                f"got {layer.dtype}"
-            )
-    seen: dict[int, str] = {}
-    width, width_of = None, ""
-    for name, layer in layers.items():
-        if id(layer) in seen:
-            raise ValueError(
-                f"{name}: expected a layer of its own, got that of {seen[id(layer)]}"
-            )
-        seen[id(layer)] = name
-        takes, gives = widths(layer)
-        if width is not None and takes not in (None, width):
-            raise ValueError(
-                f"{name}: expected {width} inputs (the outputs of {width_of}), "
-                f"got a layer of {takes}"
-            )
-        if gives is not None:
-            width, width_of = gives, name
-    return dtype or np.dtype(np.float32)
-
-
-def widths(layer: Layer) -> tuple[int | None, int | None]:
-    """Return how many inputs and outputs a step has; None for any."""
-    if isinstance(layer, RecurrentLayer):
-        directions = 2 if layer.bidirectional else 1
-        return layer.input_size, directions * layer.hidden_size
-    if isinstance(layer, Linear):
-        return layer.in_features, layer.out_features
-    if isinstance(layer, Embedding):
-        return None, layer.embedding_dim
-    if isinstance(layer, Sequential):
-        inner = [widths(a) for a in layer.layers.values()]
-        gives = [w for _, w in inner if w is not None]
-        return inner[0][0], gives[-1] if gives else None
-    return None, None
+def run_layer(
+    layer: Layer,
+    run: Callable[..., Any],
+    x: Any,
+    initial: Any,
+    how: dict[str, Any],
+    final: list[Any],
+) -> Any:
+    """Return the output of a layer; its state, if it has one, goes to ``final``."""
+    wanted = {name: how[name] for name in layer.wants}
+    if not layer.has_state:
+        return run(x, **wanted)
+    y, after = run(x, state=initial, **wanted)
+    final.append(after)
+    return y

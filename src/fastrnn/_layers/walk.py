@@ -126,8 +126,9 @@ def walk_back(
             if weight_mask is not None:
                 np.multiply(g.dw_hh, weight_mask, out=g.dw_hh)
             new = (g.dw_ih, g.dw_hh, g.db_ih, g.db_hh)
-            for total, a in zip(layer._dweights[i], new, strict=False):
-                total += a
+            with layer._adding:
+                for total, a in zip(layer._dweights[i], new, strict=False):
+                    total += a
             dx = g.dx if dx is None else np.add(dx, g.dx, out=dx)
         if k > 0 and record.dropout_masks:
             dx *= record.dropout_masks[k - 1]

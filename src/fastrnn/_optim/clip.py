@@ -1,18 +1,18 @@
 """Gradient clipping, in place."""
 
+from __future__ import annotations
+
 import math
-from collections.abc import Iterable
-from typing import TypeAlias
 
 from fastrnn import _core
+from fastrnn._gate.arguments import check_flag
+from fastrnn._gate.memory import require_apart
 from fastrnn._gate.training import check_arrays, check_number
-from fastrnn._types import FloatArray
-
-Arrays: TypeAlias = FloatArray | Iterable[FloatArray]
+from fastrnn._optim.targets import LayersOrArrays, arrays_of
 
 
 def clip_grad_norm(
-    grads: Arrays, max_norm: float, *, error_if_nonfinite: bool = True
+    grads: LayersOrArrays, max_norm: float, *, error_if_nonfinite: bool = True
 ) -> float:
     """Scale gradients so that their norm is at most ``max_norm``.
 
@@ -22,8 +22,9 @@ def clip_grad_norm(
 
     Parameters
     ----------
-    grads : array or sequence of arrays
-        float32 or float64, one dtype, C-contiguous, of any shape; changed in place.
+    grads : layer, array, or sequence of layers and arrays
+        Changed in place. A layer stands for its `flat_grads`. Arrays are float32 or
+        float64, one dtype, C-contiguous, of any shape; no two of them share memory.
     max_norm : float
         At least 0; with infinity, the norm is only measured.
     error_if_nonfinite : bool
@@ -40,8 +41,10 @@ def clip_grad_norm(
     TypeError
         A type or dtype is wrong.
     ValueError
-        The norm is not finite, an array is read-only or strided, or ``max_norm`` is
-        negative. Then nothing is changed.
+        The norm is not finite, an array is read-only or strided, two share memory, or
+        ``max_norm`` is negative. Then nothing is changed.
+    RuntimeError
+        An array that its layer has left, since the layer moved into a `Sequential`.
 
     Notes
     -----
@@ -54,8 +57,10 @@ def clip_grad_norm(
     R. Pascanu, T. Mikolov, Y. Bengio, "On the difficulty of training recurrent neural
     networks", 2013; the 1e-6 is that of ``torch.nn.utils.clip_grad_norm_``.
     """
-    names, arrays, _ = check_arrays("grads", grads)
+    names, arrays, _ = check_arrays("grads", arrays_of(grads, "flat_grads"))
+    require_apart(names, arrays)
     max_norm = check_number("max_norm", max_norm, infinite=True)
+    error_if_nonfinite = check_flag("error_if_nonfinite", error_if_nonfinite)
     total = 0.0
     for name, a in zip(names, arrays, strict=True):
         squares = _core.sum_of_squares(a)
@@ -70,13 +75,14 @@ def clip_grad_norm(
     return norm
 
 
-def clip_grad_value(grads: Arrays, clip_value: float) -> None:
+def clip_grad_value(grads: LayersOrArrays, clip_value: float) -> None:
     """Limit every gradient to ``-clip_value .. clip_value``; NaN stays NaN.
 
     Parameters
     ----------
-    grads : array or sequence of arrays
-        float32 or float64, one dtype, C-contiguous, of any shape; changed in place.
+    grads : layer, array, or sequence of layers and arrays
+        Changed in place. A layer stands for its `flat_grads`. Arrays are float32 or
+        float64, one dtype, C-contiguous, of any shape; no two of them share memory.
     clip_value : float
         At least 0.
 
@@ -85,9 +91,13 @@ def clip_grad_value(grads: Arrays, clip_value: float) -> None:
     TypeError
         A type or dtype is wrong.
     ValueError
-        An array is read-only or strided, or ``clip_value`` is negative.
+        An array is read-only or strided, two share memory, or ``clip_value`` is
+        negative.
+    RuntimeError
+        An array that its layer has left, since the layer moved into a `Sequential`.
     """
-    _, arrays, _ = check_arrays("grads", grads)
+    names, arrays, _ = check_arrays("grads", arrays_of(grads, "flat_grads"))
+    require_apart(names, arrays)
     bound = check_number("clip_value", clip_value, infinite=True)
     for a in arrays:
         _core.clip(a, bound)

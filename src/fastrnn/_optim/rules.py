@@ -1,8 +1,11 @@
 """The optimizers: one pass over memory per step, in place."""
 
+from __future__ import annotations
+
 from fastrnn._gate.arguments import check_flag
 from fastrnn._gate.training import check_number
-from fastrnn._optim.base import Arrays, Optimizer
+from fastrnn._optim.base import Optimizer
+from fastrnn._optim.targets import LayersOrArrays
 
 
 class SGD(Optimizer):
@@ -23,9 +26,11 @@ class SGD(Optimizer):
         At least 0.
     """
 
+    __module__ = "fastrnn"
+
     def __init__(
         self,
-        params: Arrays,
+        params: LayersOrArrays,
         lr: float,
         *,
         momentum: float = 0.0,
@@ -66,9 +71,11 @@ class RMSprop(Optimizer):
     T. Tieleman, G. Hinton, "Lecture 6.5 - RMSprop", Coursera, 2012.
     """
 
+    __module__ = "fastrnn"
+
     def __init__(
         self,
-        params: Arrays,
+        params: LayersOrArrays,
         lr: float = 1e-2,
         *,
         alpha: float = 0.99,
@@ -107,9 +114,11 @@ class Adagrad(Optimizer):
     stochastic optimization", 2011.
     """
 
+    __module__ = "fastrnn"
+
     def __init__(
         self,
-        params: Arrays,
+        params: LayersOrArrays,
         lr: float = 1e-2,
         *,
         eps: float = 1e-10,
@@ -146,9 +155,11 @@ class Adam(Optimizer):
     D. Kingma, J. Ba, "Adam: a method for stochastic optimization", 2015.
     """
 
+    __module__ = "fastrnn"
+
     def __init__(
         self,
-        params: Arrays,
+        params: LayersOrArrays,
         lr: float = 1e-3,
         *,
         betas: tuple[float, float] = (0.9, 0.999),
@@ -184,9 +195,11 @@ class AdamW(Adam):
     I. Loshchilov, F. Hutter, "Decoupled weight decay regularization", 2019.
     """
 
+    __module__ = "fastrnn"
+
     def __init__(
         self,
-        params: Arrays,
+        params: LayersOrArrays,
         lr: float = 1e-3,
         *,
         betas: tuple[float, float] = (0.9, 0.999),

@@ -1,0 +1,110 @@
+"""The arrays that an optimizer changes: as given, or those of a layer as it is now."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from fastrnn._gate.arguments import plain
+from fastrnn._gate.memory import addresses, allocation_of, layer_of, require_current
+from fastrnn._gate.training import require_writeable
+from fastrnn._layers.base import Layer
+from fastrnn._types import FloatArray
+
+LayersOrArrays: TypeAlias = Layer | FloatArray | Iterable[Layer | FloatArray]
+
+
+def arrays_of(value: Any, attribute: str) -> Any:
+    """Return the value with an array of each layer in the layer's place."""
+    if isinstance(value, Layer):
+        return getattr(value, attribute)
+    if isinstance(value, (np.ndarray, str, bytes, Mapping)):
+        return value
+    if not isinstance(value, Iterable):
+        return value
+    return [getattr(a, attribute) if isinstance(a, Layer) else a for a in value]
+
+
+class LayerTarget:
+    """The parameters of a layer, wherever they lie at the time."""
+
+    def __init__(self, name: str, layer: Layer) -> None:
+        self.name, self.layer = name, layer
+
+    def current(self) -> FloatArray:
+        """Return the array to write to; a ``ValueError`` if it is read-only."""
+        array = self.layer.flat_params
+        require_writeable(self.name, array)
+        return array
+
+
+class ArrayTarget:
+    """An array as given.
+
+    If it is a part of a layer's parameters, then copies and pickles refer to the same
+    part of the copied layer.
+    """
+
+    def __init__(self, name: str, array: FloatArray) -> None:
+        self.name = name
+        self.layer: Layer | None = layer_of(array)
+        if self.layer is not None:
+            offset = addresses(array)[0] - addresses(self.layer.flat_params)[0]
+            self._start, self._shape = offset // array.itemsize, array.shape
+        self._bind(array)
+
+    def _bind(self, array: FloatArray) -> None:
+        self._given: FloatArray | None = array
+        self._array: FloatArray = plain(self.name, array)
+        # A flag that is set later on one of these is not seen in the others.
+        self._flagged = [array, allocation_of(array)]
+        if self.layer is not None:
+            self._flagged.append(self.layer.flat_params)
+
+    def current(self) -> FloatArray:
+        """Return the array to write to.
+
+        Raises
+        ------
+        RuntimeError
+            The layer has moved elsewhere.
+        ValueError
+            The array is read-only.
+        """
+        if self._given is None and self.layer is not None:
+            stop = self._start + math.prod(self._shape)
+            flat = self.layer.flat_params
+            self._bind(flat[self._start : stop].reshape(self._shape))
+        require_current(self.name, self._array)
+        for a in self._flagged:
+            require_writeable(self.name, a)
+        return self._array
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = {"name": self.name, "layer": self.layer}
+        if self.layer is None:
+            return state | {"_given": self._given}
+        if self._given is not None:
+            require_current(self.name, self._array)
+        return state | {"_start": self._start, "_shape": self._shape, "_given": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        # The layer may not be there in full yet, or move into its model in a moment.
+        if self.layer is None:
+            assert self._given is not None
+            self._bind(self._given)
+
+
+def make_targets(name: str, value: LayersOrArrays) -> list[LayerTarget | ArrayTarget]:
+    """Return a target for each layer or array, named for messages."""
+    single = isinstance(value, (Layer, np.ndarray))
+    sources: Any = [value] if single else value
+    names = [name] if single else [f"{name}[{i}]" for i in range(len(sources))]
+    return [
+        LayerTarget(n, a) if isinstance(a, Layer) else ArrayTarget(n, a)
+        for n, a in zip(names, sources, strict=True)
+    ]
