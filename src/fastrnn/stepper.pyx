@@ -8,7 +8,8 @@ import numpy as np
 
 from fastrnn import _core
 from fastrnn._gate.layers import check_size
-from fastrnn._gate.stepper import check_layer, check_state, check_x, which_rows
+from fastrnn._gate.stepper import check_state, check_x, which_rows
+from fastrnn._layers.recurrent import RecurrentLayer
 
 cimport numpy as cnp
 from cpython.pycapsule cimport PyCapsule_GetPointer
@@ -56,6 +57,16 @@ cdef const StepperApi* api = <const StepperApi*> PyCapsule_GetPointer(
 # A step of fewer operations is over in some 10 µs, and keeps the interpreter lock: who
 # gives it away while others want it may wait 5 ms to have it back.
 cdef double LONG_STEP = 1e6
+
+
+cdef check_layer(layer):
+    if not isinstance(layer, RecurrentLayer):
+        kind = type(layer).__name__
+        raise TypeError(f"layer: expected a layer RNN, GRU or LSTM, got {kind}")
+    if layer.bidirectional:
+        raise ValueError("layer: expected bidirectional=False, got True")
+    if layer.zoneout > 0:
+        raise ValueError(f"layer: expected zoneout=0, got {layer.zoneout:g}")
 
 
 cdef inline CoreStepper* core_of(Stepper s) noexcept nogil:

@@ -333,7 +333,7 @@ def in_eval_mode(model: Any, x: Any, state: Any) -> tuple[Any, Any]:
         return y, after
     model.eval()
     try:
-        y, after = model(x, state)  # type: ignore[operator]
+        y, after = model(x, state)
     finally:
         model.train()
     return y, after

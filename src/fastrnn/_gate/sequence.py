@@ -98,9 +98,7 @@ def check_forward(
     training = check_flag("training", training)
     check_choice("nonlinearity", nonlinearity, row.nonlinearities)
     check_choice("padding", padding, PADDINGS)
-    masks: dict[str, Any] = {}
-    if zoneout is not None:
-        masks = check_zoneout_types(zoneout, row)
+    masks = {} if zoneout is None else check_zoneout_types(zoneout, row)
     # Shapes.
     T, N, I, V = check_input_sizes(x, w_ih, embedding, symbols[0])  # noqa: E741
     H = check_weight_shapes(w_ih, w_hh, b_ih, b_hh, I, row.gates, symbols)
@@ -109,9 +107,7 @@ def check_forward(
     check_optional_shape("c0", c0, "(N, H)", state)
     check_optional_shape("recurrent_mask", recurrent_mask, "(N, H)", state)
     # Values.
-    regularisers: dict[str, Any] = {}
-    if zoneout is not None:
-        regularisers = check_zoneout_values(zoneout, masks, (T, N, H), training)
+    fields = check_zoneout_values(zoneout, masks, (T, N, H), training)
     if lengths is not None:
         lengths = check_lengths(lengths, T, N)
     if resets is not None:
@@ -126,7 +122,7 @@ def check_forward(
         w_ih=w_ih, w_hh=w_hh, b_ih=b_ih, b_hh=b_hh, h0=h0, c0=c0,
         nonlinearity=nonlinearity, lengths=lengths, padding=padding, resets=resets,
         reverse=reverse, training=training, recurrent_mask=recurrent_mask,
-        **regularisers,
+        **fields,
     )  # fmt: skip
 
 
@@ -272,6 +268,8 @@ def check_zoneout_values(
     zoneout: Any, masks: dict[str, Any], shape: tuple[int, int, int], training: bool
 ) -> dict[str, Any]:
     """Return the fields of `Sequence` that zoneout fills."""
+    if zoneout is None:
+        return {}
     if not masks:
         if zoneout > 0 and training:
             raise ValueError(

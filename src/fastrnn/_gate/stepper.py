@@ -9,18 +9,7 @@ import numpy as np
 from fastrnn._gate.arguments import check_integers, check_rank, contiguous
 from fastrnn._gate.layers import check_states
 from fastrnn._gate.sequence import plain_input
-from fastrnn._layers.recurrent import RecurrentLayer
 from fastrnn._types import DType, FloatArray
-
-
-def check_layer(layer: Any) -> None:
-    if not isinstance(layer, RecurrentLayer):
-        kind = type(layer).__name__
-        raise TypeError(f"layer: expected a layer RNN, GRU or LSTM, got {kind}")
-    if layer.bidirectional:
-        raise ValueError("layer: expected bidirectional=False, got True")
-    if layer.zoneout > 0:
-        raise ValueError(f"layer: expected zoneout=0, got {layer.zoneout:g}")
 
 
 def check_x(x: Any, I: int, dtype: DType, rows: int | None) -> tuple[Any, int, bool]:  # noqa: E741
