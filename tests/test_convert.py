@@ -210,24 +210,24 @@ def test_what_follows_two_cells_of_keras(both: bool) -> None:
 
 
 BAD_KERAS = {
-    "no weights": (ValueError, [], "weights: expected arrays, got none"),
-    "a dict": (TypeError, {}, "weights: expected a sequence of arrays, got dict"),
-    "no arrays": (TypeError, [1], "weights[0]: expected a NumPy array, got int"),
+    "no weights": (ValueError, [], "source: expected arrays, got none"),
+    "a dict": (TypeError, {}, "source: expected a Keras model or layer, a path or a sequence of arrays, got dict"),
+    "no arrays": (TypeError, [1], "source[0]: expected a NumPy array, got int"),
     "half": (
         TypeError,
         [draw(3, 4).astype(np.float16)],
-        "weights[0]: expected float32 or float64, got float16",
+        "source[0]: expected float32 or float64, got float16",
     ),
     "no bias": (
         ValueError,
         [draw(V, I), draw(I, 4 * H), draw(H, 4 * H)],
-        "weights[1]: expected the first weight of an RNN, GRU, LSTM or Dense layer "
+        "source[1]: expected the first weight of an RNN, GRU, LSTM or Dense layer "
         "with bias, got shape (4, 24)",
     ),
     "ambiguous": (
         ValueError,
         cell_of_keras(H) + cell_of_keras(H),
-        "weights[3]: expected bidirectional=True or False, since shape (6, 24) after "
+        "source[3]: expected bidirectional=True or False, since shape (6, 24) after "
         "the same can be a second direction or another layer",
     ),
 }

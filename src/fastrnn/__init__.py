@@ -3,12 +3,13 @@
 Functions take NumPy arrays and keep no state: `rnn_forward`, `gru_forward`,
 `lstm_forward` and their ``_backward``, `linear_forward`, `linear_backward`,
 `linear_cross_entropy`, `mean_squared_error`. Layers keep parameters and gradients:
-`RNN`, `GRU`, `LSTM`, `Embedding`, `Linear`, `Dropout`, and `Sequential` of them.
+`RNN`, `GRU`, `LSTM`, `Embedding`, `Linear`, `Activation`, `Dropout`, and `Sequential`
+of them.
 `Stepper` runs a recurrent layer one step at a time and keeps its state.
 Training uses `clip_grad_norm`, `clip_grad_value` and one of `SGD`, `RMSprop`,
 `Adagrad`, `Adam`, `AdamW`; `perplexity`, `bits_per_character` and `accuracy` measure
-the result. `save` and `load` write and read files; `load_torch` and `load_keras` load
-the weights of other libraries.
+the result. `save` and `load` write and read files; `load_torch` and `load_keras` convert
+the models of other libraries.
 
 `fastrnn.data` makes batches of sequences and texts, `fastrnn.text` has vocabularies and
 sampling, and `fastrnn.plot` draws pictures (with matplotlib). `fastrnn.reference` has
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
         mean_squared_error,
         perplexity,
     )
+    from fastrnn._layers.activation import Activation
     from fastrnn._layers.base import Layer
     from fastrnn._layers.dropout import Dropout
     from fastrnn._layers.embedding import Embedding
@@ -64,6 +66,7 @@ else:
     # The same names, imported on first use: a program that needs one layer does not
     # wait for the rest.
     LAZY = {
+        "Activation": "_layers.activation",
         "Dropout": "_layers.dropout",
         "Embedding": "_layers.embedding",
         "Layer": "_layers.base",
@@ -108,6 +111,7 @@ __all__ = [
     "LSTM",
     "RNN",
     "SGD",
+    "Activation",
     "Adagrad",
     "Adam",
     "AdamW",

@@ -55,7 +55,7 @@ class Sequential(Layer):
     has_state = True
     wants = ALL_WANTS
 
-    def __init__(self, *layers: Layer, **named: Layer) -> None:
+    def __init__(self, /, *layers: Layer, **named: Layer) -> None:
         """Put layers in a row; their parameters move into the model's flat arrays.
 
         Parameters
