@@ -211,7 +211,11 @@ def test_what_follows_two_cells_of_keras(both: bool) -> None:
 
 BAD_KERAS = {
     "no weights": (ValueError, [], "source: expected arrays, got none"),
-    "a dict": (TypeError, {}, "source: expected a Keras model or layer, a path or a sequence of arrays, got dict"),
+    "a dict": (
+        TypeError,
+        {},
+        "source: expected a Keras model or layer, a path or a sequence of arrays, got dict",
+    ),
     "no arrays": (TypeError, [1], "source[0]: expected a NumPy array, got int"),
     "half": (
         TypeError,

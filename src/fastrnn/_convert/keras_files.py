@@ -28,9 +28,11 @@ def read_model(path: str) -> Any:
         ) from None
     try:
         return keras.saving.load_model(path, compile=False)
-    except (OSError, MemoryError):
+    except MemoryError:
         raise
     except Exception as error:  # of Keras, zipfile, h5py and others
+        if isinstance(error, OSError) and error.errno:
+            raise
         reason = str(error).partition("\n")[0]
         raise ValueError(f"{path}: expected a Keras model, got {reason}") from None
 

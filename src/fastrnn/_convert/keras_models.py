@@ -68,9 +68,17 @@ def walk_back(model: Any) -> list[Any]:
             raise ValueError(f"{name}: expected its first output, got another: a state")
         arguments = node.arguments
         given = [f"{k}={v!r}" for k, v in arguments.kwargs.items() if v is not None]
+        if given == ["training=False"] and not drops_out(operation):
+            given = []
         if len(arguments.args) > 1 or given:
             raise ValueError(
                 f"{name}: expected a call with nothing but the input, "
                 f"got {', '.join(given) or 'other arguments'}"
             )
         tensor = inputs[0]
+
+
+def drops_out(layer: Any) -> bool:
+    """Say whether a layer may compute something else in training."""
+    signs = ("rate", "dropout", "recurrent_dropout", "layers", "layer")
+    return any(getattr(layer, sign, None) for sign in signs)
