@@ -480,8 +480,8 @@ def test_files_of_weights_of_other_layers(tmp_path: Path) -> None:
     keras.Sequential([layers.Input((T, I)), layers.Conv1D(2, 3)]).save_weights(path)
     message = (
         f"{path}: conv1d: expected SimpleRNN, GRU, LSTM, Bidirectional, Dense, "
-        f"Embedding or Dropout, got conv1d; if load_keras takes it in a model, give the "
-        f"model"
+        f"Embedding or Dropout, got conv1d; if load_keras takes it in a model, give "
+        f"the model"
     )
     with raises(ValueError, message):
         fastrnn.load_keras(path)

@@ -39,8 +39,8 @@ def check_path(name: str, path: Any) -> str:
     return text
 
 
-def read_whole(path: str) -> bytes:
-    """Return the bytes of a regular file; its name is in every error.
+def read_whole(path: str, size: int = -1) -> bytes:
+    """Return the bytes of a regular file, or the first ones.
 
     Raises
     ------
@@ -50,20 +50,14 @@ def read_whole(path: str) -> bytes:
     try:
         with open(path, "rb", opener=open_without_waiting) as file:
             require_regular(os.fstat(file.fileno()))
-            return file.read()
+            return file.read(size)
     except OSError as error:
-        error.filename = path
-        raise
+        raise OSError(error.errno, error.strerror, path) from None
 
 
 def check_readable(path: str) -> None:
     """Raise what `read_whole` would, before another library opens the file."""
-    try:
-        with open(path, "rb", opener=open_without_waiting) as file:
-            require_regular(os.fstat(file.fileno()))
-    except OSError as error:
-        error.filename = path
-        raise
+    read_whole(path, size=0)
 
 
 def open_without_waiting(path: str, flags: int) -> int:
@@ -83,8 +77,7 @@ def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
     try:
         replace(os.path.realpath(path), data)
     except OSError as error:
-        error.filename, error.filename2 = path, None
-        raise
+        raise OSError(error.errno, error.strerror, path) from None
 
 
 def replace(target: str, data: bytes) -> None:
