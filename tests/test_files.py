@@ -124,7 +124,7 @@ def test_hostile_files(message: str, tmp_path: Path) -> None:
         content = content if isinstance(content, str) else json.dumps(spell(content))
         content = len(content).to_bytes(8, "little") + content.encode() + b"\3\2\1\0"
     path.write_bytes(content)
-    with raises(ValueError, f"{path}: damaged or no safetensors file: {message}"):
+    with raises(ValueError, f"{path}: damaged or not a safetensors file: {message}"):
         fastrnn.load(path)
 
 
@@ -157,7 +157,9 @@ def test_facts_that_are_no_facts(text: str, tmp_path: Path) -> None:
 def test_headers_that_are_no_json(header: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(len(header).to_bytes(8, "little") + header)
-    message = f"^{path}: damaged or no safetensors file: expected a header in JSON, got"
+    message = (
+        f"^{path}: damaged or not a safetensors file: expected a header in JSON, got"
+    )
     with pytest.raises(ValueError, match=message):
         fastrnn.load(path)
 

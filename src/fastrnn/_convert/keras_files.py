@@ -53,7 +53,7 @@ def read_weights(path: str, dtype: DType | None) -> dict[str, Weights]:
     try:
         file = h5py.File(path, "r")
     except OSError as error:
-        raise ValueError(f"{path}: damaged or no HDF5 file: {error}") from None
+        raise ValueError(f"{path}: damaged or not an HDF5 file: {error}") from None
     with file:
         groups = file.get("layers")
         if not isinstance(groups, h5py.Group):

@@ -100,7 +100,9 @@ def decode(path: str, content: bytes) -> tuple[dict[str, Tensor], dict[str, str]
             found = digest({"__metadata__": rest, **header}, data)
             require(found == metadata[CHECKSUM], "its checksum is that of other data")
     except Damaged as error:
-        raise ValueError(f"{path}: damaged or no safetensors file: {error}") from None
+        raise ValueError(
+            f"{path}: damaged or not a safetensors file: {error}"
+        ) from None
     return tensors, metadata
 
 
