@@ -4,12 +4,11 @@ Functions take NumPy arrays and keep no state: `rnn_forward`, `gru_forward`,
 `lstm_forward` and their ``_backward``, `linear_forward`, `linear_backward`,
 `linear_cross_entropy`, `mean_squared_error`. Layers keep parameters and gradients:
 `RNN`, `GRU`, `LSTM`, `Embedding`, `Linear`, `Activation`, `Dropout`, and `Sequential`
-of them.
-`Stepper` runs a recurrent layer one step at a time and keeps its state.
+of them. `Stepper` runs a recurrent layer one step at a time and keeps its state.
 Training uses `clip_grad_norm`, `clip_grad_value` and one of `SGD`, `RMSprop`,
 `Adagrad`, `Adam`, `AdamW`; `perplexity`, `bits_per_character` and `accuracy` measure
-the result. `save` and `load` write and read files; `load_torch` and `load_keras` convert
-the models of other libraries.
+the result. `save` and `load` write and read files; `load_torch` and `load_keras` make
+layers of other libraries' models.
 
 `fastrnn.data` makes batches of sequences and texts, `fastrnn.text` has vocabularies and
 sampling, and `fastrnn.plot` draws pictures (with matplotlib). `fastrnn.reference` has

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from fastrnn._cells import CELLS
 from fastrnn._convert.build import (
     Weights,
     as_floating,
@@ -25,7 +26,6 @@ from fastrnn._convert.keras_layers import LayerReader
 from fastrnn._files.whole import check_path
 from fastrnn._gate.arguments import check_choice, check_flag
 from fastrnn._gate.layers import make_generator
-from fastrnn._gate.sequence import NONLINEARITIES
 from fastrnn._layers.base import Layer
 from fastrnn._types import DType
 
@@ -114,7 +114,7 @@ def load_keras(
     if bidirectional is not None:
         check_flag("bidirectional", bidirectional)
     if nonlinearity is not None:
-        check_choice("nonlinearity", nonlinearity, NONLINEARITIES)
+        check_choice("nonlinearity", nonlinearity, CELLS["rnn"].nonlinearities)
     rng = make_generator(seed)
     path = None
     if isinstance(source, (str, bytes, os.PathLike)):

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from fastrnn import _cells
 from fastrnn._convert.build import as_floating, assemble, feedforward, recurrent, refuse
 from fastrnn._convert.keras_arrays import cell, dense
 from fastrnn._convert.keras_models import chain, kind_of
-from fastrnn._gate.sequence import NONLINEARITIES
 from fastrnn._layers.activation import FUNCTIONS, Activation
 from fastrnn._layers.base import Layer
 from fastrnn._layers.dropout import Dropout
@@ -137,8 +137,9 @@ class LayerReader:
         kind, act = kind_of(layer), name_of(layer.activation)
         options: dict[str, Any] = {}
         if kind == "SimpleRNN":
-            if act not in NONLINEARITIES:
-                expected = f"one of {', '.join(NONLINEARITIES)}"
+            served = _cells.CELLS["rnn"].nonlinearities
+            if act not in served:
+                expected = f"one of {', '.join(served)}"
                 raise ValueError(f"{name}: activation: expected {expected}, got {act}")
             if self.nonlinearity not in (None, act):
                 raise ValueError(
