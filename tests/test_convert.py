@@ -8,7 +8,7 @@ import pytest
 
 import fastrnn
 from tests.converting import H, I, N, T, V, assert_same, draw, forward
-from tests.errors import raises
+from tests.errors import bad_values, raises
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
@@ -278,3 +278,37 @@ def test_bad_weights_of_keras(name: str) -> None:
     error, bad, message = BAD_KERAS[name]
     with raises(error, message):
         fastrnn.load_keras(bad)
+
+
+@bad_values(
+    TypeError={
+        "source: expected a Keras model or layer, a path or a sequence of arrays, "
+        "got int": {"source": 5},
+        "source: expected a Keras model or layer, a path or a sequence of arrays, "
+        "got NoneType": {"source": None},
+        "bidirectional: expected a bool, got int": {"bidirectional": 1},
+        "nonlinearity: expected a str, got int": {"nonlinearity": 1},
+        "batch_first: expected a bool, got NoneType": {"batch_first": None},
+        "logits: expected a bool, got int": {"logits": 1},
+        "dtype: expected float32 or float64, got int32": {"dtype": np.int32},
+        "seed: expected None, an int >= 0 or a NumPy generator, got 'a'": {"seed": "a"},
+    },
+    ValueError={
+        "source: expected a path that a file can have, got ''": {"source": ""},
+        "nonlinearity: expected 'tanh', 'relu' or 'elu', got 'gelu'": {
+            "nonlinearity": "gelu"
+        },
+        "order: expected None with arrays, got ['a']": {"order": ["a"]},
+    },
+)
+def test_bad_arguments_of_load_keras(
+    bad: Any, error: type[Exception], message: str
+) -> None:
+    with raises(error, message):
+        fastrnn.load_keras(**{"source": [draw(I, H), draw(H)], **bad})
+
+
+@pytest.mark.parametrize("name", ["m.keras", "m.weights.h5"])
+def test_missing_files_of_keras(name: str, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=f"{tmp_path / name}"):
+        fastrnn.load_keras(tmp_path / name)

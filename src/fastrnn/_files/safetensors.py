@@ -60,8 +60,8 @@ def encode(
         little[name] = a.astype(dtype, order="C", copy=False)
     # The widest come first, so that every array is aligned.
     placed = sorted(little, key=lambda name: (-little[name].dtype.itemsize, name))
-    data = b"".join(little[name].tobytes() for name in placed)
-    ends = np.cumsum([little[name].nbytes for name in placed]).tolist()
+    pieces = [little[name].tobytes() for name in placed]
+    ends = np.cumsum([len(piece) for piece in pieces]).tolist()
     places = dict(zip(placed, zip([0, *ends], ends, strict=False), strict=True))
     header: dict[str, Any] = {"__metadata__": dict(metadata)}
     for name, a in little.items():
@@ -71,10 +71,10 @@ def encode(
             "data_offsets": list(places[name]),
         }
     if checksum:
-        header["__metadata__"][CHECKSUM] = digest(header, data)
+        header["__metadata__"][CHECKSUM] = digest(header, *pieces)
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text + data
+    return b"".join([len(text).to_bytes(8, "little"), text, *pieces])
 
 
 def decode(path: str, content: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -203,9 +203,10 @@ def require_covered(header: dict[str, Any], size: int) -> None:
     require(end == size, f"expected arrays of {size} bytes, got {end}")
 
 
-def digest(header: Mapping[str, Any], data: bytes | memoryview) -> str:
+def digest(header: Mapping[str, Any], *data: bytes | memoryview) -> str:
     """Return the SHA-256 of a file's content, however the header is written."""
     text = json.dumps(header, sort_keys=True)
     found = hashlib.sha256(text.encode())
-    found.update(data)
+    for piece in data:
+        found.update(piece)
     return found.hexdigest()
