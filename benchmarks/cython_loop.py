@@ -26,7 +26,7 @@ def build_step_loop(folder: Path) -> ModuleType:
     compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
     if compiler is None:
         raise RuntimeError("step_loop: no C compiler (cc, gcc, clang)")
-    site = Path(next(iter(fastrnn.__path__))).parent
+    site = Path(fastrnn.__file__).parents[1]
     c_file = folder / "step_loop.c"
     library = folder / f"step_loop{sysconfig.get_config_var('EXT_SUFFIX')}"
     cython = [sys.executable, "-m", "cython", "-I", site, SOURCE, "-o", c_file]

@@ -70,7 +70,7 @@ def check_types(code: str, folder: Path) -> None:
     """Run mypy --strict on a program, with the types of the library under test."""
     file = folder / "program.py"
     file.write_text(code, "utf-8")
-    library = Path(fastrnn.__path__[0]).parent
+    library = Path(fastrnn.__file__).parents[1]
     found = {} if library.name == "site-packages" else {"MYPYPATH": str(library)}
     done = subprocess.run(
         [sys.executable, "-m", "mypy", "--strict", f"--cache-dir={folder}", file],

@@ -1,7 +1,7 @@
 """The library's rooms: which there are, which import which, and how long their code is.
 
-A room is a module or sub-package at the top of `src/fastrnn`. It imports only from rooms
-that come before it in `ROOMS`, so no import goes upward and there is no cycle.
+A room is a module or sub-package at the top of `src/fastrnn`. It imports only from
+rooms that come before it in `ROOMS`: no import goes upward, and there is no cycle.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ __attribute__((noinline)) void one_row_tile(const Cell& cell, const OneRow<T, W>
   constexpr Size L = kLanes<T>;
   constexpr int G = Cell::G;
   Vec<T> acc[P * G];
-  T kept[P * G * L];  // the input product, for the gate that adds to it later
+  T kept[Size(P) * G * L];  // the input product, for the gate that adds to it later
   const T* z = kept;
   Size z_step = G * L;
   if (x.w_ih) {

@@ -70,7 +70,8 @@ bool were_put_aside() {
 void note_wait(std::int64_t begin, Meeting& meeting, int members, bool to_start) {
   const std::int64_t end = now(), wait = end - begin;
   if (members_are_fixed || wait < kLongWait) return;
-  if (kGoodPart * (meeting.waited += wait) < end - meeting.begin) return;
+  meeting.waited += wait;
+  if (kGoodPart * meeting.waited < end - meeting.begin) return;
   if (!to_start && !were_put_aside()) return;
   if (most_members < members) {  // the same call waits once more
     patience += times_waited * wait;

@@ -1,6 +1,7 @@
 """Print the build, the instruction set and the threads in use."""
 
 import sys
+from pathlib import Path
 
 import numpy as np
 
@@ -15,7 +16,7 @@ def main() -> None:
         "num_threads": fastrnn.get_num_threads(),
         "numpy": np.__version__,
         "python": sys.version.split()[0],
-        "location": fastrnn.__path__[0],
+        "location": Path(fastrnn.__file__).parent,
     }
     width = max(map(len, facts))
     for name, value in facts.items():

@@ -16,7 +16,7 @@ namespace fastrnn {
 enum class CellKind { FASTRNN_CELLS(FASTRNN_CELL_KIND) };
 #undef FASTRNN_CELL_KIND
 
-#define FASTRNN_COUNT_CELL(kind, name) +1
+#define FASTRNN_COUNT_CELL(kind, name) +1  // NOLINT(bugprone-macro-parentheses)
 constexpr int kCells = 0 FASTRNN_CELLS(FASTRNN_COUNT_CELL);
 #undef FASTRNN_COUNT_CELL
 
