@@ -1,6 +1,6 @@
-// Between NumPy and the kernels' pointers. The gate (src/fastrnn/_gate/sequence.py) has looked
-// at every array before it comes here: dtype, shape and C order are as the kernels
-// need.
+// Between NumPy and the kernels' pointers. The gate (src/fastrnn/_gate/sequence.py) has
+// looked at every array before it comes here: dtype, shape and C order are as the
+// kernels need.
 #pragma once
 
 #include <pybind11/numpy.h>

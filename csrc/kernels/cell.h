@@ -32,8 +32,8 @@ struct ForwardRow {
   T* c;             // = [H] (LSTM: cell state; GRU: W_hn·h + b_hn, for the tape)
   T* gates;         // = [G·H] or null
   // For the driver: see Regularisers.
-  const std::uint8_t* keep_h;  // [H] or null
-  const std::uint8_t* keep_c;  // [H] or null
+  const std::uint8_t* zoneout_h;  // [H] or null
+  const std::uint8_t* zoneout_c;  // [H] or null
 };
 
 // The same, backward. `dz_next` and `cut` belong to the step after this one.
@@ -53,9 +53,9 @@ struct BackwardRow {
   T* dh_out;  // = [H] or null
   bool cut;   // nothing comes back from the next step
   // For the driver: see Regularisers.
-  const T* mask;               // [H] or null
-  const std::uint8_t* keep_h;  // [H] or null
-  const std::uint8_t* keep_c;  // [H] or null
+  const T* mask;                  // [H] or null
+  const std::uint8_t* zoneout_h;  // [H] or null
+  const std::uint8_t* zoneout_c;  // [H] or null
   T* held;  // read, then = [H]: the part of dh that passes by the cell; or null
 };
 

@@ -40,9 +40,9 @@ struct Weights {
 // byte is not 0, the unit keeps the state that it entered the step with.
 template <class T>
 struct Regularisers {
-  const T* mask;               // [N, H] or null: W_hh multiplies mask ⊙ h_{t−1}
-  const std::uint8_t* keep_h;  // [T, N, H] or null
-  const std::uint8_t* keep_c;  // [T, N, H] or null (LSTM)
+  const T* mask;                  // [N, H] or null: W_hh multiplies mask ⊙ h_{t−1}
+  const std::uint8_t* zoneout_h;  // [T, N, H] or null
+  const std::uint8_t* zoneout_c;  // [T, N, H] or null (LSTM)
   T rate;  // of all states, the share that is kept: without bytes, forward only
 };
 
