@@ -1,4 +1,5 @@
-// Copies of matrices in the order in which a tile reads them, padded with zeros.
+// Packing: copies of matrices in the order in which a tile reads them, padded with
+// zeros.
 #pragma once
 
 #include "bfloat16.h"
@@ -52,8 +53,8 @@ void pack_bias(const T* b_ih, const T* b_hh, Size H, int only_ih, T* to) {
   }
 }
 
-// The matrices of a layer, for the given unit vectors; w_ih where there is a place for
-// it.
+// The matrices of a layer, for the given unit vectors; W_ih only if to.w_ih is not
+// null.
 template <int G, class T>
 void pack_matrices(const Weights<T>& w, Size I, Range unit_vectors,
                    const PackedWeights<T>& to) {
@@ -113,7 +114,7 @@ FASTRNN_INLINE void pack_columns(RowOf row_of, Size K, Size columns,
   }
 }
 
-// The same of products, row_of(k) ⊙ scale_of(k).
+// The same for products row_of(k) ⊙ scale_of(k).
 template <class T, class RowOf, class ScaleOf>
 FASTRNN_INLINE void pack_scaled_columns(RowOf row_of, ScaleOf scale_of, Size K,
                                         Size columns, Range column_vectors, T* to) {

@@ -54,8 +54,8 @@ cdef const StepperApi* api = <const StepperApi*> PyCapsule_GetPointer(
     _core.stepper_api, "fastrnn._core.stepper_api"
 )
 
-# A step of fewer operations is over in some 10 µs, and keeps the interpreter lock: who
-# gives it away while others want it may wait 5 ms to have it back.
+# A step of fewer operations takes some 10 µs at most, and keeps the GIL: a thread that
+# releases it while others want it may wait 5 ms to get it back.
 cdef double LONG_STEP = 1e6
 
 
@@ -130,7 +130,7 @@ cdef class Stepper:
 
     A stepper is for one thread at a time; a second one gets a ``RuntimeError``. Threads
     that each have their own may share a layer. A step of less than about 10 µs keeps the
-    interpreter lock.
+    GIL.
     """
 
     def __init__(self, layer, rows=None):
