@@ -1,6 +1,5 @@
-// Between NumPy and the kernels' pointers. The gate (src/fastrnn/_gate/sequence.py) has looked
-// at every array before it comes here: dtype, shape and C order are as the kernels
-// need.
+// From NumPy's arrays to the kernels' pointers. The gate (src/fastrnn/_gate) has checked
+// the dtype, shape and C order of every array.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -14,8 +13,8 @@ namespace fastrnn {
 
 namespace py = pybind11;
 
-// The data of an array, null for None. A number is an address: that of a tensor, whose
-// owner has checked it and keeps it.
+// The data of an array, null for None. A number is the address of a tensor's data,
+// which the caller has checked and keeps alive.
 template <class T>
 const T* data(py::handle array) {
   if (array.is_none()) return nullptr;
@@ -25,13 +24,13 @@ const T* data(py::handle array) {
   return reinterpret_cast<const T*>(py::detail::array_proxy(array.ptr())->data);
 }
 
-// The same, of an array that is written in place.
+// The same for an array that is written in place.
 template <class T>
 T* mutable_data(py::handle array) {
   return const_cast<T*>(data<T>(array));
 }
 
-// A fresh array whose memory is aligned as the kernels like it.
+// A new array, aligned for the kernels.
 template <class T>
 py::array_t<T> empty(const std::vector<Size>& shape) {
   std::size_t bytes = sizeof(T);
@@ -56,12 +55,12 @@ struct Output {
   }
 };
 
-// How many threads to use; 0 leaves it to `set_num_threads`.
+// The threads of a call; 0: those of set_num_threads.
 inline int threads_or_default(int threads) {
   return threads > 0 ? threads : get_num_threads();
 }
 
-// Calls function(float{}) or function(double{}) by a dtype, or by that of an array.
+// Calls function(float{}) or function(double{}), by a dtype or that of an array.
 template <class Function>
 auto by_dtype(const py::dtype& dtype, Function&& function) {
   return dtype.itemsize() == sizeof(float) ? function(float{}) : function(double{});

@@ -1,4 +1,5 @@
-// One function a topic, each in the file of its name.
+// One function per topic, in the file of its name. The files are compiled together, see
+// CMakeLists.txt: names in their anonymous namespaces must differ.
 #pragma once
 
 #include <pybind11/pybind11.h>

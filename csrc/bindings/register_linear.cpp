@@ -6,7 +6,7 @@ namespace fastrnn {
 
 namespace {
 
-// Matrices come flattened to two dimensions; the callers put the leading sizes back.
+// Matrices arrive flattened to two dimensions; callers restore the leading sizes.
 py::array linear_forward(Size rows, Size I, Size O, const py::object& x,
                          const py::object& w, const py::object& b) {
   return by_dtype(w, [&](auto type) -> py::array {
@@ -48,7 +48,7 @@ py::tuple linear_backward(Size rows, Size I, Size O, const py::object& x,
   });
 }
 
-// targets: int64, negative where a row takes no part. Gradients that are not wanted are
+// targets: int64, negative for rows to leave out. Gradients that are not wanted are
 // None.
 py::tuple linear_cross_entropy(Size rows, Size H, Size V, const py::object& y,
                                const py::object& w, const py::object& b,

@@ -10,7 +10,7 @@ namespace fastrnn {
 
 namespace {
 
-// State that a rule does not have is None. `step` counts from 1.
+// State that the rule does not have is None. `step` counts from 1.
 void optimizer_step(const std::string& rule, const py::array& params,
                     const py::array& grads, const py::object& u, const py::object& m,
                     const py::object& v, Size step, double lr, double momentum,

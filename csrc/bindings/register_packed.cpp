@@ -1,4 +1,4 @@
-// Packed weights that a layer keeps between calls, and the table for fastrnn.stepper.
+// Packed weights of a whole network, and the function table for fastrnn.stepper.
 #include "fastrnn/schedule.h"
 #include "fastrnn/stepper.h"
 #include "packed_layers.h"

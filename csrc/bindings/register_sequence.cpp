@@ -9,7 +9,7 @@ namespace fastrnn {
 
 namespace {
 
-// find_packed: sets args.packed; false if what was packed are other weights.
+// find_packed(args): sets args.packed; false if other weights were packed.
 template <class FindPacked>
 py::object run_forward(const SequenceCall& call, const FindPacked& find_packed) {
   const bool training = call.flag(call.fields.training);
@@ -43,7 +43,7 @@ py::object run_forward(const SequenceCall& call, const FindPacked& find_packed) 
   });
 }
 
-// packed: the same weights, of which those of one layer and direction are meant.
+// packed: the same weights, in one of its layers and directions.
 py::object forward(const py::tuple& sequence, const AnyPackedLayers* packed,
                    Size layer_and_direction) {
   return run_forward(SequenceCall(sequence), [&](auto& args) {

@@ -1,68 +1,53 @@
 // A whole sequence backward, for any cell.
 //
 //   dh[t] = dy[t] + dz[t+1]·W_hh (+ dh_n at a row's last step)
-//   dz[t] = cell's pointwise part, on the tile's registers
+//   dz[t] = the cell's pointwise part, on the tile's registers
 //
-// step by step; then, for a chunk of steps at once, the large products
-//
-//   dW_hh += dz[t]ᵀ·h[t−1]    dW_ih += dz[t]ᵀ·x[t]    db += dz[t]
-//   dx[t]  = dz[t]·W_ih
-//
-// summed over (t descending, row ascending) in that order, whatever the chunk. dW, db
-// are shared out among threads by output element. All outputs are =. Nothing may alias.
-//
-// Layouts:
+// step by step; after a chunk of steps the gradients of its weights and inputs
+// (gradients.h). All outputs are =. Nothing may alias. Layouts:
 //   w_hh packed  [unit vectors][G·H][lanes]
-//   w_ih packed  [input vectors][G·H][lanes]
 //   dz           [rows of the chunk][dz_width]
 #pragma once
 
-#include "cell.h"
-#include "pack.h"
+#include "gradients.h"
 #include "plan.h"
-#include "product.h"
-#include "tile.h"
 
 namespace fastrnn {
 namespace FASTRNN_NS {
 
 // Rows of a chunk: the more, the less often dW is read and written; the fewer, the
-// nearer the cache that holds dz. Where dW is near in any case, dz is to be so too.
+// nearer the cache that holds dz. If dW is near in any case, dz should be, too.
 constexpr Size kMostChunkRows = 512, kFewestChunkRows = 128;
-
-// The rows of dW that are multiplied at a time, while packed h or x stays in the
-// private cache.
-constexpr Size kGradientRows = 96;
 
 template <class Cell, class T>
 struct BackwardStep {
   Cell cell;
-  const BackwardRow<T>* rows;
-  const T* w;  // W_hh packed
-  Size H, K;   // K = G·H, or 0 where nothing comes back from a next step
+  const BackwardRow<T>* rows;  // [rows]
+  const T* w;                  // W_hh packed
+  Size H, K;                   // K = G·H, or 0 if nothing comes back from a next step
 };
 
-// The cell's part where zoneout kept some units' states: their gradients pass it by.
+// The cell's part under zoneout: gradients of states that were carried over pass it by.
 template <class Cell, class T>
 FASTRNN_INLINE void backward_zoneout(Cell cell, Vec<T> dh, const BackwardRow<T>& row,
                                      Size j, Size lanes, Size H) {
   const Vec<T> none = {};
-  const auto keep_h = load_flags<T>(row.keep_h + j, lanes);
-  store_some(row.held + j, keep_h ? dh : none, lanes);
+  const auto h_is_old = load_flags<T>(row.zoneout_h + j, lanes);
+  store_some(row.held + j, h_is_old ? dh : none, lanes);
   Vec<T> dc_held = none;
   if (Cell::kCarry == Carry::kCellState) {
-    const auto keep_c = load_flags<T>(row.keep_c + j, lanes);
+    const auto c_is_old = load_flags<T>(row.zoneout_c + j, lanes);
     const Vec<T> dc = row.cut ? none : load_some(row.carry + j, lanes);
-    store_some(row.carry + j, keep_c ? none : dc, lanes);
-    dc_held = keep_c ? dc : none;
+    store_some(row.carry + j, c_is_old ? none : dc, lanes);
+    dc_held = c_is_old ? dc : none;
   }
-  cell.template backward<T>(keep_h ? none : dh, row, j, lanes, H);
+  cell.template backward<T>(h_is_old ? none : dh, row, j, lanes, H);
   if (Cell::kCarry == Carry::kCellState) {
     store_some(row.carry + j, load_some(row.carry + j, lanes) + dc_held, lanes);
   }
 }
 
-// dh = what came back from the next step, and all else that reaches h here.
+// dh comes from the next step; the other gradients that reach h here are added.
 template <bool kUsual, class Cell, class T>
 FASTRNN_INLINE void backward_cell(Cell cell, Vec<T> dh, const BackwardRow<T>& row,
                                   Size j, Size lanes, Size H) {
@@ -81,7 +66,7 @@ FASTRNN_INLINE void backward_cell(Cell cell, Vec<T> dh, const BackwardRow<T>& ro
   }
 }
 
-// The same for some rows, as forward.
+// The same for some rows; see forward_cells.
 template <bool kUsual, class Cell, class T>
 __attribute__((noinline)) void backward_cells(const BackwardStep<Cell, T>& x, Size row,
                                               int count, const Vec<T>* dh, Size apart,
@@ -104,8 +89,8 @@ __attribute__((noinline)) void backward_tile(const BackwardStep<Cell, T>& x, Siz
   const T* dz_next[R];
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) dz_next[r] = rows[r].dz_next;
-  // What the cell reads is in far memory; it comes while the product runs, a row's
-  // worth at a time, lest it hold up the weights.
+  // The cell's operands are in far memory: they are fetched while the product runs, a
+  // row at a time, so as not to hold up the weights.
   const Size panel = Size(Cell::G) * x.H * L;
   const T* w_hh = x.w + u * panel;
   for (int r = 0; r < R; ++r) {
@@ -113,8 +98,8 @@ __attribute__((noinline)) void backward_tile(const BackwardStep<Cell, T>& x, Siz
     prefetch<P>(Cell::kCarry == Carry::kCellState ? rows[r].c_prev : rows[r].c, u * L);
     prefetch<P>(rows[r].dy, u * L);
     if (rows[r].held) {
-      prefetch<1>(rows[r].keep_h, u * L);
-      prefetch<1>(rows[r].keep_c, u * L);
+      prefetch<1>(rows[r].zoneout_h, u * L);
+      prefetch<1>(rows[r].zoneout_c, u * L);
     }
     const Size k = x.K * r / R, end = x.K * (r + 1) / R;
     multiply_add<R, P, 1, Rows::kEach, T>(acc, dz_next, 0, w_hh, panel, k, end, ahead);
@@ -141,8 +126,8 @@ class Backward {
         H_(args.weights.H),
         I_(args.input.I),
         vectors_(divide_up(H_, L)),
-        input_vectors_(divide_up(I_, L)),
-        scratch_(scratch) {}
+        scratch_(scratch),
+        gradients_(args, chunk_) {}
 
   void run() {
     prepare();
@@ -157,53 +142,30 @@ class Backward {
   static constexpr bool kCellState = Cell::kCarry == Carry::kCellState;
   static constexpr bool kHasCarry = Cell::kCarry != Carry::kNothing;
 
-  // One-hot: dz of all steps with the same token is added up in a table over the
-  // vocabulary, unless that is longer than the sequence.
   void prepare() {
     const Size valid = valid_steps(s_);
     const double flops = 4.0 * double(valid) * double((I_ + H_) * G * H_);
     plan_ = make_plan<T>(a_.threads, s_, flops, G * H_ * H_, vectors_);
-    tokens_ = a_.input.tokens != nullptr;
-    table_ = tokens_ && !a_.input.embedding && a_.input.V <= valid && a_.dw_ih;
-    dense_input_ = !tokens_ || a_.input.embedding;
     // A row length of a power of two would put a column into few cache sets.
-    dz_width_ = divide_up(Cell::kGrads * H_, L) * L + 64 / Size(sizeof(T));
-    const Size dw_bytes = G * H_ * (H_ + (dense_input_ ? I_ : 0)) * Size(sizeof(T));
-    const Size near = kPrivateCache / 2 / (dz_width_ * Size(sizeof(T)));
-    const Size most = dw_bytes > kPrivateCache  ? kMostChunkRows
+    chunk_.dz_width = divide_up(Cell::kGrads * H_, L) * L + 64 / Size(sizeof(T));
+    const Size near = kPrivateCache / 2 / (chunk_.dz_width * Size(sizeof(T)));
+    const Size most = gradients_.weight_bytes() > kPrivateCache ? kMostChunkRows
                       : near > kFewestChunkRows ? at_most(near, kMostChunkRows)
                                                 : kFewestChunkRows;
-    // Chunks as even as can be.
+    // Chunks as even as possible.
     even_rows_ = divide_up(valid, divide_up(valid, most) + (valid == 0));
-    chunk_rows_ = at_most(valid, even_rows_ + s_.N);
+    chunk_.most_rows = at_most(valid, even_rows_ + s_.N);
 
+    chunk_.rows = scratch_.take<typename Chunk<T>::Row>(chunk_.most_rows);
+    chunk_.dz =
+        scratch_.take<T>((chunk_.most_rows + s_.N) * chunk_.dz_width + kGradientRows);
+    gradients_.prepare(plan_.threads, valid, scratch_);
     w_hh_ = scratch_.take<T>(vectors_ * G * H_ * L);
-    dz_ = scratch_.take<T>((chunk_rows_ + s_.N) * dz_width_ + kGradientRows);
-    parts_ = scratch_.take<T>(plan_.threads * chunk_rows_ * kGradientRows);
-    bias_ = scratch_.take<T>(Cell::kGrads * H_);
     zeros_ = scratch_.take<T>(H_);
-    h_packed_ = scratch_.take<T>(vectors_ * chunk_rows_ * L);
     if (kHasCarry) carry_ = scratch_.take<T>(s_.N * H_);
-    if (dense_input_) {
-      w_ih_ = scratch_.take<T>(input_vectors_ * G * H_ * L);
-      x_packed_ = scratch_.take<T>(input_vectors_ * chunk_rows_ * L);
-      if (tokens_) dx_rows_ = scratch_.take<T>(chunk_rows_ * I_);
-    }
-    if (table_) table_sum_ = scratch_.take<T>(a_.input.V * G * H_);
     rows_ = scratch_.take<BackwardRow<T>>(plan_.threads * s_.N);
-    chunk_ = scratch_.take<ChunkRow>(chunk_rows_);
-    if (a_.regularisers.keep_h) held_ = scratch_.take<T>(s_.N * H_);
-    most_rows_ = chunk_rows_ > G * H_ ? chunk_rows_ : G * H_;
-    a_rows_ = scratch_.take<const T*>(plan_.threads * most_rows_);
-    c_rows_ = scratch_.take<T*>(plan_.threads * most_rows_);
+    if (a_.regularisers.zoneout_h) held_ = scratch_.take<T>(s_.N * H_);
   }
-
-  // One (step, row) of a chunk.
-  struct ChunkRow {
-    Size at;          // its position
-    const T* h_prev;  // [H]
-    const T* mask;    // [H] or null: a factor of h_prev
-  };
 
   void work(Team team) {
     const Slice slice = slice_of(team, plan_.share_units);
@@ -217,61 +179,42 @@ class Backward {
       while (begin > 0 && (begin == end || rows + s_.active[begin - 1] <= even_rows_)) {
         rows += s_.active[--begin];
       }
-      // The last step of the chunk before it waits behind this one's rows.
       if (team.rank == 0) list_chunk(begin, end);
-      if (team.rank == team.size - 1) keep_last_step(end, last_base);
+      if (team.rank == team.size - 1) save_next_step(end, last_base);
       team.barrier();
-      pack_chunk(team, rows);
+      gradients_.pack_chunk(team, rows);
       Size base = 0;
       for (Size s = end - 1; s >= begin; --s) {
-        const Size next = s + 1 == end ? chunk_rows_ : base - s_.active[s + 1];
+        const Size next = s + 1 == end ? chunk_.most_rows : base - s_.active[s + 1];
         step(team, slice, units, s, base, next);
         last_base = base;
         base += s_.active[s];
         if (slice.unit_ways > 1) team.barrier();
       }
       team.barrier();
-      gradients_of_chunk(team, rows, end == s_.steps);
+      gradients_.add_chunk(team, rows, end == s_.steps);
       end = begin;
       team.barrier();
     }
     if (s_.steps > 0) initial_step(team, slice, units, last_base);
     team.barrier();
-    finish(team);
+    gradients_.finish(team);
   }
 
   void pack(Team team) {
-    const Weights<T>& w = a_.weights;
-    pack_columns([&](Size k) { return w.w_hh + k * H_; }, G * H_, H_,
+    const T* w = a_.weights.w_hh;
+    pack_columns([&](Size k) { return w + k * H_; }, G * H_, H_,
                  share_of(vectors_, team.rank, team.size), w_hh_);
-    if (!a_.dx && !a_.dembedding) return;
-    // Rows of W_ih in the order of the input's blocks in dz.
-    pack_columns([&](Size k) { return w.w_ih + weight_row(k) * I_; }, G * H_, I_,
-                 share_of(input_vectors_, team.rank, team.size), w_ih_);
+    gradients_.pack_weights(team);
   }
 
-  // The row of W_ih that the k-th column of the input's blocks belongs to.
-  Size weight_row(Size k) const {
-    for (int gate = 0; gate < G; ++gate) {
-      if (k / H_ == Cell::input_block(gate)) return gate * H_ + k % H_;
-    }
-    return 0;
-  }
-
-  // What is summed into, and what padding leaves untouched.
+  // Everything that is summed into, or that padding leaves untouched.
   void clear(Team team) {
-    const auto zero = [&](T* to, Size count) {
-      if (!to) return;
-      const Range part = share_of(count, team.rank, team.size);
-      for (Size i = part.begin; i < part.end; ++i) to[i] = T(0);
-    };
     const Size valid = valid_steps(s_);
-    zero(zeros_, H_);
-    zero(bias_, Cell::kGrads * H_);
-    if (valid == 0) zero(a_.dw_hh, G * H_ * H_);
-    if (valid == 0 || !dense_input_) zero(a_.dw_ih, G * H_ * I_);
-    if (table_) zero(table_sum_, a_.input.V * G * H_);
-    zero(a_.dembedding, a_.input.V * I_);
+    gradients_.clear(team, valid);
+    if (team.rank == 0) {
+      for (Size j = 0; j < H_; ++j) zeros_[j] = T(0);
+    }
     if (valid < s_.positions) {
       for_padding(s_, team, [&](Size at) {
         clear_row(a_.dx, at, I_);
@@ -281,34 +224,34 @@ class Backward {
     const Range part = share_of(s_.N, team.rank, team.size);
     for (Size i = part.begin; i < part.end; ++i) {
       const Size state = s_.row[i] * H_;
-      const bool none = s_.length[i] == 0;
+      const bool empty = s_.length[i] == 0;
       for (Size j = 0; j < H_; ++j) {
         const T dc = kCellState && a_.dc_n ? a_.dc_n[state + j] : T(0);
         if (kHasCarry) carry_[i * H_ + j] = dc;
         if (held_) held_[i * H_ + j] = T(0);
-        if (none) a_.dh0[state + j] = a_.dh_n ? a_.dh_n[state + j] : T(0);
-        if (none && kCellState) a_.dc0[state + j] = dc;
+        if (empty) a_.dh0[state + j] = a_.dh_n ? a_.dh_n[state + j] : T(0);
+        if (empty && kCellState) a_.dc0[state + j] = dc;
       }
     }
   }
 
-  const T* before(Size i, Size s) const {
+  // The states that step s of row i began with.
+  const T* h_before(Size i, Size s) const {
     if (is_cut(s_, i, s)) return zeros_;
     if (s > 0) return a_.y + position(s_, i, s - 1) * H_;
     return a_.h0 ? a_.h0 + s_.row[i] * H_ : zeros_;
   }
-
-  const T* cell_before(Size i, Size s) const {
+  const T* c_before(Size i, Size s) const {
     if (is_cut(s_, i, s)) return zeros_;
     if (s > 0) return a_.c + position(s_, i, s - 1) * H_;
     return a_.c0 ? a_.c0 + s_.row[i] * H_ : zeros_;
   }
 
   void list_chunk(Size begin, Size end) {
-    ChunkRow* row = chunk_;
+    auto* row = chunk_.rows;
     for (Size s = end - 1; s >= begin; --s) {
       for (Size i = 0; i < s_.active[s]; ++i) {
-        *row++ = {position(s_, i, s), before(i, s), mask_of(i)};
+        *row++ = {position(s_, i, s), h_before(i, s), mask_of(i)};
       }
     }
   }
@@ -318,65 +261,49 @@ class Backward {
     return mask ? mask + s_.row[i] * H_ : nullptr;
   }
 
-  void keep_last_step(Size end, Size base) {
+  // dz of step `end`, the first of the chunk before, is copied behind this chunk's
+  // rows.
+  void save_next_step(Size end, Size base) {
     if (end == s_.steps) return;
-    const T* from = dz_ + base * dz_width_;
-    T* to = dz_ + chunk_rows_ * dz_width_;
-    for (Size i = 0; i < s_.active[end] * dz_width_; ++i) to[i] = from[i];
-  }
-
-  const T* input_row(Size at) const {
-    return a_.input.x ? a_.input.x + at * I_
-                      : a_.input.embedding + a_.input.tokens[at] * I_;
-  }
-
-  void pack_h(Team team, Size rows) {
-    const auto h_prev = [&](Size k) { return chunk_[k].h_prev; };
-    const Range vectors = share_of(vectors_, team.rank, team.size);
-    if (a_.regularisers.mask) {
-      const auto mask = [&](Size k) { return chunk_[k].mask; };
-      pack_scaled_columns(h_prev, mask, rows, H_, vectors, h_packed_);
-    } else {
-      pack_columns(h_prev, rows, H_, vectors, h_packed_);
-    }
-  }
-
-  // h and x of the chunk, as the right sides of the weight gradients.
-  void pack_chunk(Team team, Size rows) {
-    if (a_.dw_hh) pack_h(team, rows);
-    if (!dense_input_ || !a_.dw_ih) return;
-    pack_columns([&](Size k) { return input_row(chunk_[k].at); }, rows, I_,
-                 share_of(input_vectors_, team.rank, team.size), x_packed_);
+    const T* from = chunk_.dz + base * chunk_.dz_width;
+    T* to = chunk_.dz + chunk_.most_rows * chunk_.dz_width;
+    for (Size i = 0; i < s_.active[end] * chunk_.dz_width; ++i) to[i] = from[i];
   }
 
   // dz of step s into the rows from `base` on; dz of step s + 1 begins at row `next`.
   void step(Team team, const Slice& slice, Range units, Size s, Size base, Size next) {
     BackwardRow<T>* r = rows_ + team.rank * s_.N;
+    const Regularisers<T>& reg = a_.regularisers;
     const Size count = slice.count(s_.active[s]);
     for (Size j = 0; j < count; ++j) {
       const Size i = slice.sorted(j), at = position(s_, i, s);
       const bool last = s + 1 == s_.length[i];
-      r[j].dz_next = dz_ + (next + i) * dz_width_ + Cell::kHiddenGrads * H_;
+      r[j].dz_next = hidden_dz(next + i);
       r[j].dy = a_.dy ? a_.dy + at * H_ : nullptr;
       r[j].dh_n = last && a_.dh_n ? a_.dh_n + s_.row[i] * H_ : nullptr;
       r[j].dc = a_.dc ? a_.dc + at * H_ : nullptr;
       r[j].gates = a_.gates ? a_.gates + at * Cell::kTape * H_ : nullptr;
       r[j].h = a_.y + at * H_;
-      r[j].h_prev = before(i, s);
+      r[j].h_prev = h_before(i, s);
       r[j].c = a_.c && !kCellState ? a_.c + at * H_ : nullptr;
-      r[j].c_prev = kCellState ? cell_before(i, s) : nullptr;
-      r[j].dz = dz_ + (base + i) * dz_width_;
+      r[j].c_prev = kCellState ? c_before(i, s) : nullptr;
+      r[j].dz = chunk_.dz + (base + i) * chunk_.dz_width;
       r[j].carry = kHasCarry ? carry_ + i * H_ : nullptr;
       r[j].dh_out = a_.dh ? a_.dh + at * H_ : nullptr;
       r[j].cut = !last && is_cut(s_, i, s + 1);
       r[j].mask = mask_of(i);
-      r[j].keep_h = a_.regularisers.keep_h ? a_.regularisers.keep_h + at * H_ : nullptr;
-      r[j].keep_c = a_.regularisers.keep_c ? a_.regularisers.keep_c + at * H_ : nullptr;
+      r[j].zoneout_h = reg.zoneout_h ? reg.zoneout_h + at * H_ : nullptr;
+      r[j].zoneout_c = reg.zoneout_c ? reg.zoneout_c + at * H_ : nullptr;
       r[j].held = held_ ? held_ + i * H_ : nullptr;
     }
     const Size going_on = slice.count(s_.active[s + 1]);
     product(r, going_on, units, G * H_, s);
     product(r + going_on, count - going_on, units, 0, s);
+  }
+
+  // The blocks of a row of dz that multiply W_hh.
+  const T* hidden_dz(Size row) const {
+    return chunk_.dz + row * chunk_.dz_width + Cell::kHiddenGrads * H_;
   }
 
   void product(const BackwardRow<T>* rows, Size count, Range units, Size K, Size s) {
@@ -396,7 +323,7 @@ class Backward {
     for (Size j = 0; j < count; ++j) {
       const Size i = slice.sorted(j);
       r[j] = BackwardRow<T>{};
-      r[j].dz_next = dz_ + (base + i) * dz_width_ + Cell::kHiddenGrads * H_;
+      r[j].dz_next = hidden_dz(base + i);
       r[j].carry = kHasCarry ? carry_ + i * H_ : nullptr;
       r[j].dh_out = a_.dh0 + s_.row[i] * H_;
       r[j].mask = mask_of(i);
@@ -409,192 +336,20 @@ class Backward {
     product(r, count, units, G * H_, 0);
   }
 
-  void gradients_of_chunk(Team team, Size rows, bool first) {
-    weight_gradients(team, rows, first);
-    if (table_) {
-      sum_by_token(share_of(G * H_, team.rank, team.size, L), rows);
-    } else if (!dense_input_ && a_.dw_ih) {
-      add_to_columns(share_of(G * H_, team.rank, team.size, L), rows);
-    } else if (a_.dx || a_.dembedding) {
-      input_gradient(team, share_of(rows, team.rank, team.size), rows);
-    }
-  }
-
-  // Blocks of dz that belong to the same weights: W_ih, W_hh or both. Of the flags,
-  // those are cleared later whose product is not wanted, or not of the columns at hand.
-  struct Region {
-    int begin, end;
-    bool input, hidden;
-  };
-  static constexpr Region region_from(int begin) {
-    const auto input = [](int b) {
-      return b >= Cell::kInputGrads && b < Cell::kInputGrads + G;
-    };
-    const auto hidden = [](int b) {
-      return b >= Cell::kHiddenGrads && b < Cell::kHiddenGrads + G;
-    };
-    int end = begin + 1;
-    while (end < Cell::kGrads && input(end) == input(begin) &&
-           hidden(end) == hidden(begin)) {
-      ++end;
-    }
-    return {begin, end, input(begin), hidden(begin)};
-  }
-
-  // dW_hh, dW_ih and the biases. Of all columns that h and x have between them, so many
-  // at a time as stay in the private cache while this thread's columns of dz pass by.
-  void weight_gradients(Team team, Size rows, bool first) {
-    const bool wants_input = dense_input_ && a_.dw_ih;
-    if (!a_.dw_hh && !wants_input && !a_.db_ih && !a_.db_hh) return;
-    const Size all = vectors_ + (wants_input ? input_vectors_ : 0);
-    const Size fit = kPrivateCache / (rows * kVectorBytes);
-    const Tiles blocks = split(all, fit > kMostPanels ? fit : kMostPanels);
-    for (Size i = 0; i < blocks.count; ++i) {
-      const Range columns{blocks.first(i), blocks.first(i) + blocks.size(i)};
-      for (Region region{}; region.end < Cell::kGrads;) {
-        region = region_from(region.end);
-        region.hidden &= a_.dw_hh && columns.begin < vectors_;
-        region.input &= a_.dw_ih && columns.end > vectors_;
-        if (i > 0 && !region.hidden && !region.input) continue;
-        const Range share = share_of((region.end - region.begin) * H_, team.rank,
-                                     team.size, kTileRows<1, Rows::kTogether>);
-        const Size offset = region.begin * H_;
-        for (Size m = share.begin; m < share.end; m += kGradientRows) {
-          const Range part{offset + m, offset + at_most(share.end, m + kGradientRows)};
-          gradients_of_part(team, part, region, columns, rows, first, i == 0);
-        }
-      }
-    }
-  }
-
-  void gradients_of_part(Team team, Range part, Region region, Range columns, Size rows,
-                         bool first, bool with_bias) {
-    T* side_by_side = parts_ + team.rank * chunk_rows_ * kGradientRows;
-    copy_part(part, rows, side_by_side, with_bias);
-    const Size count = part.end - part.begin;
-    const T** dz_columns = a_rows_ + team.rank * most_rows_;
-    T** dw_rows = c_rows_ + team.rank * most_rows_;
-    for (Size m = 0; m < count; ++m) dz_columns[m] = side_by_side + m;
-    if (region.hidden) {
-      const Range h{columns.begin, at_most(columns.end, vectors_)};
-      T* dw = a_.dw_hh + (part.begin - Cell::kHiddenGrads * H_) * H_;
-      for (Size m = 0; m < count; ++m) dw_rows[m] = dw + m * H_;
-      multiply(Product<T>{dz_columns, kGradientRows, h_packed_, dw_rows, count, rows,
-                          H_, !first},
-               h);
-    }
-    if (region.input) {
-      const Range x{columns.begin > vectors_ ? columns.begin - vectors_ : 0,
-                    columns.end - vectors_};
-      for (Size m = 0; m < count; ++m) {
-        const Size row = weight_row(part.begin + m - Cell::kInputGrads * H_);
-        dw_rows[m] = a_.dw_ih + row * I_;
-      }
-      multiply(Product<T>{dz_columns, kGradientRows, x_packed_, dw_rows, count, rows,
-                          I_, !first},
-               x);
-    }
-  }
-
-  // Some columns of dz side by side: read in place, each k would be on another page.
-  // On the way their sums are added to the biases'.
-  void copy_part(Range part, Size rows, T* to, bool with_bias) {
-    constexpr Size kVectors = kGradientRows / L;
-    const T* from = dz_ + part.begin;
-    T* bias = bias_ + part.begin;
-    const Size count = part.end - part.begin;
-    Vec<T> sum[kVectors];
-    const auto lanes = [&](Size v) {
-      return v * L < count ? at_most(L, count - v * L) : 0;
-    };
-    for (Size v = 0; v < kVectors; ++v) sum[v] = load_some(bias + v * L, lanes(v));
-    for (Size k = 0; k < rows; ++k, from += dz_width_, to += kGradientRows) {
-#pragma GCC unroll 12
-      for (Size v = 0; v < kVectors; ++v) {
-        const Vec<T> dz = load(from + v * L);
-        store(to + v * L, dz);
-        sum[v] += dz;
-      }
-    }
-    for (Size v = 0; with_bias && v < kVectors; ++v) {
-      store_some(bias + v * L, sum[v], lanes(v));
-    }
-  }
-
-  // table[token] += dz, in the order of the input's blocks.
-  void sum_by_token(Range part, Size rows) {
-    const T* dz = dz_ + Cell::kInputGrads * H_;
-    for (Size k = 0; k < rows; ++k, dz += dz_width_) {
-      T* sum = table_sum_ + a_.input.tokens[chunk_[k].at] * G * H_;
-      for (Size m = part.begin; m < part.end; m += L) {
-        const Size lanes = at_most(L, part.end - m);
-        store_some(sum + m, load_some(sum + m, lanes) + load_some(dz + m, lanes),
-                   lanes);
-      }
-    }
-  }
-
-  // dW_ih[:, token] += dz, for a vocabulary longer than the sequence.
-  void add_to_columns(Range part, Size rows) {
-    for (Size k = 0; k < rows; ++k) {
-      const T* dz = dz_ + k * dz_width_ + Cell::kInputGrads * H_;
-      T* column = a_.dw_ih + a_.input.tokens[chunk_[k].at];
-      for (Size m = part.begin; m < part.end; ++m) column[weight_row(m) * I_] += dz[m];
-    }
-  }
-
-  // dx of some of the chunk's rows; with an embedding, added to its rows in order.
-  void input_gradient(Team team, Range part, Size rows) {
-    const Size count = part.end - part.begin;
-    const T** dz_rows = a_rows_ + team.rank * most_rows_;
-    T** dx_rows = c_rows_ + team.rank * most_rows_;
-    for (Size k = 0; k < count; ++k) {
-      const Size row = part.begin + k;
-      dz_rows[k] = dz_ + row * dz_width_ + Cell::kInputGrads * H_;
-      dx_rows[k] = tokens_ ? dx_rows_ + row * I_ : a_.dx + chunk_[row].at * I_;
-    }
-    const Product<T> x{dz_rows, 0, w_ih_, dx_rows, count, G * H_, I_, false};
-    multiply(x, {0, input_vectors_});
-    if (!tokens_) return;
-    team.barrier();
-    const Range columns = share_of(I_, team.rank, team.size, L);
-    for (Size k = 0; k < rows; ++k) {
-      T* row = a_.dembedding + a_.input.tokens[chunk_[k].at] * I_;
-      for (Size i = columns.begin; i < columns.end; ++i) row[i] += dx_rows_[k * I_ + i];
-    }
-  }
-
-  // The biases; dW_ih out of the table over the vocabulary, each gate's block
-  // transposed.
-  void finish(Team team) {
-    const Range part = share_of(G * H_, team.rank, team.size);
-    for (Size m = part.begin; m < part.end; ++m) {
-      if (a_.db_hh) a_.db_hh[m] = bias_[Cell::kHiddenGrads * H_ + m];
-      if (a_.db_ih) a_.db_ih[weight_row(m)] = bias_[Cell::kInputGrads * H_ + m];
-    }
-    if (!table_) return;
-    const Size V = a_.input.V;
-    for (int gate = 0; gate < G; ++gate) {
-      transpose_matrix(table_sum_ + Cell::input_block(gate) * H_, V, G * H_,
-                       share_of(H_, team.rank, team.size, L), a_.dw_ih + gate * H_ * V);
-    }
-  }
-
   const Cell cell_;
   const BackwardArgs<T>& a_;
   const ScheduleView& s_;
-  const Size H_, I_, vectors_, input_vectors_;
+  const Size H_, I_, vectors_;
   Scratch& scratch_;
   Plan plan_ = {1, false};
-  bool tokens_ = false, table_ = false, dense_input_ = false;
-  Size dz_width_ = 0, chunk_rows_ = 0, even_rows_ = 0, most_rows_ = 0;
-  T *w_hh_ = nullptr, *w_ih_ = nullptr, *dz_ = nullptr, *zeros_ = nullptr;
-  T *bias_ = nullptr, *h_packed_ = nullptr, *x_packed_ = nullptr, *carry_ = nullptr;
-  T *dx_rows_ = nullptr, *table_sum_ = nullptr, *parts_ = nullptr, *held_ = nullptr;
-  BackwardRow<T>* rows_ = nullptr;
-  ChunkRow* chunk_ = nullptr;
-  const T** a_rows_ = nullptr;
-  T** c_rows_ = nullptr;
+  Chunk<T> chunk_;
+  ChunkGradients<Cell, T> gradients_;
+  Size even_rows_ = 0;              // rows of a chunk, unless a single step has more
+  T* w_hh_ = nullptr;               // packed
+  T* zeros_ = nullptr;              // [H]
+  T* carry_ = nullptr;              // [N, H]: see BackwardRow
+  T* held_ = nullptr;               // [N, H], with zoneout: see BackwardRow
+  BackwardRow<T>* rows_ = nullptr;  // [threads][N]
 };
 
 }  // namespace FASTRNN_NS

@@ -1,7 +1,6 @@
-// Weights kept as bfloat16, the upper half of a float: half the bytes to read where
-// reading them is all that takes time. They are widened, which is a shift and exact,
-// and summed in float; so the result is that of a float layer whose weights had been
-// rounded.
+// Weights as bfloat16, the upper half of a float: half the bytes to read, for steps
+// whose time is spent on reading them. They are widened, by a shift and exactly, and
+// summed in float, so the result is that of a float layer with rounded weights.
 #pragma once
 
 #include "rows.h"
@@ -14,7 +13,7 @@ typedef std::uint16_t UnalignedHalfVec
     __attribute__((vector_size(kVectorBytes / 2), aligned(2), may_alias));
 typedef std::uint32_t WideVec __attribute__((vector_size(kVectorBytes)));
 
-// One vector of weights out of a panel, whatever it is kept as.
+// One vector of weights from a panel of either type.
 FASTRNN_INLINE Vec<float> load_weights(const float* p) { return load(p); }
 FASTRNN_INLINE Vec<double> load_weights(const double* p) { return load(p); }
 FASTRNN_INLINE Vec<float> load_weights(const Bfloat16* p) {
@@ -48,7 +47,7 @@ inline void widen(const Bfloat16* from, Size count, float* to) {
   for (Size i = 0; i < count; i += kLanes<float>) store(to + i, load_weights(from + i));
 }
 
-// Calls call(T{}) or call(Bfloat16{}): what weights are kept as.
+// Calls call(T{}) or call(Bfloat16{}), by the type of the weights.
 template <class T, class Call>
 FASTRNN_INLINE void with_weight_type(bool bfloat16, const Call& call) {
   if constexpr (sizeof(T) == sizeof(float)) {
@@ -57,9 +56,9 @@ FASTRNN_INLINE void with_weight_type(bool bfloat16, const Call& call) {
   call(T{});
 }
 
-// Calls run(w, first, part) so that all panels [begin, end) pass by as T: w holds them
-// from panel `first` on. Those kept as bfloat16 come one by one, widened into `place`,
-// where they stay in the cache while rows pass by.
+// Calls run(w, first, part) for parts of the panels [begin, end), as T: w holds them
+// from panel `first` on. bfloat16 panels come one at a time, widened into `place`,
+// where they stay in the cache for all rows.
 template <class T, class Run>
 FASTRNN_INLINE void with_panels(const void* packed, bool bfloat16, Size panel, T* place,
                                 Range panels, const Run& run) {

@@ -4,19 +4,19 @@
 //   dlogits_rv = scale·(softmax_rv − [v = target_r])
 //   dy = dlogits·w         dw = dlogitsᵀ·y         db_v = Σ_r dlogits_rv
 //
-// Logits exist for a block of rows at a time, vocabulary by rows: [V][block], so that a
-// vector holds one word's logits for some rows. Maximum and sum over the vocabulary
-// then run down the lanes, w is read as it lies, and memory does not grow with the
-// rows.
+// Logits exist for one block of rows at a time, as [V][block]: a vector holds one
+// word's logits for some rows. So maximum and sum over the vocabulary stay in their
+// lanes, w needs no packing, and memory does not grow with the rows.
 //
-// The vocabulary is cut into parts of fixed size. exp is taken against the maximum of
-// the part, while it is still in the private cache; the parts' sums are joined in
+// The vocabulary is cut into parts of fixed size. exp is taken relative to the maximum
+// of the part, while it is still in the private cache; the parts' sums are joined in
 // order. So the bits depend on neither the threads nor the vector width. loss, dy =;
-// dw, db = for the first block and += after. Rows whose target is negative are zeros
-// throughout. Gradients that nobody wants are null, and are not computed.
+// dw, db = for the first block and += afterwards. Rows with a negative target are zeros
+// throughout. Gradients that are null are not computed.
 #include "entry.h"
 #include "math.h"
 #include "pack.h"
+#include "plan.h"
 #include "product.h"
 #include "tile.h"
 
@@ -25,7 +25,7 @@ namespace FASTRNN_NS {
 
 namespace {
 
-// The most rows of a block: w and dw come from far memory once a block (some 5 GB/s),
+// The most rows of a block: w and dw come from far memory once per block (some 5 GB/s),
 // and a block over 10 000 words takes 6 MB.
 constexpr Size kBlockRows = 160;
 
@@ -93,8 +93,9 @@ struct CrossEntropy {
     join_parts(team, first, rows, vectors);
     team.barrier();
     if (!a.dy && !a.dw && !a.db) return;
-    // Alone, a part serves dw and dy while it is near. In a team each thread has its
-    // parts' dw but its columns of dy, which every part adds to in order.
+    // With one thread, a part serves dw and dy while it is near. In a team, each thread
+    // has its own parts of dw, but its own columns of dy, to which all parts add in
+    // order.
     const bool alone = team.size == 1;
     for (Size p = mine.begin; p < mine.end; ++p) {
       part_backward(p, first, rows, vectors,
@@ -115,7 +116,7 @@ struct CrossEntropy {
     }
   }
 
-  // What is read next, where it comes from far memory.
+  // Data to prefetch from far memory.
   struct Next {
     const T* from = nullptr;
     Size count = 0;
@@ -164,7 +165,7 @@ struct CrossEntropy {
     return load(column + word * width) + broadcast(bias(word));
   }
 
-  // The loss of each row, and what turns a part's exp into scale·softmax.
+  // The loss of each row, and the factor from a part's exp to scale·softmax.
   void join_parts(Team team, Size first, Size rows, Size vectors) {
     const Range mine = share_of(vectors, team.rank, team.size);
     for (Size i = mine.begin * L; i < mine.end * L; i += L) {
@@ -221,8 +222,7 @@ struct CrossEntropy {
     }
   }
 
-  // The sum of some numbers in sixteen lanes, joined in order, whatever the vector
-  // width.
+  // A sum in sixteen lanes, joined in order, whatever the vector width.
   static T sum_of_row(const T* x, Size count) {
     constexpr Size kSums = 16 / L > 0 ? 16 / L : 1;
     T lanes[kSums * L];
@@ -240,13 +240,13 @@ struct CrossEntropy {
     return sum;
   }
 
-  // What a part gives to some column vectors of dy.
+  // A part's contribution to some column vectors of dy.
   void row_gradient(Size p, Range columns, Size first, Size rows) {
     if (!a.dy || columns.begin == columns.end) return;
     const Range v = words(p);
     const Size K = v.end - v.begin;
-    // Each thread's columns begin kPartWords apart, in the shorter last part too: the
-    // others may still be at the part before.
+    // Each thread's columns begin kPartWords apart, in the shorter last part, too:
+    // other threads may still be at the part before.
     T* w = w_packed + columns.begin * (kPartWords - K) * L;
     pack_columns([&](Size k) { return w_row[v.begin + k]; }, K, a.H, columns, w);
     const T* column[kBlockRows];
@@ -285,7 +285,7 @@ void cross_entropy(const CrossEntropyArgs<T>& args, Scratch& scratch) {
   job.dw_row = scratch.take<T*>(args.V);
   const double flops = 6.0 * double(args.rows) * double(args.V * args.H);
   run_team(
-      flops < 4e6 ? 1 : args.threads,
+      team_for(args.threads, flops),
       [](Team team, void* self) { static_cast<CrossEntropy<T>*>(self)->work(team); },
       &job);
 }

@@ -1,9 +1,9 @@
-// A digest of an array, to notice that it was changed: see Digest.
+// The digest of an array, to notice changes: see Digest.
 //
 // Numbers are dealt out in turn over 64 sums, each s ← (s ⊕ s≫15)·m + number. For any
-// number the step is a bijection of s, so that what differed once differs for ever
-// unless another change undoes it; the shift brings high bits (signs) down, where the
-// product alone would let them cancel in pairs.
+// number the step is a bijection of s, so sums that differ once keep differing unless
+// another change makes up for it. The shift brings down high bits (signs), which would
+// cancel in pairs under the product alone.
 #include "entry.h"
 #include "rows.h"
 

@@ -1,114 +1,46 @@
 // A whole sequence forward, for any cell.
 //
-//   z[t] = W_ih·x[t] + b              for a chunk of steps at once
+//   z[t] = W_ih·x[t] + b              for a chunk of steps at once (input.h)
 //   h[t] = cell(z[t] + W_hh·h[t−1])   step by step, the sums in registers
 //
-// All outputs are =. Nothing may alias. Layouts:
-//   w_ih packed  [unit vectors][I][G][lanes]
+// All outputs are =. Nothing may alias. Layout:
 //   w_hh packed  [unit vectors][H][G][lanes]
-//   z            [unit vectors][rows of the chunk or vocabulary][G][lanes]
 #pragma once
 
+#include "input.h"
 #include "one_row.h"
 #include "pack.h"
-#include "plan.h"
-#include "product.h"
-#include "tile.h"
 
 namespace fastrnn {
 namespace FASTRNN_NS {
-
-// Rows of a chunk: enough to read W_ih once for many steps, few enough that z stays in
-// the private cache.
-constexpr Size kForwardChunkRows = 256;
-
-// The input product of a few rows:  z = bias + x·w
-template <class T>
-struct InputProduct {
-  const T* const* x;  // [rows] of I numbers
-  const T* w;         // packed
-  const T* bias;      // [unit vectors][G][lanes]
-  T* z;               // = at z_step a unit vector, G·lanes a row
-  Size rows, I, z_step;
-  Size first;  // the unit vector that w begins with
-};
-
-template <int R, int P, int G, class T>
-__attribute__((noinline)) void input_tile(const InputProduct<T>& x, Size row, Size u,
-                                          Ahead<T> ahead) {
-  constexpr Size L = kLanes<T>;
-  Vec<T> acc[R][P * G];
-#pragma GCC unroll 16
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 16
-    for (int c = 0; c < P * G; ++c) acc[r][c] = load(x.bias + (u * G + c) * L);
-  }
-  const Size panel = x.I * G * L;
-  multiply_add<R, P, G, Rows::kEach, T>(acc, x.x + row, 0, x.w + (u - x.first) * panel,
-                                        panel, 0, x.I, ahead);
-#pragma GCC unroll 16
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 4
-    for (int p = 0; p < P; ++p) {
-      T* z = x.z + (u + p) * x.z_step + (row + r) * G * L;
-#pragma GCC unroll 4
-      for (int g = 0; g < G; ++g) store(z + g * L, acc[r][p * G + g]);
-    }
-  }
-}
-
-template <int G, class T>
-void input_product(const InputProduct<T>& x, Range unit_vectors) {
-  const Range panels{unit_vectors.begin - x.first, unit_vectors.end - x.first};
-  for_tiles<G, Rows::kEach>(x.rows, panels, x.w, x.I * G * kLanes<T>, x.I, false,
-                            [&](auto r, auto p, Size row, Size u, Ahead<T> ahead) {
-                              input_tile<decltype(r)::value, decltype(p)::value, G, T>(
-                                  x, row, x.first + u, ahead);
-                            });
-}
-
-// z = bias + the tokens' columns of packed weights, which lie side by side there.
-template <int G, class T, class W>
-void gather_columns(const W* w, Size I, const T* bias, const std::int64_t* tokens,
-                    Size rows, Range unit_vectors, T* z) {
-  constexpr Size L = kLanes<T>;
-  for (Size u = unit_vectors.begin; u < unit_vectors.end; ++u) {
-    for (Size row = 0; row < rows; ++row) {
-      for (int g = 0; g < G; ++g) {
-        const W* column = w + ((u * I + tokens[row]) * G + g) * L;
-        store(z + ((u * rows + row) * G + g) * L,
-              load(bias + (u * G + g) * L) + load_weights(column));
-      }
-    }
-  }
-}
 
 // One step of a few rows.
 template <class Cell, class T>
 struct ForwardStep {
   Cell cell;
-  const ForwardRow<T>* rows;
-  const T* w;         // W_hh packed
-  const T* b_hidden;  // [unit vectors][lanes]: b_hh of the last gate, where it is apart
-  Size H, z_step;
-  Size first;    // the unit vector that w begins with
-  bool zoneout;  // states are partly kept: where the rows' bytes say so, or
-  T rate;        // without bytes this share of each
+  const ForwardRow<T>* rows;  // [rows]
+  const T* w;                 // W_hh packed, from unit vector `first` on
+  const T* b_hidden;          // [unit vectors][lanes]: b_hh of the last gate, if apart
+  Size H, z_step;             // z_step: between unit vectors of a row's z
+  Size first;
+  bool zoneout;  // units keep their states: where the rows' bytes say so, or
+  T rate;        // without bytes this share of each state
 };
 
-// The state of zoneout: what was just computed, or the old one.
+// Zoneout of a vector of units: the state just computed, or the old one.
 template <class T>
-FASTRNN_INLINE void keep_old(Vec<T> old, const std::uint8_t* keep, T rate, T* state,
+FASTRNN_INLINE void zone_out(Vec<T> old, const std::uint8_t* flags, T rate, T* state,
                              Size lanes) {
   const Vec<T> fresh = load_some(state, lanes);
-  const Vec<T> mixed = keep ? (load_flags<T>(keep, lanes) ? old : fresh)
-                            : fma(broadcast(rate), old, broadcast(T(1) - rate) * fresh);
+  const Vec<T> mixed = flags
+                           ? (load_flags<T>(flags, lanes) ? old : fresh)
+                           : fma(broadcast(rate), old, broadcast(T(1) - rate) * fresh);
   store_some(state, mixed, lanes);
 }
 
-// The cell, for one vector of units and some rows whose sums z lie `apart` vectors from
-// each other. It stands here and not in the tile, so that it is there once a cell;
-// kUsual: all lanes, and no zoneout.
+// The cell for one vector of units and some rows, whose sums z lie `apart` vectors from
+// each other. A function of its own, so that there is one copy per cell, not one per
+// tile. kUsual: all lanes, and no zoneout.
 template <bool kUsual, class Cell, class T>
 __attribute__((noinline)) void forward_cells(const ForwardStep<Cell, T>& x, Size row,
                                              int count, const Vec<T>* z, Size apart,
@@ -125,9 +57,11 @@ __attribute__((noinline)) void forward_cells(const ForwardStep<Cell, T>& x, Size
     x.cell.template forward<T>(z + i * apart, r, z_input, j, lanes, x.H);
     if (kUsual || !x.zoneout) continue;
     const Vec<T> h_prev = load_some(r.h_prev + j, lanes);
-    keep_old<T>(h_prev, r.keep_h ? r.keep_h + j : nullptr, x.rate, r.h + j, lanes);
+    zone_out<T>(h_prev, r.zoneout_h ? r.zoneout_h + j : nullptr, x.rate, r.h + j,
+                lanes);
     if (!kCellState) continue;
-    keep_old<T>(c_prev, r.keep_c ? r.keep_c + j : nullptr, x.rate, r.c + j, lanes);
+    zone_out<T>(c_prev, r.zoneout_c ? r.zoneout_c + j : nullptr, x.rate, r.c + j,
+                lanes);
   }
 }
 
@@ -154,8 +88,8 @@ __attribute__((noinline)) void forward_tile(const ForwardStep<Cell, T>& x, Size 
   }
   if (x.zoneout) {
     for (int r = 0; r < R; ++r) {
-      prefetch<1>(rows[r].keep_h, u * L);
-      prefetch<1>(rows[r].keep_c, u * L);
+      prefetch<1>(rows[r].zoneout_h, u * L);
+      prefetch<1>(rows[r].zoneout_c, u * L);
     }
   }
   const Size panel = x.H * G * L;
@@ -197,7 +131,8 @@ class Forward {
         H_(args.weights.H),
         I_(args.input.I),
         vectors_(divide_up(H_, L)),
-        scratch_(scratch) {}
+        scratch_(scratch),
+        input_(args, w_) {}
 
   void run() {
     prepare();
@@ -216,13 +151,7 @@ class Forward {
     const Size valid = valid_steps(s_);
     const double flops = 2.0 * double(valid) * double((I_ + H_) * G * H_);
     plan_ = make_plan<T>(a_.threads, s_, flops, G * H_ * H_, vectors_);
-    const bool tokens = a_.input.tokens != nullptr;
-    // A table over the vocabulary, unless it is longer than the sequence, or the
-    // weights are kept, where no bias may be added to them.
-    one_hot_ = tokens && !a_.input.embedding;
-    table_ = tokens && a_.input.V <= valid && !(one_hot_ && a_.packed);
-    chunk_rows_ = table_ ? 0 : at_most(valid, kForwardChunkRows + s_.N);
-
+    input_.prepare(plan_, valid, scratch_);
     if (a_.packed) {
       w_ = *a_.packed;
       if (w_.bfloat16) {
@@ -230,30 +159,19 @@ class Forward {
         widened_ = scratch_.take<T>(plan_.threads * panel_size_);
       }
     } else {
-      if (!one_hot_ || table_) w_.w_ih = scratch_.take<T>(vectors_ * I_ * kWidth);
+      if (input_.reads_packed()) w_.w_ih = scratch_.take<T>(vectors_ * I_ * kWidth);
       w_.w_hh = scratch_.take<T>(vectors_ * H_ * kWidth);
       w_.bias = scratch_.take<T>(vectors_ * kWidth);
       w_.b_hidden = scratch_.take<T>(vectors_ * L);
     }
     zeros_ = scratch_.take<T>(H_);
     if (kCellState && !a_.c) c_running_ = scratch_.take<T>(s_.N * H_);
-    const Size workers = plan_.share_units ? 1 : plan_.threads;
-    if (table_ && !one_hot_) {
-      z_ = scratch_.take<T>(vectors_ * a_.input.V * kWidth);
-    } else if (!table_) {
-      z_ = scratch_.take<T>(workers * vectors_ * chunk_rows_ * kWidth);
-    }
-    const Size table_rows = table_ ? a_.input.V : 0;
-    row_pointers_ = scratch_.take<const T*>(
-        plan_.threads * (chunk_rows_ > table_rows ? chunk_rows_ : table_rows));
-    tokens_ = scratch_.take<std::int64_t>(plan_.threads * chunk_rows_);
     rows_ = scratch_.take<ForwardRow<T>>(plan_.threads * s_.N);
     if (a_.regularisers.mask) masked_ = scratch_.take<T>(plan_.threads * s_.N * H_);
   }
 
   void work(Team team) {
-    const Range packed = share_of(vectors_, team.rank, team.size);
-    pack(team, packed);
+    pack(team, share_of(vectors_, team.rank, team.size));
     clear_padding(team);
     team.barrier();
     const Slice slice = slice_of(team, plan_.share_units);
@@ -263,14 +181,16 @@ class Forward {
       Size end = s, rows = 0;
       while (end < s_.steps) {
         const Size more = slice.count(s_.active[end]);
-        if (end > s && !table_ && rows + more > kForwardChunkRows) break;
+        if (end > s && !input_.has_table() && rows + more > kForwardChunkRows) break;
         rows += more;
         ++end;
       }
-      if (!table_) input_of_chunk(team, slice, units, s, end, rows);
+      if (!input_.has_table()) {
+        input_.fill_chunk(team, slice, units, {s, end}, rows, panel_of(team));
+      }
       for (Size base = 0; s < end; ++s) {
-        const Size count = slice.count(s_.active[s]);
-        step(team, slice, units, s, base, rows);
+        const Size count = list_rows(team, slice, s, base);
+        step(team, units, s, count, rows);
         base += count;
         if (slice.unit_ways > 1) team.barrier();
       }
@@ -283,7 +203,7 @@ class Forward {
     for_padding(s_, team, [&](Size at) { clear_row(a_.y, at, H_); });
   }
 
-  // Weights, bias and, for a small vocabulary, its table of input products.
+  // Weights and biases and, for a small vocabulary, its table of z.
   void pack(Team team, Range units) {
     if (team.rank == 0) {
       for (Size j = 0; j < H_; ++j) zeros_[j] = T(0);
@@ -292,114 +212,32 @@ class Forward {
       pack_matrices<G>(a_.weights, I_, units, w_);
       if (team.rank == 0) pack_biases<Cell>(a_.weights, w_);
     }
-    if (!table_) return;
+    if (!input_.has_table()) return;
     team.barrier();
-    const Size V = a_.input.V;
-    if (one_hot_) {  // W_ih·one_hot(v) is column v of W_ih: add the bias in place
-      for (Size u = units.begin; u < units.end; ++u) {
-        for (Size i = 0; i < V * G; ++i) {
-          T* z = static_cast<T*>(w_.w_ih) + (u * V * G + i) * L;
-          store(z, load(w_.bias + (u * G + i % G) * L) + load(z));
-        }
-      }
-    } else {
-      const T** rows = row_pointers_ + team.rank * V;
-      for (Size v = 0; v < V; ++v) rows[v] = a_.input.embedding + v * I_;
-      multiply_input(team,
-                     InputProduct<T>{rows, nullptr, w_.bias, z_, V, I_, V * kWidth, 0},
-                     units);
-    }
+    input_.fill_table(team, units, panel_of(team));
   }
 
-  void multiply_input(Team team, InputProduct<T> x, Range units) {
-    with_panels(w_.w_ih, w_.bfloat16, I_ * kWidth, widened(team), units,
-                [&](const T* w, Size first, Range part) {
-                  x.w = w;
-                  x.first = first;
-                  input_product<G>(x, part);
-                });
-  }
+  // Where a thread widens a panel of bfloat16 weights.
+  T* panel_of(Team team) const { return widened_ + team.rank * panel_size_; }
 
-  T* widened(Team team) const { return widened_ + team.rank * panel_size_; }
-
-  // z of the steps [begin, end), which are `rows` rows of this thread's slice.
-  void input_of_chunk(Team team, const Slice& slice, Range units, Size begin, Size end,
-                      Size rows) {
-    const T** x = row_pointers_ + team.rank * chunk_rows_;
-    std::int64_t* tokens = tokens_ + team.rank * chunk_rows_;
-    Size i = 0;
-    for (Size s = begin; s < end; ++s) {
-      const Size count = slice.count(s_.active[s]);
-      for (Size j = 0; j < count; ++j, ++i) {
-        const Size at = position(s_, slice.sorted(j), s);
-        if (a_.input.x) {
-          x[i] = a_.input.x + at * I_;
-        } else if (one_hot_) {
-          tokens[i] = a_.input.tokens[at];
-        } else {
-          x[i] = a_.input.embedding + a_.input.tokens[at] * I_;
-        }
-      }
-    }
-    T* z = chunk_z(slice);
-    if (one_hot_) {
-      gather_columns(tokens, rows, units, z);
-    } else {
-      multiply_input(
-          team, InputProduct<T>{x, nullptr, w_.bias, z, rows, I_, rows * kWidth, 0},
-          units);
-    }
-  }
-
-  // z = bias + the tokens' columns of W_ih, straight from W_ih as it lies, or as it is
-  // kept.
-  void gather_columns(const std::int64_t* tokens, Size rows, Range units, T* z) {
-    if (a_.packed) {
-      with_weight_type<T>(w_.bfloat16, [&](auto type) {
-        using W = decltype(type);
-        FASTRNN_NS::gather_columns<G>(static_cast<const W*>(w_.w_ih), I_, w_.bias,
-                                      tokens, rows, units, z);
-      });
-      return;
-    }
-    for (Size u = units.begin; u < units.end; ++u) {
-      const Size lanes = at_most(L, H_ - u * L);
-      for (int g = 0; g < G; ++g) {
-        const T* w = a_.weights.w_ih + (g * H_ + u * L) * I_;
-        const T* bias = w_.bias + (u * G + g) * L;
-        for (Size i = 0; i < rows; ++i) {
-          T* out = z + u * rows * kWidth + i * kWidth + g * L;
-          for (Size l = 0; l < L; ++l) {
-            out[l] = l < lanes ? bias[l] + w[l * I_ + tokens[i]] : T(0);
-          }
-        }
-      }
-    }
-  }
-
-  T* chunk_z(const Slice& slice) const {
-    return z_ + slice.row_rank * vectors_ * chunk_rows_ * kWidth;
-  }
-
-  void step(Team team, const Slice& slice, Range units, Size s, Size base, Size rows) {
+  // This thread's rows of step s, whose z begins at row `base` of the chunk. Returns
+  // how many they are.
+  Size list_rows(Team team, const Slice& slice, Size s, Size base) {
     ForwardRow<T>* r = rows_ + team.rank * s_.N;
     const Size count = slice.count(s_.active[s]);
-    const T* table = one_hot_ ? static_cast<const T*>(w_.w_ih) : z_;
-    const T* z = table_ ? table : chunk_z(slice);
     for (Size j = 0; j < count; ++j) {
       const Size i = slice.sorted(j), at = position(s_, i, s);
-      const Size z_row = table_ ? Size(a_.input.tokens[at]) : base + j;
       const bool fresh = is_cut(s_, i, s);
       const Size before = s > 0 ? position(s_, i, s - 1) * H_ : 0;
       const Size state = s_.row[i] * H_;
-      r[j].z = z + z_row * kWidth;
+      r[j].z = input_.of_row(slice, at, base + j);
       r[j].h_prev = fresh ? zeros_ : s > 0 ? a_.y + before : initial(a_.h0, state);
       r[j].h_in = r[j].h_prev;
       if (a_.regularisers.mask && !fresh) {
         r[j].h_in = mask(r[j].h_prev, state, masked_ + (team.rank * s_.N + j) * H_);
       }
-      r[j].keep_h = flags(a_.regularisers.keep_h, at);
-      r[j].keep_c = flags(a_.regularisers.keep_c, at);
+      r[j].zoneout_h = flags(a_.regularisers.zoneout_h, at);
+      r[j].zoneout_c = flags(a_.regularisers.zoneout_c, at);
       r[j].h = a_.y + at * H_;
       r[j].gates = a_.gates ? a_.gates + at * Cell::kTape * H_ : nullptr;
       if (kCellState) {
@@ -412,9 +250,14 @@ class Forward {
         r[j].c_prev = nullptr;
       }
     }
-    const Size z_step = (table_ ? a_.input.V : rows) * kWidth;
+    return count;
+  }
+
+  void step(Team team, Range units, Size s, Size count, Size chunk_rows) {
+    const ForwardRow<T>* r = rows_ + team.rank * s_.N;
+    const Size z_step = input_.step_between_vectors(chunk_rows);
     const T rate = a_.regularisers.rate;
-    const bool zoneout = a_.regularisers.keep_h || rate > T(0);
+    const bool zoneout = a_.regularisers.zoneout_h || rate > T(0);
     const bool backwards = s % 2 != 0;
     if (count == 1 && !zoneout && !masked_) {
       with_weight_type<T>(w_.bfloat16, [&](auto type) {
@@ -426,7 +269,7 @@ class Forward {
       });
       return;
     }
-    with_panels(w_.w_hh, w_.bfloat16, H_ * kWidth, widened(team), units,
+    with_panels(w_.w_hh, w_.bfloat16, H_ * kWidth, panel_of(team), units,
                 [&](const T* w, Size first, Range part) {
                   const ForwardStep<Cell, T> x{cell_,  r,     w,       w_.b_hidden, H_,
                                                z_step, first, zoneout, rate};
@@ -474,15 +317,14 @@ class Forward {
   const Size H_, I_, vectors_;
   Scratch& scratch_;
   Plan plan_ = {1, false};
-  bool table_ = false, one_hot_ = false;
-  Size chunk_rows_ = 0;
   PackedWeights<T> w_ = {};  // a_.packed, or packed in this call
-  T* widened_ = nullptr;     // a panel of bfloat16 weights for each thread
-  Size panel_size_ = 0;
-  T *zeros_ = nullptr, *c_running_ = nullptr, *z_ = nullptr, *masked_ = nullptr;
-  const T** row_pointers_ = nullptr;
-  std::int64_t* tokens_ = nullptr;
-  ForwardRow<T>* rows_ = nullptr;
+  ForwardInput<G, T> input_;
+  Size panel_size_ = 0;            // 0 unless weights are bfloat16
+  T* widened_ = nullptr;           // [threads][panel_size]
+  T* zeros_ = nullptr;             // [H]
+  T* c_running_ = nullptr;         // [N, H]: the cell state, without a tape
+  T* masked_ = nullptr;            // [threads][N, H]: h ⊙ mask
+  ForwardRow<T>* rows_ = nullptr;  // [threads][N]
 };
 
 }  // namespace FASTRNN_NS

@@ -9,9 +9,9 @@
 //   dn = dh ⊙ (1 − z) ⊙ (1 − n²)         dz = dh ⊙ (h_{t−1} − n) ⊙ z(1 − z)
 //   dr = dn ⊙ q ⊙ r(1 − r)               dq = dn ⊙ r
 //   dh_{t−1} = dh ⊙ z + (dr, dz, dq)·W_hh
-// The four blocks of a row are kept as dn, dr, dz, dq, so that what the input's
-// products need (dn, dr, dz) and what the recurrent ones need (dr, dz, dq) both lie
-// together. Source: Cho et al. (2014), in the variant of cuDNN and PyTorch.
+// A row has its four blocks in the order dn, dr, dz, dq, so that those of the input's
+// products (dn, dr, dz) and those of the recurrent ones (dr, dz, dq) are contiguous.
+// Source: Cho et al. (2014), in the variant of cuDNN and PyTorch.
 #include "cell_kernels.h"
 #include "math.h"
 
@@ -21,7 +21,7 @@ namespace FASTRNN_NS {
 struct Gru {
   static constexpr int G = 3;
   static constexpr int kGrads = 4;
-  static constexpr int kTape = 3;  // blocks of H numbers in the tape's gates
+  static constexpr int kTape = 3;
   static constexpr bool kTapeC = true;
   static constexpr Carry kCarry = Carry::kHidden;
   static constexpr Size kInputGrads = 0, kHiddenGrads = 1;
@@ -29,7 +29,7 @@ struct Gru {
 
   explicit Gru(Activation) {}
 
-  // Where the input's gradient of a gate stands among its blocks.
+  // The place of a gate's gradient among the input's blocks.
   static constexpr int input_block(int gate) { return gate == 2 ? 0 : gate + 1; }
 
   // The accumulators of the candidate hold q: they start at b_hn, and W_in·x + b_in

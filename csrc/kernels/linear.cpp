@@ -1,9 +1,10 @@
 // A linear layer:  y = x·wᵀ + b,  dx = dy·w,  dw = dyᵀ·x,  db = Σ dy
 //
-// All outputs are =. Sums run over the inputs, the outputs and the rows in their order;
-// threads share out elements of the result, never a sum.
+// All outputs are =. Sums run over the inputs, the outputs and the rows in order;
+// threads share the elements of a result, never a sum.
 #include "entry.h"
 #include "pack.h"
+#include "plan.h"
 #include "product.h"
 #include "tile.h"
 
@@ -12,13 +13,8 @@ namespace FASTRNN_NS {
 
 namespace {
 
-// Rows of one pass over dw, as in backward.h.
+// Rows of one pass over dw, so that packed x stays near.
 constexpr Size kLinearChunkRows = 256;
-
-// A team of threads for a product of this many operations.
-FASTRNN_INLINE int team_for(int threads, double flops) {
-  return flops < 4e6 ? 1 : threads;
-}
 
 template <class T>
 struct LinearForward {

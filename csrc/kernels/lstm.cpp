@@ -10,8 +10,8 @@
 //   dz_i  = dc ⊙ g ⊙ i(1 − i)            dz_f = dc ⊙ c_{t−1} ⊙ f(1 − f)
 //   dz_g  = dc ⊙ i ⊙ (1 − g²)            dz_o = dh ⊙ tanh(c_t) ⊙ o(1 − o)
 //   dc_{t−1} = dc ⊙ f
-// c_t and tanh(c_t) are computed again: 12 cycles a vector against a load from far
-// memory, and c_t as it was before zoneout is nowhere else.
+// c_t and tanh(c_t) are recomputed: 12 cycles per vector instead of a load from far
+// memory, and c_t before zoneout is not stored.
 // Source: Hochreiter & Schmidhuber (1997) with the forget gate of Gers et al. (2000).
 #include "cell_kernels.h"
 #include "math.h"
@@ -22,7 +22,7 @@ namespace FASTRNN_NS {
 struct Lstm {
   static constexpr int G = 4;
   static constexpr int kGrads = 4;  // dz_i, dz_f, dz_g, dz_o
-  static constexpr int kTape = 4;   // blocks of H numbers in the tape's gates
+  static constexpr int kTape = 4;
   static constexpr bool kTapeC = true;
   static constexpr Carry kCarry = Carry::kCellState;
   static constexpr Size kInputGrads = 0, kHiddenGrads = 0;
@@ -40,7 +40,7 @@ struct Lstm {
     const Vec<T> g = tanh<T>(z[2]);
     const Vec<T> c = fma(f, load_some(row.c_prev + j, lanes), i * g);
     store_some(row.c + j, c, lanes);
-    const Vec<T> o = sigmoid<T>(z[3]);  // not before: tanh(c) is what is waited for
+    const Vec<T> o = sigmoid<T>(z[3]);  // not earlier: tanh(c) is on the critical path
     store_some(row.h + j, o * tanh<T>(c), lanes);
     if (row.gates) {
       store_some(row.gates + 0 * H + j, i, lanes);

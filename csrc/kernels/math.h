@@ -7,14 +7,14 @@
 //   sigmoid    all     0 below −87.3 (−708.3), 1    2.9     3.8
 //   tanh       all     ±1                           3.3     3.8
 //
-// The worst over every float in the range (every fifth where not fused) and over some
-// 30 million doubles; "not fused" is baseline x86-64.
+// The worst over every float in the range (every fifth if not fused) and over some 30
+// million doubles; "not fused" is baseline x86-64. tests/test_math.py checks these
+// bounds against a reference of higher precision.
 //
-// tests/test_math.py holds these bounds against a reference of higher precision.
-// NaN gives NaN, ±∞ the limit. All are built from e^a, a ≤ 0, so that the denominators
-// 1 + e^a and 1 + e^(2a) lie in [1, 2], where a polynomial and a cubic iteration
-// replace the division (16 cycles for one AVX-512 register on Intel, about 3 here) with
-// the same bits on every machine. The polynomials are minimax, by the Remez algorithm.
+// NaN gives NaN, ±∞ the limit. All are built from e^a, a ≤ 0, so the denominators 1 +
+// e^a and 1 + e^(2a) lie in [1, 2], where a polynomial and a cubic iteration replace
+// the division (16 cycles for one AVX-512 register on Intel, about 3 here) with the
+// same bits on every machine. The polynomials are minimax, by the Remez algorithm.
 #pragma once
 
 #include "simd.h"
@@ -89,8 +89,8 @@ FASTRNN_INLINE void exp_parts(Vec<T> x, Vec<T>& scale, Vec<T>& p) {
 #pragma GCC unroll 10
   for (int i = K::kTerms - 2; i >= 0; --i) q = fma(q, r, broadcast(K::kQ[i]));
   p = fma(r * r, q, r);
-  // The low bits of `shifted` hold n; the rest leaves at the left. Of an x far below
-  // kUnderflow the sum runs over: nobody uses it then.
+  // The low bits of `shifted` hold n; the rest is shifted out. Far below kUnderflow the
+  // sum overflows, and is not used.
   scale = (Vec<T>)((bits<T>(shifted) << K::kMantissa) + (K::kBias << K::kMantissa));
 }
 

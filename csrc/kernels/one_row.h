@@ -1,6 +1,6 @@
-// One step of a single row: every weight is used once, so that reading them is the
-// whole cost. The input product, if it is not there yet, goes before in the same
-// registers; the order of the sums is that of forward.h.
+// One step of a single row: every weight is used once, so reading the weights is the
+// whole cost. The input product, unless it is given, comes first in the same registers;
+// sums have the order of forward.h.
 #pragma once
 
 #include "bfloat16.h"
@@ -10,18 +10,17 @@
 namespace fastrnn {
 namespace FASTRNN_NS {
 
-// Unit vectors side by side, as long as the weights are in the nearest cache: 8 sums or
-// more that wait for no other, which is what two multiply-add ports of latency 4 ask
-// for.
+// Unit vectors side by side, if the weights are in the nearest cache: 8 independent
+// sums or more, as two multiply-add ports of latency 4 require.
 template <int G>
 constexpr int kOneRowPanels = G == 1              ? 8
                               : kVectorBytes < 64 ? 3
                                                   : 2;
 
-// The same for larger weights. Sums that take in 256 bytes in a latency of 4 cycles
-// keep up with the next cache, and the fewer there are, the more of the cell's
-// arithmetic goes on while weights arrive, and the more of the last panels is found
-// again by a step that begins with them.
+// The same for larger weights. Sums that consume 256 bytes in a latency of 4 cycles
+// keep up with the next cache. The fewer there are, the more of the cell's arithmetic
+// overlaps with the arrival of weights, and the more of the last panels are still there
+// for a step that begins with them.
 template <int G>
 constexpr int kStreamedPanels =
     256 / (G * int(kVectorBytes)) < 1                  ? 1
@@ -30,22 +29,22 @@ constexpr int kStreamedPanels =
 
 constexpr Size kNearCache = 32 << 10;  // bytes
 
-// Weights of half the bytes that come from far memory are asked for so many k ahead: a
-// tenth of a step with 2048 units. Whole floats gain nothing by it.
+// bfloat16 weights from far memory are prefetched this many k ahead, which saves a
+// tenth of a step with 2048 units. Floats gain nothing by it.
 constexpr Size kFarAhead = 32;
 
 // W is T, or Bfloat16.
 template <class T, class W>
 struct OneRow {
   const T* x;         // [I], or null: row.z holds the input product
-  Size token;         // with x null and w_ih given: x is one-hot
+  Size token;         // if x is null and w_ih given: x is one-hot
   const W* w_ih;      // packed, or null: row.z holds the input product
   const T* bias;      // as PackedWeights
   const W* w_hh;      // packed
   const T* b_hidden;  // as PackedWeights
   Size I, H, z_step;  // z_step: between unit vectors of row.z
-  // Not a copy: that would read in wide words what was just written in narrow ones, and
-  // wait until the step before is done with.
+  // Not a copy, which would read in wide words data just written in narrow ones, and
+  // wait for these to reach the cache.
   const ForwardRow<T>& row;
 };
 
@@ -81,8 +80,13 @@ __attribute__((noinline)) void one_row_tile(const Cell& cell, const OneRow<T, W>
   constexpr Size L = kLanes<T>;
   constexpr int G = Cell::G;
   Vec<T> acc[P * G];
+<<<<<<< HEAD
   T kept[Size(P) * G * L];  // the input product, for the gate that adds to it later
   const T* z = kept;
+=======
+  T z_input[P * G * L];  // for the gate that adds to it later
+  const T* z = z_input;
+>>>>>>> h-csrc
   Size z_step = G * L;
   if (x.w_ih) {
     const Size panel = x.I * G * L;
@@ -99,7 +103,7 @@ __attribute__((noinline)) void one_row_tile(const Cell& cell, const OneRow<T, W>
     }
 #pragma GCC unroll 32
     for (int i = 0; i < P * G; ++i) {
-      if (i % G >= Cell::kOnlyInputBias) store(kept + i * L, acc[i]);
+      if (i % G >= Cell::kOnlyInputBias) store(z_input + i * L, acc[i]);
     }
   } else {
     z = x.row.z + u * x.z_step;
@@ -127,7 +131,7 @@ FASTRNN_INLINE void one_row_tiles(const Cell& cell, const OneRow<T, W>& x, Size 
   if constexpr (P > 1) one_row_tiles<Cell, P - 1, T, W>(cell, x, u, panels, ahead);
 }
 
-// The given unit vectors of the step, in tiles as even as can be; `backwards` as in
+// The given unit vectors of the step, in tiles as even as possible; `backwards` as in
 // for_tiles.
 template <class Cell, class T, class W>
 void one_row_step(const Cell& cell, const OneRow<T, W>& x, Range units,

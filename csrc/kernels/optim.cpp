@@ -1,4 +1,4 @@
-// One step of an optimizer, and what clipping gradients takes, over flat arrays.
+// One step of an optimizer, and the passes of gradient clipping, over flat arrays.
 //
 //   weight decay   g ← g + λp        decoupled (AdamW):  p ← (1 − lr·λ)p, g as it is
 //   SGD            p ← p − lr·g
@@ -11,10 +11,10 @@
 //                  v ← β2·v + (1 − β2)g²
 //                  p ← p − lr/(1 − β1ᵗ) · m / (√v/√(1 − β2ᵗ) + ε)
 //
-// as torch.optim has them. Parameters and state change in place, in one pass; params
-// may not overlap grads. Memory sets the pace (Adam moves 28 bytes a float), so
-// products and sums are rounded apart, without fused multiply-add: then every
-// instruction set gives the same bits, the baseline too. Threads share out elements.
+// as in torch.optim. Parameters and state change in place, in one pass; params may not
+// overlap grads. Memory limits the speed (Adam moves 28 bytes per float), so products
+// and sums are rounded separately, without fused multiply-add: then every instruction
+// set gives the same bits, the baseline included. Threads share elements.
 #include "entry.h"
 #include "rows.h"
 #include "simd.h"
@@ -26,8 +26,8 @@ namespace {
 
 constexpr Size kGrain = 64;  // a member of a team gets whole cache lines
 
-// Numbers that take one core some 15 µs, in the cache: in a step of an optimizer, and
-// in a pass that does one thing (4 bytes and 0.1 ns each). Fewer are not worth a team.
+// Fewer numbers are not worth a team: these take one core some 15 µs, in the cache, in
+// a step of an optimizer and in a pass with one operation (4 bytes and 0.1 ns each).
 constexpr Size kWorthSharingStep = Size(1) << 15;
 constexpr Size kWorthSharingPass = Size(1) << 17;
 
@@ -49,13 +49,13 @@ void share_out(Size n, Size grain, int threads, const Body& body) {
 
 // --- Optimizers ----------------------------------------------------------------------
 
-// The same elements of all arrays of an optimizer.
+// The same elements of all arrays.
 template <class T>
 struct Elements {
   Vec<T> p, g, u, m, v;
 };
 
-// A rule says which state it has and how one step changes p and that state.
+// A rule names its state, and its step changes p and that state.
 
 template <class T>
 struct Sgd {
@@ -144,7 +144,7 @@ template <class T, class Rule>
 void step_range(const OptimizerArgs<T>& a, const Rule& rule, Range range) {
   const bool decays = a.weight_decay != 0;
   const Vec<T> decay = broadcast(T(a.weight_decay));
-  const Vec<T> keep = broadcast(T(1 - a.lr * a.weight_decay));
+  const Vec<T> shrink = broadcast(T(1 - a.lr * a.weight_decay));
   for (Size i = range.begin; i < range.end; i += kLanes<T>) {
     const Size lanes = at_most(kLanes<T>, range.end - i);
     Elements<T> x = {};
@@ -155,7 +155,7 @@ void step_range(const OptimizerArgs<T>& a, const Rule& rule, Range range) {
     if constexpr (Rule::kSquares) x.v = load_some(a.squares + i, lanes);
     if (decays) {
       if (a.decoupled) {
-        x.p *= keep;
+        x.p *= shrink;
       } else {
         x.g += decay * x.p;
       }
@@ -177,10 +177,9 @@ void step_all(const OptimizerArgs<T>& a) {
 
 // --- Sums of squares -----------------------------------------------------------------
 
-// The sum has a shape of its own, whatever the vectors and threads: element i of a
-// block is added to lane i mod 32, the lanes of a block are added in pairs, the blocks
-// in order. 32 lanes are four AVX-512 accumulators, enough to hide the latency of a
-// sum.
+// The order of the sum does not depend on vectors or threads: element i of a block is
+// added to lane i mod 32, the lanes of a block are added in pairs, the blocks in order.
+// 32 lanes are four AVX-512 accumulators, enough to hide the latency of a sum.
 constexpr Size kSumLanes = 32;
 constexpr Size kSumBlock = Size(1) << 12;
 

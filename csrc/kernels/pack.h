@@ -1,6 +1,8 @@
-// Copies of matrices in the order in which a tile reads them, padded with zeros.
+// Packing: copies of matrices in the order in which a tile reads them, padded with
+// zeros.
 #pragma once
 
+#include "bfloat16.h"
 #include "rows.h"
 #include "simd.h"
 
@@ -51,8 +53,8 @@ void pack_bias(const T* b_ih, const T* b_hh, Size H, int only_ih, T* to) {
   }
 }
 
-// The matrices of a layer, for the given unit vectors; w_ih where there is a place for
-// it.
+// The matrices of a layer, for the given unit vectors; W_ih only if to.w_ih is not
+// null.
 template <int G, class T>
 void pack_matrices(const Weights<T>& w, Size I, Range unit_vectors,
                    const PackedWeights<T>& to) {
@@ -66,6 +68,36 @@ void pack_biases(const Weights<T>& w, const PackedWeights<T>& to) {
   pack_bias<G>(w.b_ih, w.b_hh, w.H, Cell::kOnlyInputBias, to.bias);
   const T* last = w.b_hh ? w.b_hh + (G - 1) * w.H : nullptr;
   pack_bias<1>(static_cast<const T*>(nullptr), last, w.H, 1, to.b_hidden);
+}
+
+// The matrix of pack_gates for all units, rounded.
+template <int G>
+void pack_bfloat16(const float* w, Size H, Size K, Bfloat16* packed) {
+  constexpr Size L = kLanes<float>;
+  for (Size u = 0; u < divide_up(H, L); ++u) {
+    for (Size k = 0; k < K; ++k) {
+      for (int g = 0; g < G; ++g) {
+        for (Size h = u * L; h < (u + 1) * L; ++h) {
+          *packed++ = h < H ? to_bfloat16(w[(g * H + h) * K + k]) : Bfloat16(0);
+        }
+      }
+    }
+  }
+}
+
+// A whole layer.
+template <class Cell, class T>
+void pack_weights(const Weights<T>& w, Size I, PackedWeights<T>* to) {
+  constexpr int G = Cell::G;
+  pack_biases<Cell>(w, *to);
+  if constexpr (sizeof(T) == sizeof(float)) {
+    if (to->bfloat16) {
+      pack_bfloat16<G>(w.w_ih, w.H, I, static_cast<Bfloat16*>(to->w_ih));
+      pack_bfloat16<G>(w.w_hh, w.H, w.H, static_cast<Bfloat16*>(to->w_hh));
+      return;
+    }
+  }
+  pack_matrices<G>(w, I, Range{0, divide_up(w.H, kLanes<T>)}, *to);
 }
 
 // to [columns / lanes][K][lanes] = the K given rows, for the column vectors
@@ -82,7 +114,7 @@ FASTRNN_INLINE void pack_columns(RowOf row_of, Size K, Size columns,
   }
 }
 
-// The same of products, row_of(k) ⊙ scale_of(k).
+// The same for products row_of(k) ⊙ scale_of(k).
 template <class T, class RowOf, class ScaleOf>
 FASTRNN_INLINE void pack_scaled_columns(RowOf row_of, ScaleOf scale_of, Size K,
                                         Size columns, Range column_vectors, T* to) {

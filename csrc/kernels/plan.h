@@ -1,4 +1,4 @@
-// The cost model: how many threads a call is worth, and what they share out.
+// The cost model: how many threads a call is worth, and what they share.
 #pragma once
 
 #include "rows.h"
@@ -6,8 +6,8 @@
 namespace fastrnn {
 namespace FASTRNN_NS {
 
-// A step whose product is smaller than this is over before a barrier is. Where the rows
-// could be shared instead, without a barrier, it has to be larger.
+// The product of a step must be larger than this, or it is over before a barrier is;
+// larger still if the rows could be shared instead, without a barrier.
 constexpr double kWorthABarrier = 1e5;  // floating-point operations
 constexpr double kWorthMoreThanRows = 2.5e5;
 
@@ -22,7 +22,12 @@ FASTRNN_INLINE Size valid_steps(const ScheduleView& v) {
   return valid;
 }
 
-// recurrent: the numbers in W_hh; vectors: the unit vectors to share.
+// Threads for work of so many operations that divides evenly.
+FASTRNN_INLINE int team_for(int threads, double flops) {
+  return flops < kWorthATeam ? 1 : threads;
+}
+
+// recurrent: numbers in W_hh; vectors: unit vectors to share.
 template <class T>
 Plan make_plan(int threads, const ScheduleView& v, double flops, Size recurrent,
                Size vectors) {
@@ -38,8 +43,8 @@ Plan make_plan(int threads, const ScheduleView& v, double flops, Size recurrent,
       break;
   }
   if (flops < kWorthATeam) return {1, false};
-  // Of weights that do not stay in the private cache, threads that share the units read
-  // each once, where threads that share the rows would each read them all.
+  // If the weights do not stay in the private cache, threads that share the units read
+  // each of them once; threads that share the rows would each read them all.
   const bool worth_barrier = 2.0 * double(v.N * recurrent) >
                              (v.N < threads ? kWorthABarrier : kWorthMoreThanRows);
   const bool few_rows = v.N < 4 * Size(threads);

@@ -7,9 +7,8 @@ namespace FASTRNN_NS {
 
 namespace {
 
-// The sums are cut into runs of this many k, so that the rows of a that all panels pass
-// by stay in the private cache. What is summed so far waits in c: the bits are the
-// same.
+// Sums are cut into runs of this many k, so that rows of a stay in the private cache
+// for all panels. Between runs the sums are in c, with the same bits.
 constexpr Size kDepth = 2048;
 
 template <int R, int P, Rows kRows, class T>
@@ -27,7 +26,7 @@ __attribute__((noinline)) void product_tile(const Product<T>& x, Range k, Size m
       acc[r][p] = accumulate ? load_some(c, p < P - 1 ? L : last) : Vec<T>{};
     }
   }
-  // The rows of c that the next tile adds to come from far memory: they set out now.
+  // Prefetch the rows of c that the next tile adds to.
   if (accumulate) {
     const bool more = m + R < x.M;
     const Size next = more ? m + R : 0, column = (more ? v : v + P) * L;
@@ -49,7 +48,7 @@ __attribute__((noinline)) void product_tile(const Product<T>& x, Range k, Size m
 
 template <class T>
 void multiply(const Product<T>& x, Range column_vectors) {
-  constexpr Size kHalfLine = 32 / Size(sizeof(T));  // a step of k: more would wait
+  constexpr Size kHalfLine = 32 / Size(sizeof(T));  // per k: more would stall
   const T *next = x.next, *const end = x.next + x.next_count;
   const auto run = [&](auto rows, Range k) {
     constexpr Rows kRows = decltype(rows)::value;

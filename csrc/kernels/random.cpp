@@ -1,12 +1,11 @@
 // Random flags for zoneout: flags[i] = 1 with probability threshold / 2^16, else 0.
 //
-// Sixteen generators side by side, whatever the vector width, each with a state of its
-// own. Two words of 32 bits make the four flags that lie together: halves of the words
-// are compared, and the results of the second fall between those of the first. 0.1 ns a
-// flag, where NumPy's generators take 0.5 to 1.7 ns, which a training step of a small
-// RNN would feel.
-// Source: xoshiro128++ of D. Blackman, S. Vigna, "Scrambled linear pseudorandom number
-// generators", ACM TOMS 47 (2021).
+// Sixteen generators side by side, whatever the vector width, each with its own state.
+// Two words of 32 bits make four neighbouring flags: halves of the words are compared,
+// and the results of the second word go between those of the first. A flag takes 0.1
+// ns; NumPy's generators take 0.5 to 1.7 ns, noticeable in a training step of a small
+// RNN. Source: xoshiro128++ of D. Blackman, S. Vigna, "Scrambled linear pseudorandom
+// number generators", ACM TOMS 47 (2021).
 #include "entry.h"
 #include "rows.h"
 #include "simd.h"
@@ -18,7 +17,7 @@ namespace {
 
 constexpr Size kGenerators = 16;
 constexpr Size kWords = kVectorBytes / 4;  // in a vector
-constexpr Size kRound = 4 * kGenerators;   // flags that all generators make at a time
+constexpr Size kRound = 4 * kGenerators;   // flags that all generators make per round
 
 typedef std::uint32_t Words __attribute__((vector_size(kVectorBytes)));
 typedef std::uint16_t Halves __attribute__((vector_size(kVectorBytes)));

@@ -1,6 +1,6 @@
 // The simple (Elman) cell:  h_t = f(W_ih·x_t + b_ih + W_hh·h_{t−1} + b_hh)
 //
-// f is tanh, relu or elu (α = 1). All three derivatives are had from h itself:
+// f is tanh, relu or elu (α = 1). All three derivatives follow from h itself:
 //   tanh' = 1 − h²     relu' = [h > 0]     elu' = h > 0 ? 1 : 1 + h
 // Source: Elman, "Finding structure in time", Cognitive Science 14 (1990).
 #include "cell_kernels.h"
@@ -10,13 +10,12 @@ namespace fastrnn {
 namespace FASTRNN_NS {
 
 struct Rnn {
-  static constexpr int G = 1;       // gates
-  static constexpr int kGrads = 1;  // gradient blocks of H a row: dz
-  static constexpr int kTape = 0;   // blocks of H numbers in the tape's gates
+  static constexpr int G = 1;
+  static constexpr int kGrads = 1;  // dz
+  static constexpr int kTape = 0;
   static constexpr bool kTapeC = false;
   static constexpr Carry kCarry = Carry::kNothing;
-  static constexpr Size kInputGrads = 0,
-                        kHiddenGrads = 0;  // first block of each product
+  static constexpr Size kInputGrads = 0, kHiddenGrads = 0;
   static constexpr int kOnlyInputBias = G;
 
   explicit Rnn(Activation f) : activation(f) {}
@@ -53,7 +52,7 @@ struct Rnn {
     store_some(row.dz + j, dz, lanes);
   }
 
-  Activation activation;  // the same for all: its branch is always predicted
+  Activation activation;  // the same for all rows: its branch is always predicted
 };
 
 const CellKernels<float> rnn_f32 = cell_kernels<Rnn, float>();

@@ -1,4 +1,4 @@
-// Where rows stand at a step, and how rows, units and columns are shared out.
+// Positions of rows at a step, and shares of rows, units and columns.
 #pragma once
 
 #include "fastrnn/kernels.h"
@@ -10,31 +10,31 @@ namespace FASTRNN_NS {
 FASTRNN_INLINE Size divide_up(Size a, Size b) { return (a + b - 1) / b; }
 FASTRNN_INLINE Size at_most(Size a, Size b) { return a < b ? a : b; }
 
-// What stays in a core's private cache from one sweep over it to the next, in bytes.
+// Bytes that stay in a core's private cache from one sweep over them to the next.
 constexpr Size kPrivateCache = Size(1) << 20;
 
-// The position of step s of sorted row i, to be scaled by a width.
+// The position of step s of sorted row i, to be multiplied by a width.
 FASTRNN_INLINE Size position(const ScheduleView& v, Size i, Size s) {
   if (v.offset) return v.offset[v.reverse ? v.length[i] - 1 - s : s] + i;
   return v.first[i] + s * v.stride;
 }
 
-// Whether no state passes from step s − 1 (or the initial state) into step s of row i.
-// A reset at time t lies between t − 1 and t in either direction; in reverse the
-// initial state comes in at the other end, and no reset cuts it off.
+// Whether a reset cuts step s of row i off from the state before it. A reset at time t
+// lies between t − 1 and t in either direction; in reverse the initial state enters at
+// the other end, and no reset cuts it off.
 FASTRNN_INLINE bool is_cut(const ScheduleView& v, Size i, Size s) {
   if (!v.resets) return false;
   if (!v.reverse) return v.resets[position(v, i, s)] != 0;
   return s > 0 && v.resets[position(v, i, s - 1)] != 0;
 }
 
-// to[at] = 0, a row of `width` numbers, where there is such an array.
+// to[at] = 0, a row of `width` numbers, unless the array is absent.
 template <class T>
 FASTRNN_INLINE void clear_row(T* to, Size at, Size width) {
   if (to) __builtin_memset(to + at * width, 0, std::size_t(width) * sizeof(T));
 }
 
-// Calls clear(position) for the padding of a member's share of time.
+// Calls clear(position) for the padding in a member's share of time.
 template <class Clear>
 FASTRNN_INLINE void for_padding(const ScheduleView& v, Team team, const Clear& clear) {
   const Size step = v.reverse ? -v.stride : v.stride;
@@ -48,7 +48,8 @@ FASTRNN_INLINE void for_padding(const ScheduleView& v, Team team, const Clear& c
   }
 }
 
-// [begin, end) of n things for one of `size` members, in runs of `grain`.
+// The share [begin, end) of n things that one of `size` members has, in runs of
+// `grain`.
 struct Range {
   Size begin, end;
 };
@@ -58,7 +59,7 @@ FASTRNN_INLINE Range share_of(Size n, int rank, int size, Size grain = 1) {
           at_most(n, grains * (rank + 1) / size * grain)};
 }
 
-// n things, at most `most` at a time, as even as can be: a small last share would run
+// n things in tiles of at most `most`, as even as possible: a small last tile would run
 // at a third of the speed.
 struct Tiles {
   Size count, small, larger;  // `larger` of them have small + 1 and come first
@@ -71,9 +72,9 @@ FASTRNN_INLINE Tiles split(Size n, Size most) {
   return {count, count ? n / count : 0, count ? n % count : 0};
 }
 
-// A team's way to share a step: the rows among `row_ways` threads, each thread's units
-// among `unit_ways`. Sorted rows are dealt out in turn, so that every thread gets long
-// and short ones alike: local row j is sorted row rank + j·ways.
+// A thread's share of a step: rows are shared among `row_ways` threads, or units among
+// `unit_ways`. Sorted rows are dealt out in turn, so that every thread gets long and
+// short ones: local row j is sorted row rank + j·ways.
 struct Slice {
   int row_rank, row_ways, unit_rank, unit_ways;
 

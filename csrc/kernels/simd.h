@@ -1,12 +1,12 @@
 // Vectors of one instruction set, for float and double.
 //
 // Every file of csrc/kernels is compiled once per instruction set, inside the namespace
-// FASTRNN_NS, so that no code of a wider instruction set can be picked by the linker
-// for a narrower machine. No standard-library templates here, for the same reason.
+// FASTRNN_NS, so that the linker cannot pick code of a wider instruction set for a
+// narrower machine. For the same reason there are no standard-library templates here.
 //
-// Arithmetic is the compilers' vector extension; only what has no operator there
-// (fused multiply-add, min, max, sqrt) is an intrinsic. All operations are lane-wise
-// IEEE, so a lane's result does not depend on the vector width.
+// Arithmetic uses the compilers' vector extension, and intrinsics only for operations
+// without an operator (fused multiply-add, min, max, sqrt). All operations are
+// lane-wise IEEE, so a lane's result does not depend on the vector width.
 #pragma once
 
 #include <cstddef>
@@ -65,7 +65,7 @@ using Vec = typename VectorTypes<T>::Vec;
 template <class T>
 using IntVec = typename VectorTypes<T>::Int;
 template <class T>
-using BitsVec = typename VectorTypes<T>::Bits;  // its sums may run over
+using BitsVec = typename VectorTypes<T>::Bits;  // its sums may overflow
 
 template <class T>
 constexpr Size kLanes = kVectorBytes / Size(sizeof(T));
@@ -97,8 +97,8 @@ FASTRNN_INLINE void store_some(T* p, Vec<T> v, Size lanes) {
   for (Size i = 0; i < lanes; ++i) p[i] = v[i];
 }
 
-// Asks for n vectors from p[offset] on. p may be null: the address is never read, and
-// is reckoned as a number.
+// Prefetches n vectors from p[offset] on. p may be null: the address is computed as a
+// number and never dereferenced.
 template <int n, class T>
 FASTRNN_INLINE void prefetch(const T* p, Size offset) {
   const auto from = reinterpret_cast<std::uintptr_t>(p) +
@@ -112,9 +112,9 @@ FASTRNN_INLINE void prefetch(const T* p, Size offset) {
 FASTRNN_INLINE Vec<float> broadcast(float x) { return x - Vec<float>{}; }
 FASTRNN_INLINE Vec<double> broadcast(double x) { return x - Vec<double>{}; }
 
-// a·b + c with one rounding (with two on a machine that has no fused multiply-add).
-// minimum and maximum return x if x is NaN. (GCC 12 warns of an uninitialised value in
-// its own unmasked 512-bit min, max and sqrt.)
+// a·b + c with one rounding (two on a machine without fused multiply-add). minimum and
+// maximum return x if x is NaN. (GCC 12 warns of an uninitialised value in its own
+// unmasked 512-bit min, max and sqrt.)
 #if defined(FASTRNN_ISA_AVX512)
 FASTRNN_INLINE Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
   return (Vec<float>)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
@@ -222,10 +222,10 @@ FASTRNN_INLINE Vec<double> sqrt(Vec<double> x) {
 #endif
 #endif
 
-// --- Flags: a byte a lane ------------------------------------------------------------
+// --- Flags: one byte per lane --------------------------------------------------------
 
 // kLanes bytes, each widened to its lane. (GCC 12 converts vectors lane by lane, and
-// warns of the forms without a mask.)
+// warns about the forms without a mask.)
 #if defined(FASTRNN_ISA_AVX512)
 FASTRNN_INLINE IntVec<float> widen(const std::uint8_t* p, float) {
   return (IntVec<float>)_mm512_maskz_cvtepu8_epi32(0xffff,
@@ -253,7 +253,7 @@ FASTRNN_INLINE IntVec<T> widen(const std::uint8_t* p, T) {
 }
 #endif
 
-// Ones in the lanes whose byte is not 0, zeros in the others and from `lanes` on.
+// All bits set in the lanes whose byte is not 0; 0 in the others and from `lanes` on.
 template <class T>
 FASTRNN_INLINE IntVec<T> load_flags(const std::uint8_t* p, Size lanes) {
   if (lanes == kLanes<T>) return widen(p, T()) != IntVec<T>{};

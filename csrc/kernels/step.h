@@ -1,44 +1,15 @@
-// One step of one layer out of packed weights that are kept, and their packing.
+// One step of one layer with packed weights.
 //
 //   h = cell(W_ih·x + b, W_hh·h_prev)
 //
-// A single row goes through one_row.h, more rows through the tiles of forward.h: a step
-// gives the bits of the same step in a sequence. No memory is taken.
+// A single row goes through one_row.h, several through the tiles of input.h and
+// forward.h: the bits are those of the same step in a sequence. No memory is taken.
 #pragma once
 
 #include "forward.h"
 
 namespace fastrnn {
 namespace FASTRNN_NS {
-
-// packed = [unit vectors][K][G][lanes] of w [G·H, K], rounded.
-template <int G>
-void pack_bfloat16(const float* w, Size H, Size K, Bfloat16* packed) {
-  constexpr Size L = kLanes<float>;
-  for (Size u = 0; u < divide_up(H, L); ++u) {
-    for (Size k = 0; k < K; ++k) {
-      for (int g = 0; g < G; ++g) {
-        for (Size h = u * L; h < (u + 1) * L; ++h) {
-          *packed++ = h < H ? to_bfloat16(w[(g * H + h) * K + k]) : Bfloat16(0);
-        }
-      }
-    }
-  }
-}
-
-template <class Cell, class T>
-void pack_weights(const Weights<T>& w, Size I, PackedWeights<T>* to) {
-  constexpr int G = Cell::G;
-  pack_biases<Cell>(w, *to);
-  if constexpr (sizeof(T) == sizeof(float)) {
-    if (to->bfloat16) {
-      pack_bfloat16<G>(w.w_ih, w.H, I, static_cast<Bfloat16*>(to->w_ih));
-      pack_bfloat16<G>(w.w_hh, w.H, w.H, static_cast<Bfloat16*>(to->w_hh));
-      return;
-    }
-  }
-  pack_matrices<G>(w, I, Range{0, divide_up(w.H, kLanes<T>)}, *to);
-}
 
 // The scratch memory of a step of several rows.
 template <class Cell, class T>
@@ -54,9 +25,9 @@ struct StepScratch {
 
   static constexpr Size kRowBytes = sizeof(ForwardRow<T>) + sizeof(const T*);
 
-  Size z_size;      // z [unit vectors][N][G][lanes]
-  Size panel_size;  // a panel that is widened, for each thread
-  Size bytes;       // and for each thread its rows, and pointers to x
+  Size z_size;      // of z [unit vectors][N][G][lanes]
+  Size panel_size;  // of a widened panel, one for each thread
+  Size bytes;       // of all, with each thread's rows and pointers to x
 };
 
 template <class Cell, class T>
@@ -64,7 +35,7 @@ Size step_scratch(Size N, const PackedWeights<T>& w, int threads) {
   return StepScratch<Cell, T>(w, N, threads).bytes;
 }
 
-// Row n, but for its input product.
+// Row n, except its z.
 template <class T>
 ForwardRow<T> row_of(const StepArgs<T>& a, Size n) {
   const Size state = n * a.weights->H;
@@ -96,8 +67,8 @@ void step_rows(const Cell& cell, const StepArgs<T>& a, int rank, int size,
   if (a.tokens) {
     with_weight_type<T>(w.bfloat16, [&](auto type) {
       using W = decltype(type);
-      gather_columns<G>(static_cast<const W*>(w.w_ih), w.I, w.bias, a.tokens, a.N,
-                        units, z);
+      gather_packed_columns<G>(static_cast<const W*>(w.w_ih), w.I, w.bias, a.tokens,
+                               a.N, units, z);
     });
   } else {
     with_panels(w.w_ih, w.bfloat16, w.I * kWidth, panel, units,

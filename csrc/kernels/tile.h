@@ -6,9 +6,9 @@
 // The sum runs over k in order, in one lane per output, by fused multiply-add: its bits
 // depend on neither R, P nor the vector width.
 //
-// With 24 accumulators (AVX-512, NEON) a k step is 24 multiply-adds and 10 or 11 loads:
-// two multiply-add ports of latency 4 need 8 accumulators to stay busy, two load ports
-// 12 cycles' worth of work to keep up with. 16 registers hold 12 accumulators.
+// With 24 accumulators (AVX-512, NEON) a step of k is 24 multiply-adds and 10 or 11
+// loads: two multiply-add ports of latency 4 need 8 accumulators to stay busy, two load
+// ports 12 cycles' worth of work to keep up with. 16 registers hold 12 accumulators.
 #pragma once
 
 #include "rows.h"
@@ -25,10 +25,9 @@ enum class Rows {
   kTogether,  // all rows from one pointer, side by side in each k: a[0][k·a_step + r]
 };
 
-// The most rows of a tile of G gates, and the most panels at R rows. With one gate it
-// is as many rows as there are registers for pointers to them: 12 rows × 2 panels read
-// half as much of b from the private cache as 6 × 4 do, and leave room for what streams
-// by.
+// The most rows of a tile of G gates, and the most panels with R rows. With one gate
+// there are as many rows as registers for their pointers: 12 rows × 2 panels read half
+// as much of b from the private cache as 6 × 4, and leave bandwidth for streams.
 template <int G, Rows kRows>
 constexpr int kTileRows = kAccumulators / (G > 1                      ? G
                                            : kRows == Rows::kTogether ? 2
@@ -39,8 +38,8 @@ constexpr int most_panels(int rows, int gates) {
   return fit < 1 ? 1 : fit > kMostPanels ? kMostPanels : fit;
 }
 
-// What will be read next: so many numbers a k from there on are asked for. Step 0 asks
-// for the same line again, which costs next to nothing, where all is near already.
+// Data to prefetch: `step` numbers per k, from `from` on. If everything is near
+// already, step is 0 and the same line is requested again, which costs almost nothing.
 template <class T>
 struct Ahead {
   const T* from;
@@ -81,7 +80,7 @@ struct Constant {
 };
 
 // Calls call(Constant<R>, Constant<P>) with R = rows and P = panels, which must fit the
-// registers; the largest tile, the most frequent, is found first.
+// registers. The largest tile is the most frequent, and is tried first.
 template <int G, int R, int P, class Call>
 FASTRNN_INLINE void with_tile(Size rows, Size panels, const Call& call) {
   if (rows == R && panels == P) {
@@ -97,11 +96,11 @@ FASTRNN_INLINE void with_tile(Size rows, Size panels, const Call& call) {
   }
 }
 
-// Runs run(tile, first row, first panel, what to read ahead) over rows × panels, where
-// tile = (Constant<R>, Constant<P>). The panels of one tile, b_step apart, of which it
-// reads `depth` steps of k, stay in the near cache while all rows pass by; meanwhile
-// the next panels are fetched. `backwards` begins at the last panels: a sweep that
-// starts where the one before it ended finds those still in the cache.
+// Calls run(Constant<R>, Constant<P>, first row, first panel, ahead) for tiles that
+// cover rows × panels. Panels lie b_step apart; `depth` steps of k are read of each.
+// The panels of one tile stay in the near cache for all rows, while the next panels are
+// fetched. `backwards` begins at the last panels: a sweep that starts where the
+// previous one ended finds those still in the cache.
 template <int G, Rows kRows, class T, class Run>
 FASTRNN_INLINE void for_tiles(Size rows, Range panels, const T* b, Size b_step,
                               Size depth, bool backwards, const Run& run) {

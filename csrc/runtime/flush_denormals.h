@@ -1,5 +1,5 @@
-// Denormals are flushed to zero while a FlushDenormals lives; then the thread's
-// floating-point mode is as before.
+// Flushes denormals to zero for the lifetime of a FlushDenormals; then the thread's
+// floating-point mode is restored.
 #pragma once
 
 #if defined(__x86_64__)

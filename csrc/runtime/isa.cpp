@@ -1,4 +1,4 @@
-// The choice of the instruction set, made once.
+// The choice of the instruction set.
 #include "fastrnn/isa.h"
 
 #include <cstring>

@@ -1,9 +1,8 @@
 // Aligned memory, and a cache of freed blocks.
 //
-// A block that goes back to the system costs page faults when it is next wanted:
-// the kernel clears it, at some 10 GB/s. In training with 1024 units that was 13 % of
-// the time, for the same blocks every step. So a few freed ones wait here for their
-// like.
+// A block that is returned to the system costs page faults when it is next needed: the
+// operating system clears it, at some 10 GB/s. In training with 1024 units this took 13
+// % of the time, for the same blocks at every step. So some freed blocks are cached.
 #include <cstdlib>
 #include <mutex>
 #include <new>
@@ -20,19 +19,19 @@ namespace {
 
 constexpr std::size_t kLine = 64;
 constexpr std::size_t kHugePage = std::size_t{1} << 21;
-constexpr std::size_t kLarge = 2 * kHugePage;  // from here on blocks lie on such pages
-constexpr std::size_t kWorthKeeping = std::size_t{1} << 16;
-constexpr std::size_t kMostKept = std::size_t{1} << 28;  // 256 MiB at the most
+constexpr std::size_t kLarge = 2 * kHugePage;  // from here on with huge pages
+constexpr std::size_t kWorthCaching = std::size_t{1} << 16;
+constexpr std::size_t kMostCached = std::size_t{1} << 28;  // bytes
 constexpr int kMostBlocks = 128;
 
-// Stands before every block, in a cache line of its own.
+// Precedes every block, in a cache line of its own.
 struct Header {
   std::size_t bytes;  // with the header
 };
 
 class Cache {
  public:
-  // A kept block of at least `bytes` and not much more, or null.
+  // A cached block of at least `bytes` and not much more, or null.
   Header* take(std::size_t bytes) {
     const std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
     if (!lock) return nullptr;
@@ -45,15 +44,16 @@ class Cache {
     return best < 0 ? nullptr : remove(best);
   }
 
-  // Keeps a block, for the oldest ones if need be; false if it cannot.
-  bool keep(Header* block) {
+  // Adds a block, in place of the oldest ones if necessary. False if it cannot.
+  bool put(Header* block) {
     const std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
-    if (!lock || block->bytes > kMostKept) return false;
-    while (count_ > 0 && (count_ == kMostBlocks || kept_ + block->bytes > kMostKept)) {
+    if (!lock || block->bytes > kMostCached) return false;
+    while (count_ > 0 &&
+           (count_ == kMostBlocks || bytes_ + block->bytes > kMostCached)) {
       std::free(remove(0));
     }
     blocks_[count_++] = block;
-    kept_ += block->bytes;
+    bytes_ += block->bytes;
     return true;
   }
 
@@ -62,15 +62,15 @@ class Cache {
     Header* block = blocks_[index];
     for (int i = index + 1; i < count_; ++i) blocks_[i - 1] = blocks_[i];
     --count_;
-    kept_ -= block->bytes;
+    bytes_ -= block->bytes;
     return block;
   }
 
-  // Never waited for: a child forked while another thread held it goes without.
+  // Never waited for: in a child forked while another thread held it, it stays locked.
   std::mutex mutex_;
   Header* blocks_[kMostBlocks] = {};  // oldest first
   int count_ = 0;
-  std::size_t kept_ = 0;
+  std::size_t bytes_ = 0;
 };
 
 // Never destroyed: arrays may be freed after everything else at exit.
@@ -85,14 +85,14 @@ void* allocate(std::size_t bytes) {
   bytes += kLine;
   const bool large = bytes >= kLarge;
   bytes = (bytes + kLine - 1) / kLine * kLine;
-  Header* block = bytes < kWorthKeeping ? nullptr : cache().take(bytes);
+  Header* block = bytes < kWorthCaching ? nullptr : cache().take(bytes);
   if (!block) {
     void* memory = nullptr;
     if (posix_memalign(&memory, large ? kHugePage : kLine, bytes) != 0) {
       throw std::bad_alloc();
     }
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
-    // Whole huge pages only: the rest of the last one would be memory for nothing.
+    // Whole huge pages only: the rest of the last one would be wasted.
     if (large) madvise(memory, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
 #endif
     block = new (memory) Header{bytes};
@@ -103,10 +103,10 @@ void* allocate(std::size_t bytes) {
 void release(void* memory) {
   if (!memory) return;
   auto* block = reinterpret_cast<Header*>(static_cast<char*>(memory) - kLine);
-  if (block->bytes < kWorthKeeping || !cache().keep(block)) std::free(block);
+  if (block->bytes < kWorthCaching || !cache().put(block)) std::free(block);
 }
 
-// A block of scratch begins with a cache line that links it to the others.
+// Each block of scratch begins with a cache line that links it to the others.
 struct Scratch::Block {
   Block* next;
 };

@@ -54,7 +54,7 @@ bool ArrayDigest<T>::part_matches(const T* values, Size part) const {
 
 template <class T>
 bool ArrayDigest<T>::matches(const T* values, int threads) const {
-  // A pass over memory: large ones are shared out.
+  // Limited by memory: several threads share a large array.
   constexpr Size kLarge = Size(1) << 22;  // bytes
   struct Work {
     const ArrayDigest* self;
@@ -81,13 +81,13 @@ PackedLayer<T>::PackedLayer(CellKind cell, Size I, const Weights<T>& w)
       weights_(take_packed(*kernels_, cell, I, w.H, false, memory_)),
       has_b_ih_(w.b_ih != nullptr),
       has_b_hh_(w.b_hh != nullptr) {
-  constexpr Size kLeast = 4096;  // a part by itself costs some 20 ns
+  constexpr Size kLeast = 4096;  // each part costs some 20 ns
   const Size GH = kernels_->cell(cell).gates * w.H;
   w_ih_.take(*kernels_, w.w_ih, GH * I, kLeast);
   w_hh_.take(*kernels_, w.w_hh, GH * w.H, kLeast);
   if (w.b_ih) b_ih_.take(*kernels_, w.b_ih, GH, kLeast);
   if (w.b_hh) b_hh_.take(*kernels_, w.b_hh, GH, kLeast);
-  // After the digests: what another thread writes meanwhile is noticed later.
+  // After the digests, so that a concurrent write is noticed later.
   kernels_->cell(cell).pack(w, I, &weights_);
 }
 

@@ -135,10 +135,10 @@ class StepperOf final : public Stepper {
   Scratch memory_;
   T* h_[2];            // [layers, N, H]: read in h_[turn_], written in the other
   T* c_ = nullptr;     // [layers, N, H]
-  StepArgs<T>* args_;  // [2, layers]: for either turn
+  StepArgs<T>* args_;  // [2, layers]: for each turn
   int turn_ = 0;
   int threads_;
-  Size part_ = 0;  // which part of the parameters the next step looks at
+  Size part_ = 0;  // the part of the parameters that the next step compares
   std::atomic<bool> busy_{false}, released_{false};
 };
 

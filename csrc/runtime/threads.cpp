@@ -1,4 +1,4 @@
-// The one file that knows OpenMP.
+// The only file that knows OpenMP.
 #include <dlfcn.h>
 #include <pthread.h>
 #include <sys/resource.h>
@@ -19,52 +19,52 @@
 
 namespace fastrnn {
 
-// Counts who has come, on a cache line of its own, and what was the last round.
+// Counts the members that have arrived, and the rounds, on a cache line each.
 struct Meeting {
   alignas(64) std::atomic<int> arrived{0};
   alignas(64) std::atomic<unsigned> round{0};
   std::int64_t begin = 0;               // when the team was called, in ns
-  std::atomic<std::int64_t> waited{0};  // of long waits, all members' since then
+  std::atomic<std::int64_t> waited{0};  // the sum of all members' long waits since then
 };
 
 namespace {
 
 std::atomic<int> num_threads{1};
-thread_local int limit = 0;  // of the calls of this thread; 0 is none
+thread_local int limit = 0;  // for calls of this thread; 0: none
 std::atomic<Sharing> sharing{Sharing::kBest};
 
-// About as long as 20 µs.
+// About 20 µs.
 constexpr int kLooks = 500;
 
-// --- Cores that others use too -------------------------------------------------------
+// --- Cores that other processes use, too ---------------------------------------------
 //
-// A member of a team whose core a foreign process wants as well is put aside for some
-// milliseconds at a time, and all wait for it, be the call ever so short. So a long
-// wait makes teams smaller by one, for twice as long as was waited; then one more is
-// tried, and where that soon leads to a long wait again, the time doubles. Work that
-// cannot be divided evenly is no reason: waits do not count unless the system has put a
-// thread of ours aside, or did not let it start, and not before they come to a good
-// part of the call's time.
+// If another process competes for the core of a member, the system preempts that member
+// for milliseconds at a time, and the whole team waits for it, however short the call.
+// So a long wait makes teams smaller by one member, for twice the time waited. Then one
+// more member is tried; if that soon leads to another long wait, the time doubles.
+// Work that does not divide evenly is no reason for a smaller team: a wait counts only
+// if the system has preempted one of our threads, or has not let it start, and only
+// when waits amount to a good part of the call's time.
 constexpr std::int64_t kLongWait = 500'000;  // ns
 constexpr std::int64_t kGoodPart = 4;        // a fourth
 constexpr std::int64_t kFirstPatience = 2, kMostPatience = 32;
-constexpr std::int64_t kTrial = 4;  // patiences: a wait within so many is soon
+constexpr std::int64_t kTrial = 4;  // patiences: "soon"
 
 std::atomic<int> most_members{INT_MAX};
 std::atomic<bool> members_are_fixed{false};
-std::atomic<std::int64_t> try_more{0}, patience{0};  // a time, and a time span, in ns
+std::atomic<std::int64_t> try_more{0}, patience{0};  // a time and a duration, in ns
 std::atomic<std::int64_t> times_waited{kFirstPatience};
-std::atomic<long> times_put_aside{0};  // as last seen
+std::atomic<long> preemptions{0};  // as last seen
 
 std::int64_t now() {
   const auto time = std::chrono::steady_clock::now().time_since_epoch();
   return std::chrono::duration_cast<std::chrono::nanoseconds>(time).count();
 }
 
-bool were_put_aside() {
+bool were_preempted() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
-  return times_put_aside.exchange(usage.ru_nivcsw) != usage.ru_nivcsw;
+  return preemptions.exchange(usage.ru_nivcsw) != usage.ru_nivcsw;
 }
 
 void note_wait(std::int64_t begin, Meeting& meeting, int members, bool to_start) {
@@ -72,8 +72,8 @@ void note_wait(std::int64_t begin, Meeting& meeting, int members, bool to_start)
   if (members_are_fixed || wait < kLongWait) return;
   meeting.waited += wait;
   if (kGoodPart * meeting.waited < end - meeting.begin) return;
-  if (!to_start && !were_put_aside()) return;
-  if (most_members < members) {  // the same call waits once more
+  if (!to_start && !were_preempted()) return;
+  if (most_members < members) {  // the same call, once more
     patience += times_waited * wait;
     try_more = end + patience;
     return;
@@ -106,7 +106,7 @@ inline void wait_a_moment() {
 #endif
 }
 
-// All meet at the end, where OpenMP would wait out of our sight.
+// All members meet at the end: waits inside OpenMP could not be measured.
 void run_member(Team team, TeamBody body, void* context) {
   if (team.size > 1) note_wait(team.meeting->begin, *team.meeting, team.size, true);
   const FlushDenormals flush;
@@ -117,12 +117,12 @@ void run_member(Team team, TeamBody body, void* context) {
 #if defined(_OPENMP)
 std::atomic<bool> pool_is_gone{false};
 
-// A forked child inherits OpenMP's record of the pool but not its threads, and would
-// wait for them for ever. The record belongs to the thread that called, so in a child
-// teams are started from a new thread.
+// A forked child inherits OpenMP's record of the pool without its threads, and would
+// wait for them for ever. The record belongs to the calling thread, so in a child each
+// team is started from a new thread.
 const int at_fork = pthread_atfork(nullptr, nullptr, [] { pool_is_gone = true; });
 
-// What the compiler makes of the pragma below, in another library's OpenMP.
+// The functions behind the pragma below, in another library's OpenMP.
 struct OtherOpenMp {
   void (*parallel)(void (*)(void*), void*, unsigned threads, unsigned flags);
   int (*thread_num)();
@@ -159,9 +159,8 @@ void run_openmp(int threads, TeamBody body, void* context) {
 
 }  // namespace
 
-// The last to come opens the way for all. The others look again and again, since a
-// step's barrier is awaited for less than a sleep takes; who waits for long lets others
-// run in between.
+// The last member to arrive releases the others. These spin, since the wait at a step's
+// barrier is shorter than going to sleep; in a long wait they yield.
 void Team::barrier() const {
   if (size == 1) return;
   const unsigned round = meeting->round.load(std::memory_order_relaxed);
@@ -213,7 +212,7 @@ bool use_openmp_of(const char* path) {
     dlclose(library);
     return false;
   }
-  other = new OtherOpenMp(found);  // for as long as the library, which stays open
+  other = new OtherOpenMp(found);  // lives as long as the library, which stays open
   return true;
 #else
   (void)path;

@@ -21,12 +21,12 @@ cdef class Stepper:
     cdef void* _core
     cdef object __weakref__
     cdef readonly object layer
-    cdef object _params  # keeps the array alive that was packed
+    cdef object _params  # the array that was packed, which must stay alive
     cdef Py_ssize_t _rows, _inputs, _hidden, _layers
     cdef int _typenum
     cdef bint _is_double, _fresh, _long
 
     cdef int step_float(self, const float* x, float* h) noexcept nogil
     cdef int step_double(self, const double* x, double* h) noexcept nogil
-    # h is of the layer's dtype.
+    # h has the layer's dtype.
     cdef int step_tokens(self, const int64_t* tokens, void* h) noexcept nogil

@@ -54,8 +54,8 @@ cdef const StepperApi* api = <const StepperApi*> PyCapsule_GetPointer(
     _core.stepper_api, "fastrnn._core.stepper_api"
 )
 
-# A step of fewer operations is over in some 10 µs, and keeps the interpreter lock: who
-# gives it away while others want it may wait 5 ms to have it back.
+# A step of fewer operations takes some 10 µs at most, and keeps the GIL: a thread that
+# releases it while others want it may wait 5 ms to get it back.
 cdef double LONG_STEP = 1e6
 
 
@@ -93,17 +93,17 @@ cdef CoreStepper* create(object layer, Py_ssize_t rows) except NULL:
 cdef class Stepper:
     """A recurrent layer that goes one step at a time and keeps its state.
 
-    The steps are those of the layer in eval mode, bit for bit, at a fraction of what a
-    call costs: weights are packed once, and a step takes no memory but for its result.
+    The steps are those of the layer in eval mode, bit for bit, at a fraction of the cost
+    of a call: weights are packed once, and a step allocates nothing except its result.
     From Cython see ``fastrnn/stepper.pxd``.
 
     Parameters
     ----------
     layer : RNN, GRU or LSTM
-        Of any number of layers ``L``, one direction. After
+        With any number of layers ``L`` and one direction. After
         ``layer.eval(weights="bfloat16")`` the stepper's weights are bfloat16 too.
     rows : int, optional
-        ``N``. Left out, it is that of the first step, and 1 until then.
+        ``N``. By default that of the first step, and 1 until then.
 
     Attributes
     ----------
@@ -113,24 +113,23 @@ cdef class Stepper:
     Raises
     ------
     TypeError
-        ``layer`` is no recurrent layer.
+        ``layer`` is not a recurrent layer.
     ValueError
         ``layer`` is bidirectional or has zoneout, or ``rows`` is less than 1.
 
     Notes
     -----
-    While a stepper lives, its layer's parameters are read-only: to write into them is
-    NumPy's ``ValueError``. To train on, call ``layer.train()``; from then on a step is a
-    ``RuntimeError`` until `refresh` has packed the parameters as they are then.
+    While a stepper exists, its layer's parameters are read-only: writing to them raises
+    NumPy's ``ValueError``. To continue training, call ``layer.train()``; from then on a
+    step raises ``RuntimeError`` until `refresh` has packed the new parameters.
 
-    NumPy cannot make read-only what was taken of the arrays earlier (a slice, a tensor
-    that shares their memory). For that, every step looks at a 32nd of the parameters:
-    such a write is a ``RuntimeError`` within 32 steps, and at once in `state`, `reset`
-    and `clone`, which look at them all.
+    NumPy cannot protect views taken earlier (a slice, a tensor that shares their memory).
+    So every step compares a 32nd of the parameters with those packed: such a write raises
+    ``RuntimeError`` within 32 steps, and at once in `state`, `reset` and `clone`, which
+    compare all of them.
 
-    A stepper is for one thread at a time; a second one gets a ``RuntimeError``. Threads
-    that each have their own may share a layer. A step of less than about 10 µs keeps the
-    interpreter lock.
+    A stepper is for one thread at a time; a second thread gets a ``RuntimeError``. Threads
+    with a stepper each may share a layer. A step of less than about 10 µs keeps the GIL.
     """
 
     def __init__(self, layer, rows=None):
@@ -160,24 +159,24 @@ cdef class Stepper:
 
     @cython.critical_section
     def step(self, x):
-        """Take one step with every row.
+        """Take one step in every row.
 
         Parameters
         ----------
         x : [I] or [N, I] floating, or an integer or [N] of them
             Integers are token ids: one-hot rows. The first step, and one after
-            ``reset()``, may come with another ``N`` than the one before.
+            ``reset()``, may have another ``N`` than before.
 
         Returns
         -------
         [H] or [N, H]
-            The last layer's new state, a fresh array.
+            The last layer's new state, in a new array.
 
         Raises
         ------
         RuntimeError
-            The layer's parameters have changed, or another thread is in this stepper;
-            the state is as before.
+            The layer's parameters have changed, or another thread is using this stepper.
+            The state is as before.
         TypeError
             A type or dtype is wrong.
         ValueError
@@ -218,9 +217,9 @@ cdef class Stepper:
 
     @property
     def state(self):
-        """The state: a copy, ``h [L, N, H]``, for LSTM a pair (h, c) of such.
+        """A copy of the state, ``h [L, N, H]``; for LSTM a pair ``(h, c)``.
 
-        Set it as a layer takes it; None is zeros.
+        It is set as a layer takes it; None is zeros.
         """
         enter(self)
         try:
@@ -252,15 +251,14 @@ cdef class Stepper:
         Parameters
         ----------
         rows : int, [n] integer or [N] bool, optional
-            Which rows; all when left out, and then the next step may come with another
-            ``N``.
+            Which rows. By default all, and then the next step may have another ``N``.
 
         Raises
         ------
         RuntimeError
             The layer's parameters have changed.
         TypeError
-            ``rows`` are no integers or bools.
+            ``rows`` are not integers or bools.
         ValueError
             A row is out of range, or there are not ``N`` bools.
         """
@@ -277,7 +275,7 @@ cdef class Stepper:
             self._fresh = True
 
     def clone(self):
-        """Return a stepper of the same layer, packed weights and state; then they part.
+        """Return an independent stepper with the same layer, packed weights and state.
 
         Raises
         ------
@@ -296,9 +294,9 @@ cdef class Stepper:
 
     @cython.critical_section
     def refresh(self):
-        """Pack the layer's parameters as they are now; the state stays.
+        """Pack the layer's present parameters; the state stays.
 
-        The parameters are read-only again from here on.
+        From then on the parameters are read-only again.
         """
         enter(self)
         try:
@@ -310,7 +308,7 @@ cdef class Stepper:
             raise
 
     def _release(self):
-        """The layer's parameters may be written from now on: refuse to step."""
+        """Refuse to step, since the layer's parameters may change from now on."""
         core_of(self).release()
 
 
@@ -344,7 +342,7 @@ cdef set_rows(Stepper s, Py_ssize_t rows):
 
 
 cdef replace_core(Stepper s, CoreStepper* other):
-    """Put another core in the place of this one, with the state of this one."""
+    """Replace the core by another one, which takes over its state."""
     before = [a.copy() for a in views(s)]
     set_core(s, other)
     for mine, a in zip(views(s), before):
@@ -352,7 +350,7 @@ cdef replace_core(Stepper s, CoreStepper* other):
 
 
 cdef list views(Stepper s):
-    """Arrays on the buffers h and c, valid until the next step."""
+    """Return arrays that view the buffers h and c, valid until the next step."""
     cdef cnp.npy_intp[3] shape
     shape[0], shape[1], shape[2] = s._layers, s._rows, s._hidden
     cdef CoreStepper* core = core_of(s)
@@ -389,9 +387,9 @@ cdef take_step(Stepper s, const void* x, const int64_t* tokens, bint single):
 
 
 cdef step_checked(Stepper s, x):
-    """What is not plainly right: another N, strides, lists, and all errors."""
+    """Take a step with unusual input: another N, strides, lists, or errors."""
     cdef cnp.ndarray a
-    enter(s)  # and out: this is no work on the state yet
+    enter(s)  # only a check: the state is not used yet
     core_of(s).leave()
     a, rows, single = check_x(
         x, s.layer.input_size, s.layer.dtype, None if s._fresh else s._rows

@@ -1,8 +1,8 @@
-// The table of cells, one row each: ROW(its CellKind, its name).
+// The table of cells, one row each: ROW(CellKind, name).
 //
-// The name is that of Python's functions and of the file csrc/kernels/<name>.cpp, which
-// defines <name>_f32 and <name>_f64 (see kernels/cell_kernels.h); without them the
-// module does not link. All that is said of a cell elsewhere is in its CellKernels.
+// Python passes the name. The file csrc/kernels/<name>.cpp defines <name>_f32 and
+// <name>_f64 (see kernels/cell_kernels.h); without them the module does not link.
+// Everything else about a cell (gates, states, tape) is a member of those.
 #pragma once
 
 namespace fastrnn {

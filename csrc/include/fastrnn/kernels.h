@@ -1,5 +1,5 @@
-// The kernels' entry points: plain structs of pointers, one table of functions per
-// instruction set and dtype. [T, N, …] arrays are C order; null means absent.
+// The kernels' entry points: plain structs of pointers, and one table of functions per
+// instruction set and dtype. Arrays [T, N, …] are in C order; null means absent.
 #pragma once
 
 #include <cstddef>
@@ -36,18 +36,18 @@ struct Weights {
   const T* b_hh;  // [G·H] or null
 };
 
-// What makes training forgetful; all absent in most calls. `keep` is zoneout: where a
-// byte is not 0, the unit keeps the state that it entered the step with.
+// Recurrent dropout and zoneout; all absent in most calls. Under zoneout a unit whose
+// byte is not 0 leaves the step with the state that it entered with.
 template <class T>
 struct Regularisers {
-  const T* mask;               // [N, H] or null: W_hh multiplies mask ⊙ h_{t−1}
-  const std::uint8_t* keep_h;  // [T, N, H] or null
-  const std::uint8_t* keep_c;  // [T, N, H] or null (LSTM)
-  T rate;  // of all states, the share that is kept: without bytes, forward only
+  const T* mask;                  // [N, H] or null: W_hh multiplies mask ⊙ h_{t−1}
+  const std::uint8_t* zoneout_h;  // [T, N, H] or null
+  const std::uint8_t* zoneout_c;  // [T, N, H] or null (LSTM)
+  T rate;  // the expected share of such units: without bytes, forward only
 };
 
-// A layer's weights as one instruction set reads them, made once and kept. The matrices
-// are of T, or with `bfloat16` of Bfloat16; sums are of T all the same.
+// A layer's weights in the order in which one instruction set reads them. The matrices
+// hold T, or with `bfloat16` Bfloat16; sums are in T all the same.
 template <class T>
 struct PackedWeights {
   Size I, H;
@@ -74,7 +74,7 @@ struct ForwardArgs {
   T* gates;  // = [T, N, tape_gates·H] (RNN: null, y serves)
   T* c;      // = [T, N, H]
   int threads;
-  const PackedWeights<T>* packed;  // the weights once more, or null: packed in the call
+  const PackedWeights<T>* packed;  // the same weights, or null: packed in the call
 };
 
 template <class T>
@@ -86,14 +86,14 @@ struct BackwardArgs {
   Activation activation;  // RNN
   const T* h0;            // as in forward
   const T* c0;
-  const T* y;  // what forward kept
+  const T* y;  // the tape of forward, and its output
   const T* gates;
   const T* c;
   const T* dy;    // [T, N, H] or null; not read on padding
   const T* dh_n;  // [N, H] or null
   const T* dc_n;  // [N, H] or null (LSTM)
   const T* dc;    // [T, N, H] or null (LSTM): gradient of c; not read on padding
-  T* dx;          // = [T, N, I] or null: not wanted, as all that may be null below
+  T* dx;          // = [T, N, I] or null: not wanted, as everything below that may be
   T* dembedding;  // = [V, I] or null
   T* dw_ih;       // = [G·H, I] or null
   T* dw_hh;       // = [G·H, H] or null
@@ -105,8 +105,8 @@ struct BackwardArgs {
   int threads;
 };
 
-// One step of one layer and all its rows. What it works with is made beforehand
-// (`scratch`): a step takes no memory.
+// One step of one layer and all its rows. It takes no memory: `scratch` is allocated
+// beforehand.
 template <class T>
 struct StepArgs {
   const PackedWeights<T>* weights;
@@ -144,7 +144,7 @@ struct LinearBackwardArgs {
 };
 
 // loss[r] = −log softmax(y[r]·wᵀ + b)[target[r]]; the gradients are those of
-// Σ_r scale·loss[r]. A row whose target is negative is left out of both.
+// Σ_r scale·loss[r]. A row with a negative target is left out of both.
 template <class T>
 struct CrossEntropyArgs {
   Size rows, H, V;
@@ -154,7 +154,7 @@ struct CrossEntropyArgs {
   const std::int64_t* targets;  // [rows], each < V
   T scale;
   T* loss;  // = [rows]
-  T* dy;    // = [rows, H] or null: not wanted
+  T* dy;    // = [rows, H] or null: not wanted, as below
   T* dw;    // = [V, H] or null
   T* db;    // = [V] or null
   int threads;
@@ -162,8 +162,8 @@ struct CrossEntropyArgs {
 
 enum class OptimizerRule { kSgd, kRmsprop, kAdagrad, kAdam };
 
-// One step of an optimizer over a flat array; the equations are in optim.cpp. An array
-// of state that a rule does not have is null.
+// One step of an optimizer over a flat array; the equations are in optim.cpp. State
+// that a rule does not have is null.
 template <class T>
 struct OptimizerArgs {
   OptimizerRule rule;
@@ -184,8 +184,8 @@ struct OptimizerArgs {
   int threads;
 };
 
-// What all bytes of an array come to: a change of one number always shows, one of
-// several but for one chance in 2³² a lane.
+// Digest of an array's bytes. A change of one number always shows; a change of several
+// goes unnoticed with a chance of 1 in 2³² per word.
 struct Digest {
   std::uint32_t words[64];
 };

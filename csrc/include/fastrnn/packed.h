@@ -1,5 +1,5 @@
-// The packed weights of all layers and directions of a network, and what says whether
-// its parameters are still those.
+// Packed weights that later calls use again, and digests that tell whether the
+// parameters have changed since.
 #pragma once
 
 #include <vector>
@@ -8,14 +8,14 @@
 
 namespace fastrnn {
 
-// A network as fastrnn's layers keep it: all parameters in one array, in the order
-// w_ih, w_hh, b_ih, b_hh of each layer and direction.
+// A network with the parameter layout of fastrnn's layers: all in one array, in the
+// order w_ih, w_hh, b_ih, b_hh of each layer and direction.
 struct Network {
   CellKind cell;
   Activation activation;  // RNN
   Size I, H, layers, directions;
   bool bias;
-  bool bfloat16;  // what matrices are packed as; float only
+  bool bfloat16;  // the type of packed matrices; only with float
   const void* params;
 
   Size gates() const { return kernels<float>().cell(cell).gates; }
@@ -23,21 +23,20 @@ struct Network {
   Size count() const;  // parameters
 };
 
-// The digest of an array, in parts that may be looked at one by one, or by several
-// threads.
+// The digest of an array in parts, to be compared one by one or by several threads.
 template <class T>
 class ArrayDigest {
  public:
   static constexpr Size kParts = 32;
 
-  // least: numbers that a part has at the least, but for the last.
+  // least: numbers in a part, except the last.
   void take(const Kernels<T>& kernels, const T* values, Size count, Size least = 1);
-  // Whether these are the numbers that it was taken of; the same of a part.
+  // Whether these are the numbers that the digest, or a part of it, was taken from.
   bool matches(const T* values, int threads) const;
   bool part_matches(const T* values, Size part) const;
 
  private:
-  // Of whole cache lines, but for the last; parts of a small array may be empty.
+  // Parts are whole cache lines, except the last; in a small array some are empty.
   Size used() const { return size_ > 0 ? (count_ + size_ - 1) / size_ : 0; }
   Size begin(Size part) const { return part * size_ < count_ ? part * size_ : count_; }
 
@@ -46,8 +45,8 @@ class ArrayDigest {
   Digest parts_[kParts];
 };
 
-// A layer and direction whose weights lie anywhere, as tensors do. Nothing points to
-// them afterwards: where they are is said at each call.
+// One layer and direction, whose weights lie in separate arrays, as tensors do. Their
+// addresses may change between calls, so each call passes them.
 template <class T>
 class PackedLayer {
  public:
@@ -56,19 +55,20 @@ class PackedLayer {
   PackedLayer(const PackedLayer&) = delete;
   PackedLayer& operator=(const PackedLayer&) = delete;
 
-  // Whether these are the weights that were packed, and for the instruction set in use.
+  // Whether these weights were packed, for the instruction set in use.
   bool is_current(CellKind cell, Size I, const Weights<T>& weights, int threads) const;
   const PackedWeights<T>& weights() const { return weights_; }
 
  private:
   const CellKind cell_;
-  const Kernels<T>* kernels_;  // whose packing it is
+  const Kernels<T>* kernels_;  // whose order it is
   Scratch memory_;
   PackedWeights<T> weights_;
   bool has_b_ih_, has_b_hh_;
   ArrayDigest<T> w_ih_, w_hh_, b_ih_, b_hh_;
 };
 
+// All layers and directions of a network.
 template <class T>
 class PackedLayers {
  public:
@@ -82,13 +82,13 @@ class PackedLayers {
     return weights_[std::size_t(layer_and_direction)];
   }
 
-  // Whether the parameters are those that were packed: all of them, or a part.
+  // Whether the parameters, or a part of them, are those that were packed.
   static constexpr Size kParts = ArrayDigest<T>::kParts;
   bool is_current() const { return digest_.matches(params(), get_num_threads()); }
   bool is_current(Size part) const { return digest_.part_matches(params(), part); }
 
   const Network& network() const { return network_; }
-  const Kernels<T>& kernels() const { return *kernels_; }  // whose packing it is
+  const Kernels<T>& kernels() const { return *kernels_; }  // whose order it is
   const CellKernels<T>& cell() const { return kernels_->cell(network_.cell); }
 
  private:

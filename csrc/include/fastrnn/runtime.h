@@ -1,4 +1,4 @@
-// What kernels use of the runtime: a team of threads, and scratch memory.
+// Teams of threads and scratch memory, for the kernels.
 #pragma once
 
 #include <cstddef>
@@ -13,50 +13,52 @@ struct Team {
   int rank;  // 0 … size − 1
   int size;
   Meeting* meeting;
-  void barrier() const;  // waits until all of the team have come here
+  void barrier() const;  // returns when all members have called it
 };
 
-// Starting a team and its barriers cost some microseconds; below this much work (about
-// 20 µs on one core) a second thread does not pay.
+// Starting a team costs some microseconds, and so do its barriers. Below this much work
+// (about 20 µs on one core) a second thread does not pay.
 constexpr double kWorthATeam = 4e6;  // floating-point operations
 
 using TeamBody = void (*)(Team team, void* context);
 
-// Calls body once on each of `threads` threads (on fewer where the system gives fewer:
-// the body reads team.size) and returns when all are done. Denormals are flushed to
-// zero inside; the caller's floating-point mode is put back.
+// Calls body once on each of `threads` threads and returns when all are done. The
+// system may provide fewer: the body reads team.size. Inside, denormals are flushed to
+// zero; afterwards the caller's floating-point mode is restored.
 void run_team(int threads, TeamBody body, void* context);
 
-// From now on teams are threads of the OpenMP that a library of this process, given by
-// its path, was linked with. Two of them have a pool each, and a thread that waits in
-// one for work to come, spinning, keeps a core from the other. False if the library is
-// not loaded or has no OpenMP of GNU's interface (GCC's, LLVM's, Intel's have it).
+// From now on teams are made of the OpenMP threads of another library in this process,
+// given by its path. Two OpenMP runtimes have a pool of threads each, and a thread that
+// spins in one pool, waiting for work, takes a core from the other. False if the
+// library is not loaded, or has no OpenMP with GNU's interface (GCC's, LLVM's and
+// Intel's do).
 bool use_openmp_of(const char* path);
 
 int get_num_threads();
 void set_num_threads(int threads);
-// For the calls of the calling thread alone; 0 is no limit. Returns the one before.
+// Limits the calls of the calling thread only; 0: no limit. Returns the previous limit.
 int limit_threads(int threads);
-// Teams have at most so many members from now on, however long is waited; 0: as many as
-// waits allow. For tests.
+// Limits teams to so many members, whatever their waits; 0: as many as waits allow. For
+// tests.
 void shrink_teams(int members);
 bool has_openmp();
 
-// How a sequence is shared among threads: as the cost model (kernels/plan.h) finds
-// best, or one way always, for tests and measurements.
+// How threads share a sequence: as the cost model (kernels/plan.h) chooses, or always
+// the same way, for tests and measurements.
 enum class Sharing { kBest, kNone, kRows, kUnits };
 Sharing get_sharing();
 void set_sharing(Sharing way);
 
 // --- Scratch memory ------------------------------------------------------------------
 
-// Memory aligned to a cache line, so that no vector is split between two. Large blocks
-// ask for huge pages, and some are kept for reuse. Throws std::bad_alloc.
+// Memory aligned to a cache line, so that no vector straddles two. Large blocks ask for
+// huge pages; some released blocks are cached. Throws std::bad_alloc.
 void* allocate(std::size_t bytes);
 void release(void* memory);
 
-// Memory of one call, aligned to a cache line, freed with the object. Kernels take all
-// they need before they start a team: an allocation that fails throws std::bad_alloc.
+// Memory of one call, aligned to a cache line and freed with the object. Kernels take
+// all they need before they start a team, since a failing allocation throws
+// std::bad_alloc.
 class Scratch {
  public:
   Scratch() = default;

@@ -1,4 +1,4 @@
-// Builds a ScheduleView out of layout, lengths, padding, resets and direction.
+// Builds a ScheduleView from layout, lengths, padding, resets and direction.
 #pragma once
 
 #include <vector>
@@ -9,14 +9,14 @@ namespace fastrnn {
 
 enum class Padding { kRight, kLeft };
 
-// Time first: [T, N, …]. Batch first: [N, T, …]. Packed: the rows of time 0, those of
-// time 1, …, each time those that are long enough, the longest row first.
+// Time first: [T, N, …]. Batch first: [N, T, …]. Packed: the rows of time 0, then those
+// of time 1, …: at each time the rows that are long enough, the longest first.
 enum class Layout { kTimeFirst, kBatchFirst, kPacked };
 
 class Schedule {
  public:
-  // lengths [N] (each 0 … T) or null, packed instead the rows [T] of each time; resets
-  // by position or null, kept without copying.
+  // lengths: [N], each 0 … T, or null; packed: instead the number of rows at each time,
+  // [T]. resets: by position or null; they are not copied.
   Schedule(Layout layout, std::ptrdiff_t T, std::ptrdiff_t N,
            const std::int64_t* lengths, Padding padding, const std::uint8_t* resets,
            bool reverse);
