@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-LONGEST_SHOWN = 60  # characters of a value that is quoted in an error
+LONGEST_SHOWN = 160  # characters of a value that is quoted in an error
 
 
 class UserError(Exception):

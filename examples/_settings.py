@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import re
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -47,6 +49,16 @@ class Parser(argparse.ArgumentParser):
                 default=argparse.SUPPRESS,
                 help=f"{setting.help} (default: {setting.default!r})",
             )
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Read ``--lr -1e5`` and ``--lr -inf`` as a flag and its value too."""
+        words: list[str] = []
+        for word in sys.argv[1:] if args is None else args:
+            if re.match(r"-[\d.in]", word) and words and words[-1].startswith("--"):
+                words[-1] += f"={word}"
+            else:
+                words.append(word)
+        return super().parse_known_args(words, namespace)
 
     def error(self, message: str) -> Any:
         """Raise an error of argparse in the form of all errors."""

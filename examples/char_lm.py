@@ -105,6 +105,7 @@ def read_source(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, 
         for name in ("vocabulary", "text"):
             if not isinstance(facts[name], str):
                 raise TypeError(f"its {name} is no text")
+        Vocabulary(facts["vocabulary"])
     return arrays, facts
 
 

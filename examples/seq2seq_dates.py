@@ -229,7 +229,7 @@ def draw(model: Translator, curve: dict[int, float], test: list[Pair]) -> Any:
     left.grid(alpha=0.3)
     words = [p for p in test if p.written.startswith("the ") and len(p.written) > 20]
     digits = [p for p in test if "/" in p.written and len(p.written) < 11]
-    titles = ("A month in words", "Month and day the other way round")
+    titles = ("Month in words", "Figures, month first")
     for axes, pair, title in zip(panels, (words[0], digits[0]), titles, strict=True):
         image = axes.imshow(
             model.influence(pair), vmin=0, vmax=1, cmap="magma", aspect="auto"
