@@ -27,7 +27,7 @@ class Piece(NamedTuple):
 
 
 def read_modules(modules: int, seed: int) -> tuple[list[Piece], list[Piece]]:
-    """Return pieces of so many modules, and pieces of `HELD_OUT` other modules."""
+    """Return pieces of `modules` modules, and those of `HELD_OUT` other modules."""
     folder = Path(sysconfig.get_path("stdlib"))
     paths = sorted(p for p in folder.glob("*.py") if 3_000 < p.stat().st_size < 60_000)
     if len(paths) < modules + HELD_OUT:

@@ -1,4 +1,4 @@
-"""Errors that the user can mend: one line on stderr and exit code 2, no traceback.
+"""Errors that the user can fix: one line on stderr and exit code 2, no traceback.
 
 Every program runs as ``run(main)``; the line reads
 
@@ -17,7 +17,7 @@ LONGEST_SHOWN = 160  # characters of a value that is quoted in an error
 
 
 class UserError(Exception):
-    """An error that the user can mend; `run` prints it without a traceback."""
+    """An error that the user can fix; `run` prints it without a traceback."""
 
 
 def run(main: Callable[[], int]) -> int:

@@ -168,7 +168,7 @@ def draw(problems: Any, results: Any) -> Any:
     figure, panels = new_figure(1, len(problems))
     for axes, (problem, distances) in zip(panels, problems.items(), strict=True):
         axes.axhline(problem.guessing, color="grey", linestyle="--", label="guessing")
-        axes.axhspan(0, SOLVED * problem.guessing, color="green", alpha=0.08)
+        axes.axhspan(0, SOLVED * problem.guessing, color="grey", alpha=0.15)
         for marker, (name, losses) in zip(
             "ovs^D", results[problem].items(), strict=True
         ):
@@ -179,7 +179,7 @@ def draw(problems: Any, results: Any) -> Any:
         axes.set(
             xlabel="distance T in steps",
             ylabel=f"{problem.unit} on new sequences",
-            title=f"{problem.title.capitalize()}: green is solved",
+            title=f"{problem.title.capitalize()}: solved in the grey area",
         )
         axes.grid(alpha=0.3)
     figure.legend(

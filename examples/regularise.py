@@ -163,8 +163,8 @@ def draw(curves: dict[str, Curves]) -> Any:
     right.plot(last, places, "s", color="grey", label="after the last epoch")
     right.plot(best, places, "o", color="black", label="with early stopping")
     for place, a, b in zip(places, last, best, strict=True):
-        right.text(a + 0.01, place, f"{a:.2f}", va="bottom", color="grey")
-        right.text(b - 0.01, place, f"{b:.2f}", va="bottom", ha="right")
+        right.text(a, place + 0.12, f"{a:.2f}", va="top", ha="center", color="grey")
+        right.text(b, place - 0.12, f"{b:.2f}", va="bottom", ha="center")
     right.set_yticks(places, list(curves))
     right.set(
         xlabel="bits per character on new text",
