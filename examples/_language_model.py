@@ -1,6 +1,6 @@
 """A recurrent language model and its training; tokens are characters or words.
 
-The text is cut into `batch` rows that are read side by side, `seq` tokens a step. The
+The text is cut into `batch` rows that are read side by side, `seq` tokens per step. The
 recurrent state is carried from one step to the next, the gradient is not: truncated
 backpropagation through time. x [T, N] are tokens, targets [T, N] the tokens after them.
 """
@@ -12,20 +12,20 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from _common import UserError
+from _program import descend
 
 import fastrnn
 from fastrnn.data import stream_batches
 
-VALIDATION_SHARE = 0.1  # of a text: its end
+VALIDATION_SHARE = 0.1  # of a text, at its end
 
 
 class Model:
     """Tokens in, the next token's logits out: recurrent layers and a linear head.
 
-    Settings: cell, hidden, layers, dropout, seed. With an `embedding` tokens first
-    become vectors of that size (else they are one-hot), and dropout acts on these and
-    before the head too; `tied`, these vectors are also the weights of the head.
+    Settings: cell, hidden, layers, dropout, seed. With `embedding`, tokens first become
+    vectors of that size (otherwise they are one-hot), and dropout also acts on these
+    vectors and before the head. With `tied`, they are the weights of the head as well.
     """
 
     def __init__(self, settings: Mapping[str, Any], vocabulary_size: int) -> None:
@@ -34,7 +34,7 @@ class Model:
         self.tied = settings.get("tied", False)
         kind = getattr(fastrnn, settings["cell"].upper())
         rnn = kind(width or V, H, settings["layers"], dropout=p, seed=seed)
-        self.rng = rnn.rng  # what dropout draws from
+        self.rng = rnn.rng  # dropout draws from it
         before, after = {}, {}
         if width:
             rng = np.random.default_rng([seed, 2])
@@ -49,7 +49,7 @@ class Model:
         self.layers = fastrnn.Sequential(**before, rnn=rnn, **after)
 
     def gradients(self, x: np.ndarray, targets: np.ndarray, state: Any) -> Any:
-        """Return the mean loss in nats and the state after x; the layers get grads."""
+        """Return the mean loss in nats and the state after x; set the layers' grads."""
         self.layers.train()
         self.layers.zero_grad()
         loss, state, dy = self.loss(x, targets, state)
@@ -59,7 +59,7 @@ class Model:
     def loss(
         self, x: np.ndarray, targets: np.ndarray, state: Any, reduction: str = "mean"
     ) -> Any:
-        """Return the loss in nats, the state after x, and what backward starts from."""
+        """Return the loss in nats, the state after x, the argument of `backward`."""
         if not self.tied:
             loss, state = self.layers.cross_entropy(
                 x, targets, state, reduction=reduction
@@ -80,7 +80,7 @@ class Model:
         return self.layers.params["embedding.weight"]
 
     def total_loss(self, tokens: np.ndarray, rows: int) -> float:
-        """Return the summed loss in nats; nothing is kept for a backward pass."""
+        """Return the summed loss in nats, without a tape for `backward`."""
         self.layers.eval()
         total, state = 0.0, None
         for x, targets in stream_batches(tokens, rows, steps=256):
@@ -89,7 +89,7 @@ class Model:
         return total
 
     def load(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Take over the parameters from a `Training.snapshot`."""
+        """Copy the parameters from a `Training.snapshot`."""
         mine = self.layers.params
         self.layers.load_state_dict({k: arrays[k] for k in mine if k in arrays})
 
@@ -101,7 +101,7 @@ class Model:
 
 
 class Training:
-    """A model on its way through a text: all that it takes to go on later."""
+    """A model on its way through a text, with everything needed to go on later."""
 
     def __init__(
         self, settings: Mapping[str, Any], ids: np.ndarray, vocabulary_size: int
@@ -116,7 +116,7 @@ class Training:
         self.adam = fastrnn.Adam(self.model.layers.flat_params)
         self.state: Any = None  # of the recurrent layers, after the last step
         self.losses: list[float] = []  # of every step, in bits
-        self.judged: dict[int, float] = {}  # by step: what `validate` found then
+        self.validation: dict[int, float] = {}  # step: what `validate` returned there
 
     @property
     def step(self) -> int:
@@ -124,19 +124,14 @@ class Training:
         return len(self.losses)
 
     def advance(self) -> None:
-        """Take one step: read on, go back in time, change the parameters."""
+        """Take one step: read on, go back through time, change the parameters."""
         settings, place = self.settings, self.step % len(self.batches)
         if place == 0:  # the text begins again
             self.state = None
         x, targets = self.batches[place]
         loss, self.state = self.model.gradients(x, targets, self.state)
-        gradients = self.model.layers.flat_grads
-        try:
-            fastrnn.clip_grad_norm(gradients, settings["clip"])
-        except ValueError as error:
-            raise UserError(f"step {self.step}: {error}; try a smaller --lr") from None
         self.adam.lr = settings["lr"] / (1 + self.step / settings["decay"])
-        self.adam.step(gradients)
+        descend(self.adam, self.model.layers.flat_grads, settings["clip"])
         self.losses.append(float(loss) / math.log(2))
 
     def validate(self) -> float:
@@ -146,7 +141,7 @@ class Training:
         return nats / (len(tokens) - 1) / math.log(2)
 
     def snapshot(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Return all that changes, as arrays and as facts for JSON."""
+        """Return everything that changes, as arrays and as facts for JSON."""
         (state,) = self.state or (None,)
         state = state if isinstance(state, tuple) else (state,)
         adam = self.adam.state_dict()
@@ -154,20 +149,20 @@ class Training:
         arrays |= {f"adam.{name}": np.asarray(a) for name, a in adam.items()}
         arrays |= {f"state.{i}": s for i, s in enumerate(state) if s is not None}
         arrays["losses"] = np.array(self.losses)
-        arrays["judged"] = np.array(list(self.judged.items())).reshape(-1, 2)
+        arrays["judged"] = np.array(list(self.validation.items())).reshape(-1, 2)
         return arrays, {"dropout_rng": self.model.rng.bit_generator.state}
 
     def restore(
         self, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]
     ) -> None:
-        """Go back to where `snapshot` was called."""
+        """Return to the point where `snapshot` was called."""
         self.model.load(arrays)
         self.model.rng.bit_generator.state = facts["dropout_rng"]
         self.adam.load_state_dict(below("adam.", arrays))
         state = tuple(below("state.", arrays).values())
         self.state = ((state if len(state) > 1 else state[0]),) if state else None
         self.losses = arrays["losses"].tolist()
-        self.judged = {int(step): float(bits) for step, bits in arrays["judged"]}
+        self.validation = {int(step): float(bits) for step, bits in arrays["judged"]}
 
 
 def below(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Counting models of a text: what a network has to beat to have learnt anything.
+"""Counting models of a text: a net that has learned anything does better.
 
 An n-gram model predicts an id c from the n − 1 ids before it, its context. Counts of
 long contexts are few, so each order leans on the next lower one (Witten, Bell 1991):
@@ -6,8 +6,8 @@ long contexts are few, so each order leans on the next lower one (Witten, Bell 1
     P_n(c) = (count(context, c) + kinds(context) · P_{n−1}(c))
              / (count(context) + kinds(context)),            P_0 = 1 / V
 
-where kinds(context) is how many different ids followed the context: the more kinds,
-the less the counts alone are trusted.
+where kinds(context) is the number of different ids that followed the context: the more
+kinds, the less the counts alone are trusted.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import numpy as np
 def ngram_bits(ids: np.ndarray, split: int, order: int, vocabulary_size: int) -> float:
     """Count n-grams in ids[:split]; return the loss on ids[split + 1:] in bits per id.
 
-    The first held-out id, ids[split], is only ever context: a network that starts
-    there cannot be asked for it either. Order 1 is a unigram model, 3 a trigram model.
+    The first held-out id, ids[split], only serves as context: a net that starts reading
+    there cannot predict it either. Order 1 is a unigram model, 3 a trigram model.
     """
     V = vocabulary_size
     p = np.full(len(ids) - split - 1, 1 / V)

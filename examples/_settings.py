@@ -1,89 +1,100 @@
-"""Settings of an example: flags on the command line that travel in its checkpoints."""
+"""Settings of a program: flags on the command line, checked as they are read."""
 
 from __future__ import annotations
 
 import argparse
-import math
-from collections.abc import Callable, Iterable, Mapping
+import re
+import sys
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from _common import UserError
+import _readers as read
+from _errors import UserError
 
 
 class Setting(NamedTuple):
-    """A flag `--name`; a `fixed` one shapes the arrays or positions in a checkpoint."""
+    """A flag ``--name``.
+
+    A `fixed` one determines the shapes or positions in a checkpoint: a run that is
+    resumed must have the same.
+    """
 
     name: str
     default: Any
     help: str
-    type: Callable[[str], Any] = str
-    choices: list[str] | None = None
+    read: read.Reader = str
     fixed: bool = False
 
-
-def number(
-    kind: Callable[[str], float], low: float, high: float = math.inf
-) -> Callable[[str], float]:
-    """Return what reads a number in [low, high] for argparse."""
-
-    def read(text: str) -> float:
-        value = kind(text)
-        if not low <= value <= high:
-            bounds = f"of at least {low}" if high == math.inf else f"in {low}…{high}"
-            raise argparse.ArgumentTypeError(f"expected a number {bounds}, got {text}")
-        return value
-
-    read.__name__ = kind.__name__  # argparse says "invalid int value" by it
-    return read
+    @property
+    def flag(self) -> str:
+        """The flag as it is typed."""
+        return "--" + self.name.replace("_", "-")
 
 
-def several(low: int) -> Callable[[str], tuple[int, ...]]:
-    """Return what reads whole numbers of at least `low`, as in 4,8, for argparse."""
-
-    def read(text: str) -> tuple[int, ...]:
-        try:
-            values = tuple(int(word) for word in text.split(","))
-        except ValueError:
-            values = ()
-        if not values or min(values) < low:
-            raise argparse.ArgumentTypeError(
-                f"expected whole numbers of at least {low}, as in 4,8, got {text}"
-            )
-        return values
-
-    return read
+SEED = Setting("seed", 0, "of all randomness", read.seed)
 
 
-def add_settings(parser: argparse.ArgumentParser, settings: Iterable[Setting]) -> None:
-    """Add a flag for each; those not given stay absent from the parsed namespace."""
-    for setting in settings:
-        parser.add_argument(
-            "--" + setting.name.replace("_", "-"),
-            type=setting.type,
-            choices=setting.choices,
-            default=argparse.SUPPRESS,
-            help=f"{setting.help} (default: {setting.default!r})",
+class Parser(argparse.ArgumentParser):
+    """A command line whose help is the program's docstring; errors are `UserError`s."""
+
+    def __init__(self, doc: str | None, settings: Iterable[Setting]) -> None:
+        """Add a flag per setting; those not given are absent from the namespace."""
+        super().__init__(
+            description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
         )
+        for setting in settings:
+            self.add_argument(
+                setting.flag,
+                type=setting.read,
+                default=argparse.SUPPRESS,
+                help=f"{setting.help} (default: {setting.default!r})",
+            )
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Read ``--lr -1e5`` and ``--lr -inf`` as a flag and its value too."""
+        words: list[str] = []
+        for word in sys.argv[1:] if args is None else args:
+            if re.match(r"-[\d.in]", word) and words and words[-1].startswith("--"):
+                words[-1] += f"={word}"
+            else:
+                words.append(word)
+        return super().parse_known_args(words, namespace)
+
+    def error(self, message: str) -> Any:
+        """Raise an error of argparse in the form of all errors."""
+        message = message.replace("expected one argument", "expected a value, got none")
+        raise UserError(message.removeprefix("argument "))
 
 
 def settle(
     settings: Iterable[Setting],
     given: argparse.Namespace,
     saved: Mapping[str, Any] | None = None,
-    where: str = "",
 ) -> dict[str, Any]:
-    """Take each setting from the command line, else the checkpoint, else its default.
+    """Take each setting from the command line, else from `saved`, else its default.
 
-    A fixed one that the checkpoint `where` has otherwise is a `UserError`.
+    Saved values are those of a checkpoint, or the values of ``--quick``. A fixed
+    setting that differs from its saved value is a `UserError`.
     """
     settled = {}
-    for name, default, *_, fixed in settings:
-        before = (saved or {}).get(name, default)
+    for setting in settings:
+        name = setting.name
+        before = (saved or {}).get(name, setting.default)
         settled[name] = getattr(given, name, before)
-        if saved is not None and fixed and settled[name] != before:
-            flag = "--" + name.replace("_", "-")
+        if saved is not None and setting.fixed and settled[name] != before:
             raise UserError(
-                f"{where}: another configuration: {flag} is {before} there, "
-                f"{settled[name]} here"
+                f"{setting.flag}: expected {before}, as in the checkpoint, "
+                f"got {settled[name]}"
             )
     return settled
+
+
+def check_saved(settings: Iterable[Setting], saved: Mapping[str, Any]) -> None:
+    """Raise ValueError unless the command line would take the saved values."""
+    for setting in settings:
+        try:
+            value = setting.read(str(saved[setting.name]))
+        except (argparse.ArgumentTypeError, KeyError) as error:
+            raise ValueError(f"setting {setting.name}: {error}") from None
+        if value != saved[setting.name]:
+            raise ValueError(f"setting {setting.name}: expected {value!r}")

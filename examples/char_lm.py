@@ -1,13 +1,13 @@
-"""Train a character-level language model, watch it learn to write, sample from it.
+"""Train a language model of characters, watch it learn to write, sample from it.
 
     python examples/char_lm.py                            # Python's own reference
     python examples/char_lm.py --text book.txt --layers 2 --dropout 0.3 --steps 10000
     python examples/char_lm.py --resume char_lm/checkpoint.safetensors --steps 8000
     python examples/char_lm.py --sample char_lm/checkpoint.safetensors --prompt "The "
 
-Every `--every` steps the model is judged on the end of the text, which it never trained
-on, writes a sample, and is saved. Ctrl-C saves too, and `--resume` goes on as if
-nothing had happened, to the same bits. How it learns is in `_language_model.py`.
+Every `--every` steps the model is validated on the end of the text, which it is never
+trained on, writes a sample, and is saved. Ctrl-C saves too, and `--resume` goes on as
+if nothing had happened, to the same bits. How it learns is in `_language_model.py`.
 """
 
 from __future__ import annotations
@@ -20,59 +20,56 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import _readers as read
 import numpy as np
-from _common import (
-    UserError,
-    clear_errors,
-    ctrl_c,
+from _errors import UserError, require, run, user_errors
+from _files import (
     make_folder,
+    read_checkpoint,
     read_text,
-    require,
-    run,
+    unfit_checkpoint,
     write_figure,
+    writing,
 )
 from _language_model import VALIDATION_SHARE, Model, Training
 from _ngrams import ngram_bits
-from _settings import Setting, add_settings, number, settle
+from _program import add_out_and_threads, ctrl_c
+from _settings import SEED, Parser, Setting, check_saved, settle
 
 import fastrnn
 from fastrnn.text import Vocabulary
 
 KIND = "fastrnn char_lm 1"  # the entry of a checkpoint's metadata that holds the facts
-CELLS = [cell for cell in ("rnn", "gru", "lstm") if hasattr(fastrnn, cell.upper())]
 SETTINGS = [
-    Setting("cell", "lstm", "recurrent cell", choices=CELLS, fixed=True),
-    Setting("hidden", 256, "hidden units", number(int, 1), fixed=True),
-    Setting("layers", 1, "recurrent layers", number(int, 1), fixed=True),
-    Setting("batch", 32, "rows of text read side by side", number(int, 1), fixed=True),
-    Setting("seq", 64, "characters of a row a step", number(int, 1), fixed=True),
-    Setting("dropout", 0.0, "share dropped between layers", number(float, 0, 0.99)),
-    Setting("lr", 5e-3, "Adam's first learning rate", number(float, 1e-9, 10)),
-    Setting("decay", 500, "lr is divided by 1 + step / decay", number(float, 1)),
-    Setting("clip", 1.0, "largest norm of the gradient", number(float, 1e-9)),
-    Setting("seed", 0, "of all randomness", number(int, 0)),
+    Setting("cell", "lstm", "recurrent cell: rnn, gru or lstm", read.cell, fixed=True),
+    Setting("hidden", 256, "hidden units", read.units, fixed=True),
+    Setting("layers", 1, "recurrent layers", read.layers, fixed=True),
+    Setting("batch", 32, "rows of text read side by side", read.rows, fixed=True),
+    Setting("seq", 64, "characters per row and step", read.rows, fixed=True),
+    Setting("dropout", 0.0, "probability of dropout between layers", read.probability),
+    Setting("lr", 5e-3, "Adam's first learning rate", read.rate),
+    Setting("decay", 500, "lr is divided by 1 + step / decay", read.half_life),
+    Setting("clip", 1.0, "largest norm of the gradient", read.norm),
+    SEED,
     Setting("text", "", "UTF-8 file; '' is Python's own reference"),
-    Setting("steps", 3000, "stop after so many", number(int, 1)),
-    Setting("every", 300, "judge, sample and save so often", number(int, 1)),
+    Setting("steps", 3000, "steps of training", read.steps),
+    Setting("every", 300, "validate, sample and save every so many steps", read.steps),
 ]
 
 
 def parse() -> argparse.Namespace:
     """Read the command line; settings that were not given are absent."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_settings(parser, SETTINGS)
+    parser = Parser(__doc__, SETTINGS)
     start = parser.add_mutually_exclusive_group()
-    start.add_argument("--resume", metavar="CHECKPOINT", help="go on training")
-    start.add_argument("--sample", metavar="CHECKPOINT", help="do not train, write")
-    parser.add_argument("--out", help="folder for the results (default: char_lm)")
-    parser.add_argument("--threads", type=number(int, 1), help="default: every core")
-    parser.add_argument("--prompt", default="", help="what samples continue")
-    parser.add_argument("--length", type=number(int, 0), default=300, help="of samples")
-    parser.add_argument("--temperature", type=number(float, 0), default=0.7)
-    parser.add_argument("--top-k", type=number(int, 0), default=0, help="0: all")
-    parser.add_argument("--top-p", type=number(float, 0, 1), default=1.0)
+    for name, help in (("--resume", "go on training"), ("--sample", "only write")):
+        start.add_argument(name, metavar="CHECKPOINT", type=read.path, help=help)
+    add_out_and_threads(parser, "char_lm")
+    count = read.number(int, 0, 10**6)
+    parser.add_argument("--prompt", default="", help="text that samples continue")
+    parser.add_argument("--length", type=count, default=300, help="of samples")
+    parser.add_argument("--temperature", type=read.temperature, default=0.7)
+    parser.add_argument("--top-k", type=count, default=0, help="0: all characters")
+    parser.add_argument("--top-p", type=read.number(float, 0, 1), default=1.0)
     return parser.parse_args()
 
 
@@ -82,11 +79,13 @@ def main() -> int:
     require("matplotlib", "safetensors", "tqdm")
     if options.threads:
         fastrnn.set_num_threads(options.threads)
-    source = options.resume or options.sample
-    arrays, facts = load(Path(source)) if source else ({}, {})
-    settings = settle(SETTINGS, options, facts.get("settings"), source)
+    arrays, facts = read_source(options)
+    settings = settle(SETTINGS, options, facts.get("settings"))
     if settings["dropout"] and settings["layers"] == 1:
-        raise UserError("--dropout acts between layers: it takes --layers 2 or more")
+        raise UserError(
+            "--dropout: expected 0, since it acts between layers and --layers is 1, "
+            f"got {settings['dropout']}"
+        )
     if options.sample:
         return sample(options, settings, arrays, facts)
     job = Job(options, settings, arrays, facts)
@@ -94,19 +93,29 @@ def main() -> int:
     return job.train()
 
 
-def load(path: Path) -> Any:
-    """Read a checkpoint."""
-    with clear_errors("" if path.exists() else f"{path}: "):
-        return fastrnn.load(path, kind=KIND)
+def read_source(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the arrays and facts to start from; both are empty for a new model."""
+    options.source = options.resume or options.sample
+    options.flag = "--resume" if options.resume else "--sample"
+    if not options.source:
+        return {}, {}
+    arrays, facts = read_checkpoint(options.flag, options.source, KIND)
+    with unfit_checkpoint(options.flag, options.source):
+        check_saved(SETTINGS, facts["settings"])
+        for name in ("vocabulary", "text"):
+            if not isinstance(facts[name], str):
+                raise TypeError(f"its {name} is no text")
+        Vocabulary(facts["vocabulary"])
+    return arrays, facts
 
 
 def sample(options: argparse.Namespace, settings: Any, arrays: Any, facts: Any) -> int:
-    """Print what a trained model writes."""
-    vocabulary = Vocabulary(facts["vocabulary"])
-    check_prompt(vocabulary, options.prompt)
-    model = Model(settings, len(vocabulary))
-    with fitting(options.sample):
+    """Print text that a trained model writes."""
+    with unfit_checkpoint(options.flag, options.source):
+        vocabulary = Vocabulary(facts["vocabulary"])
+        model = Model(settings, len(vocabulary))
         model.load(arrays)
+    check_prompt(vocabulary, options.prompt)
     for piece in written(model, vocabulary, options, settings["seed"]):
         print(piece, end="", flush=True)
     print()
@@ -115,25 +124,21 @@ def sample(options: argparse.Namespace, settings: Any, arrays: Any, facts: Any) 
 
 def check_prompt(vocabulary: Vocabulary, prompt: str) -> None:
     """Fail now, not after the first steps, if the model cannot read the prompt."""
-    with clear_errors():
+    with user_errors("--prompt: expected characters of the training text"):
         vocabulary.encode(prompt)
-
-
-def fitting(path: str) -> Any:
-    """Say of what loading arrays raises when they do not fit."""
-    return clear_errors(f"{path}: arrays do not fit its settings: ")
 
 
 def written(
     model: Model, vocabulary: Vocabulary, options: argparse.Namespace, seed: Any
 ) -> Iterator[str]:
-    """Yield the prompt, then what the model makes of it, character by character."""
+    """Yield the prompt, then its continuation by the model, character by character."""
     start = "\n" if "\n" in vocabulary.tokens else vocabulary.tokens[0]
     prompt = vocabulary.encode(options.prompt or start)
     how = {k: getattr(options, k) for k in ("temperature", "top_k", "top_p")}
     yield options.prompt
-    for i in fastrnn.text.generate(model, prompt, options.length, seed=seed, **how):
-        yield vocabulary.tokens[i]
+    with user_errors("sample: expected finite logits"):
+        for i in fastrnn.text.generate(model, prompt, options.length, seed=seed, **how):
+            yield vocabulary.tokens[i]
 
 
 def training_text(settings: dict[str, Any]) -> str:
@@ -143,14 +148,14 @@ def training_text(settings: dict[str, Any]) -> str:
     needed = max(20, math.ceil((N * T + 1) / (1 - VALIDATION_SHARE)))
     if len(text) < needed:
         raise UserError(
-            f"the text has {len(text)} characters; --batch {N} rows of --seq {T} and "
-            f"{VALIDATION_SHARE:.0%} for validation take at least {needed}"
+            f"--text: expected at least {needed} characters for --batch {N} rows of "
+            f"--seq {T} and {VALIDATION_SHARE:.0%} for validation, got {len(text)}"
         )
     return text
 
 
 class Job:
-    """A training with what belongs to it: text, options, folder, baselines."""
+    """A training with its text, options, folder and baselines."""
 
     def __init__(
         self, options: argparse.Namespace, settings: Any, arrays: Any, facts: Any
@@ -169,8 +174,10 @@ class Job:
         self.training = Training(settings, ids, len(self.vocabulary))
         if options.resume:
             if facts["text"] != self.facts["text"]:
-                raise UserError(f"{options.resume}: it was trained on another --text")
-            with fitting(options.resume):
+                raise UserError(
+                    "--text: expected the text of the checkpoint, got another text"
+                )
+            with unfit_checkpoint(options.flag, options.source):
                 self.training.restore(arrays, facts)
         folder = Path(options.resume).parent if options.resume else Path("char_lm")
         out = make_folder(Path(options.out or folder))
@@ -178,7 +185,7 @@ class Job:
         self.baselines: dict[str, float] = {}
 
     def introduce(self) -> None:
-        """Say what will be trained, and on what; find out what it has to beat."""
+        """Print the sizes of text and model, and the losses of the baselines."""
         ids, split, V = self.training.ids, self.training.split, len(self.vocabulary)
         size = self.training.model.layers.flat_params.size
         print(
@@ -197,7 +204,7 @@ class Job:
 
         training = self.training
         steps, every = self.settings["steps"], self.settings["every"]
-        size = self.settings["batch"] * self.settings["seq"]  # characters a step
+        size = self.settings["batch"] * self.settings["seq"]  # characters per step
         counts = {"total": steps * size, "initial": training.step * size}
         with ctrl_c() as pressed, tqdm(unit="char", unit_scale=True, **counts) as bar:
             while training.step < steps and not pressed.is_set():
@@ -206,7 +213,7 @@ class Job:
                 bar.set_postfix_str(f"{recent:.3f} bits/char", refresh=False)
                 bar.update(size)
                 if training.step % every == 0 or training.step == steps:
-                    bar.write(self.judge())
+                    bar.write(self.validate())
                     self.save()
         if pressed.is_set():
             self.save()
@@ -215,29 +222,29 @@ class Job:
         self.conclude()
         return 0
 
-    def judge(self) -> str:
-        """Measure the model on the validation text, and let it write."""
+    def validate(self) -> str:
+        """Measure the model on the validation text, and let it write a sample."""
         training, step = self.training, self.training.step
-        training.judged[step] = training.validate()
+        training.validation[step] = training.validate()
         seed = [self.settings["seed"], step]
         sample = written(training.model, self.vocabulary, self.options, seed)
         return (
-            f"--- step {step}: validation {training.judged[step]:.3f} bits/char\n"
+            f"--- step {step}: validation {training.validation[step]:.3f} bits/char\n"
             f"{''.join(sample)}"
         )
 
     def save(self) -> None:
         """Write the checkpoint and the plot."""
         arrays, facts = self.training.snapshot()
-        with clear_errors(f"{self.checkpoint}: cannot be written: "):
+        with writing(self.checkpoint):
             fastrnn.save(self.checkpoint, arrays, facts | self.facts, kind=KIND)
-        losses, judged = np.array(self.training.losses), self.training.judged
+        losses, validation = np.array(self.training.losses), self.training.validation
         block = max(1, len(losses) // 200)
         ends = np.arange(block, len(losses) + 1, block)
         means = losses[: len(ends) * block].reshape(len(ends), block).mean(1)
         curves = {
             "training": (ends, means),
-            "validation": (np.array([*judged]), np.array([*judged.values()])),
+            "validation": (np.array([*validation]), np.array([*validation.values()])),
         }
         figure = fastrnn.plot.losses(
             curves, self.baselines, unit="bits per character", title=self.title
@@ -245,7 +252,7 @@ class Job:
         write_figure(self.plot, figure)
 
     def conclude(self) -> None:
-        """Print how it ended, and what can be done with it."""
+        """Print the final losses, and a command to try next."""
         print(f"validation: {self.training.validate():.3f} bits per character")
         for name, bits in self.baselines.items():
             print(f"{name}: {bits:.3f}")

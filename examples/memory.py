@@ -3,14 +3,14 @@
     python examples/memory.py
     python examples/memory.py --steps 6000 --hidden 64
 
-Adding: of T numbers in 0…1 two are marked; the answer, due at the end, is their sum.
-Who always says 1 has a mean squared error of 1/6. Copying: five letters, T - 1 blanks,
-a mark; then the five letters are due. Who guesses pays 3 bits a letter.
+Adding: two of T numbers in 0…1 are marked; the answer, due at the end, is their sum.
+Always answering 1 has a mean squared error of 1/6. Copying: five letters, T - 1 blanks,
+a mark; then the five letters are due. Guessing costs 3 bits per letter.
 
 Le, Jaitly & Hinton (2015) found that a net of ReLU units whose recurrent weights start
-as the identity learns to add over distances where a tanh net learns nothing, as an LSTM
-does. Here that happens again. The copy problem shows the other side: there ReLU units
-get stuck, and what helps a tanh net is an orthogonal start.
+as the identity learns to add over distances at which a tanh net learns nothing, as an
+LSTM does. This program shows the same. The copy problem shows the other side: there
+ReLU units get stuck, and a tanh net is helped by an orthogonal start.
 
 Sources: Q. Le, N. Jaitly, G. Hinton, "A simple way to initialize recurrent networks of
 rectified linear units", 2015; S. Hochreiter, J. Schmidhuber, "Long short-term memory",
@@ -25,26 +25,27 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import _readers as read
 import numpy as np
-from _common import run
-from _program import begin, new_figure, progress, save_figure
-from _settings import Setting, number, several
+from _errors import run
+from _program import begin, descend, new_figure, progress, save_figure
+from _settings import Setting
 
 import fastrnn
 
 SETTINGS = [
-    Setting("hidden", 32, "hidden units", number(int, 1)),
-    Setting("batch", 32, "sequences a step", number(int, 1)),
+    Setting("hidden", 32, "hidden units", read.units),
+    Setting("batch", 32, "sequences per step", read.rows),
+    Setting("steps", 2500, "at most; a net that solves it stops earlier", read.steps),
     Setting(
-        "steps", 2500, "at most so many; a net that has solved it stops", number(int, 1)
+        "adding", (25, 50, 100, 150), "distances T of adding", read.several(2, 2000)
     ),
-    Setting("adding", (25, 50, 100, 150), "distances T of adding", several(2)),
-    Setting("copying", (5, 10, 20), "distances T of copying", several(1)),
+    Setting("copying", (5, 10, 20), "distances T of copying", read.several(1, 2000)),
 ]
 QUICK = {"steps": 1500, "adding": (50,), "copying": (10,)}
 IGNORED = -100  # a target that the loss leaves out
 SOLVED = 0.2  # of the loss of guessing
-ENOUGH = 0.05  # likewise: training stops there
+ENOUGH = 0.05  # of the same: training stops there
 
 
 class Net(NamedTuple):
@@ -56,8 +57,8 @@ class Net(NamedTuple):
 
 
 # The tanh nets learn no more at rates of 3e-3 or 1e-2.
-# A change of the recurrent weights acts T times over: what nothing saturates, ReLU, has
-# to change by less the longer it runs.
+# A change of the recurrent weights acts T times in a row. ReLU units do not saturate,
+# so the longer the sequence, the less their weights may change.
 NETS = {
     "tanh": Net(fastrnn.RNN, {}, lambda T: 1e-3),
     "tanh, orthogonal start": Net(fastrnn.RNN, {"init": "keras"}, lambda T: 1e-3),
@@ -95,12 +96,12 @@ class Adding:
 class Copying:
     """x [T + 9, N]: letters, blanks, a mark; the letters again at the end."""
 
-    title, unit, guessing = "copying", "bits a letter", 3.0
+    title, unit, guessing = "copying", "bits per letter", 3.0
     length, letters = 5, 8
     inputs, outputs = letters + 2, letters
 
     def loss(self, model: Any, rng: Any, T: int, N: int) -> tuple[float, Any]:
-        """Return the loss on new sequences; `backward` needs nothing more."""
+        """Return the loss on new sequences; `backward` needs no gradient."""
         K, blank, mark = self.length, self.letters, self.letters + 1
         word = rng.integers(0, self.letters, (K, N))
         x = np.full((T + 2 * K - 1, N), blank)
@@ -112,7 +113,7 @@ class Copying:
 
 
 def train(net: Net, problem: Any, T: int, options: Any, bar: Any) -> float:
-    """Train a new net; return its loss on 1000 sequences that it never saw."""
+    """Train a new net; return its loss on 1000 unseen sequences."""
     rng = np.random.default_rng([options.seed, T])
     H, N = options.hidden, options.batch
     model = fastrnn.Sequential(
@@ -125,8 +126,7 @@ def train(net: Net, problem: Any, T: int, options: Any, bar: Any) -> float:
         loss, dy = problem.loss(model, rng, T, N)
         model.zero_grad()
         model.backward(dy)
-        fastrnn.clip_grad_norm(model.flat_grads, 1.0)
-        adam.step(model.flat_grads)
+        descend(adam, model.flat_grads)
         losses.append(loss)
         bar.update()
         if len(losses) >= 100 and np.mean(losses[-100:]) < ENOUGH * problem.guessing:
@@ -141,35 +141,37 @@ def main() -> int:
     options = begin(__doc__, SETTINGS, QUICK)
     problems = {Adding(): options.adding, Copying(): options.copying}
     count = len(NETS) * sum(map(len, problems.values()))
-    found: dict[Any, dict[str, list[float]]] = {}
+    results: dict[Any, dict[str, list[float]]] = {}
     with progress(count * options.steps) as bar:
         for problem, distances in problems.items():
             bar.write(f"{problem.title} (guessing: {problem.guessing:.3f})")
-            found[problem] = {name: [] for name in NETS}
+            results[problem] = {name: [] for name in NETS}
             for T in distances:
                 for name, net in NETS.items():
                     bar.set_postfix_str(f"{problem.title}, T = {T}, {name}")
                     loss = train(net, problem, T, options, bar)
-                    found[problem][name].append(loss)
+                    results[problem][name].append(loss)
                     bar.write(f"  T = {T:3d}  {name:22s} {loss:.4f} {problem.unit}")
     for problem, distances in problems.items():
         bound = SOLVED * problem.guessing
-        solvers = [name for name, a in found[problem].items() if a[-1] < bound]
+        solvers = [name for name, a in results[problem].items() if a[-1] < bound]
         print(
             f"result: {problem.title} over T = {distances[-1]} solved by "
             f"{'; '.join(solvers) or 'none'}"
         )
-    save_figure(options, draw(problems, found))
+    save_figure(options, draw(problems, results))
     return 0
 
 
-def draw(problems: Any, found: Any) -> Any:
-    """Draw the loss against T, a curve a net, a panel a problem."""
+def draw(problems: Any, results: Any) -> Any:
+    """Draw the loss against T, one curve per net, one panel per problem."""
     figure, panels = new_figure(1, len(problems))
     for axes, (problem, distances) in zip(panels, problems.items(), strict=True):
-        axes.axhline(problem.guessing, color="gray", linestyle="--", label="guessing")
-        axes.axhspan(0, SOLVED * problem.guessing, color="green", alpha=0.08)
-        for marker, (name, losses) in zip("ovs^D", found[problem].items(), strict=True):
+        axes.axhline(problem.guessing, color="grey", linestyle="--", label="guessing")
+        axes.axhspan(0, SOLVED * problem.guessing, color="grey", alpha=0.15)
+        for marker, (name, losses) in zip(
+            "ovs^D", results[problem].items(), strict=True
+        ):
             axes.plot(distances, losses, marker=marker, label=name)
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
@@ -177,7 +179,7 @@ def draw(problems: Any, found: Any) -> Any:
         axes.set(
             xlabel="distance T in steps",
             ylabel=f"{problem.unit} on new sequences",
-            title=f"{problem.title}: solved in the green",
+            title=f"{problem.title.capitalize()}: solved in the grey area",
         )
         axes.grid(alpha=0.3)
     figure.legend(

@@ -3,15 +3,15 @@
     python examples/music.py
     python examples/music.py --temperature 1.0 --seed 3
 
-A vector says which of twelve old tunes, and on which of twelve notes to begin. A linear
-layer turns it into the first state of an LSTM, and that is all it is told: the LSTM
-writes the tune, step by step an eighth long: a new note (so many semitones from the one
-before), the note held, or the end. Two beginnings of every tune are kept back: it has
-to play tunes in keys in which it never heard them. Given half of one tune and half of
+A vector says which of twelve old tunes to play, and on which of twelve notes to begin.
+A linear layer turns it into the initial state of an LSTM, which gets no other input
+and writes the tune, one eighth per step: a new note (in semitones from the one before),
+the note held, or the end. Two first notes of every tune are held out: the net has to
+play tunes in keys in which it never heard them. Given half of one tune and half of
 another, or a vector of zeros (as in one training example in ten), it makes up tunes of
 its own. All of them are written as .mid files.
 
-Source of the plan, a vector to a sequence by way of the first state: A. Karpathy, L.
+Source of the design, a vector to a sequence through the initial state: A. Karpathy, L.
 Fei-Fei, "Deep visual-semantic alignments for generating image descriptions", 2015
 (there an image, and words).
 """
@@ -20,122 +20,70 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import Any, NamedTuple
 
+import _readers as read
 import numpy as np
-from _common import clear_errors, make_folder, run
-from _program import begin, new_figure, progress, save_figure
-from _settings import Setting, number
+from _errors import run
+from _program import begin, descend, new_figure, progress, save_figure
+from _settings import Setting
+from _tunes import END, IDS, KEYS, TUNES, agreement, notes, spell, write_midi
 
 import fastrnn
 from fastrnn.data import pad_sequences
 from fastrnn.text import generate
 
-# a quarter; / an eighth, . three eighths, 2 a half, 3 three quarters, 4 a whole note.
-# Capitals lie below middle c.
-TUNES = {
-    "Twinkle, twinkle": "c c g g a a g2 f f e e d d c2 g g f f e e d2 g g f f e e d2 "
-    "c c g g a a g2 f f e e d d c2",
-    "Frère Jacques": "c d e c c d e c e f g2 e f g2 g/ a/ g/ f/ e c g/ a/ g/ f/ e c "
-    "c G c2 c G c2",
-    "Ode to joy": "e e f g g f e d c c d e e. d/ d2 e e f g g f e d c c d e d. c/ c2",
-    "Mary's lamb": "e d c d e e e2 d d d2 e g g2 e d c d e e e e d d e d c4",
-    "Jingle bells": "e e e2 e e e2 e g c. d/ e4 f f f. f/ f e e e/ e/ e d d e d2 g2 "
-    "e e e2 e e e2 e g c. d/ e4 f f f. f/ f e e e/ e/ g g f d c4",
-    "London bridge": "g. a/ g f e f g2 d e f2 e f g2 g. a/ g f e f g2 d2 g2 e c3",
-    "The saints": "c e f g4 c e f g4 c e f g2 e2 c2 e2 d4 e e d c3 c e2 g g f3 "
-    "e f g2 e2 c2 d2 c4",
-    "Au clair de la lune": "c c c d e2 d2 c e d d c4 c c c d e2 d2 c e d d c4 "
-    "d d d d A2 A2 d c B A G4 c c c d e2 d2 c e d d c4",
-    "King Wenceslas": "c c c d c c G2 A G A B c2 c2 c c c d c c G2 A G A B c2 c2 "
-    "g f e d e d c2 A G A B c2 c2 G G A B c c d2 g f e d c2 f2 c4",
-    "Oh Susanna": "c/ d/ e g g. a/ g e c. d/ e e d c d3 c/ d/ e g g. a/ g e c. d/ "
-    "e e d d c4",
-    "Hot cross buns": "e2 d2 c4 e2 d2 c4 c c c c d d d d e2 d2 c4",
-    "Yankee doodle": "c c d e c e d G c c d e c2 B2 c c d e f e d c B G A B c2 c2",
-}
-LENGTHS = {"/": 1, "": 2, ".": 3, "2": 4, "3": 6, "4": 8}  # in eighths
-PITCHES = {
-    "G": 55,
-    "A": 57,
-    "B": 59,
-    "c": 60,
-    "d": 62,
-    "e": 64,
-    "f": 65,
-    "g": 67,
-    "a": 69,
-}
-KEYS = range(-5, 7)  # where tunes begin: so many semitones above middle c
-END, HOLD, SAME = 0, 1, 20  # ids; 20 + k is a note k semitones above the one before
-IDS = SAME + 19
-BEGIN = 60  # the pitch before the first note
-IGNORED = -100  # a target that the loss leaves out
-KEPT_BACK = 2  # keys of every tune
 SETTINGS = [
-    Setting("tunes", 12, "of the twelve, so many", number(int, 2)),
-    Setting("hidden", 128, "hidden units", number(int, 1)),
-    Setting("batch", 32, "tunes a step", number(int, 1)),
-    Setting("steps", 1000, "of training", number(int, 1)),
-    Setting("lr", 8e-3, "Adam's learning rate, going down to 0", number(float, 1e-9)),
-    Setting("decay", 0.3, "weight decay", number(float, 0)),
-    Setting("temperature", 0.8, "of tunes of its own", number(float, 0)),
+    Setting("tunes", 12, "tunes to learn", read.number(int, 2, len(TUNES))),
+    Setting("hidden", 128, "hidden units", read.units),
+    Setting("batch", 32, "tunes per step", read.rows),
+    Setting("steps", 1000, "steps of training", read.steps),
+    Setting("lr", 8e-3, "AdamW's learning rate, falling to 0", read.rate),
+    Setting("decay", 0.3, "AdamW's weight decay", read.decay),
+    Setting("temperature", 0.8, "of tunes of its own", read.temperature),
 ]
 QUICK = {"tunes": 5, "steps": 600, "hidden": 96, "lr": 1.2e-2}
+IGNORED = -100  # a target that the loss leaves out
+HELD_OUT = 2  # keys of every tune
+LONGEST = 160  # eighths that are played at most
+FIRST, SECOND = 2, 4  # tunes to mix
 
 
 class Tune(NamedTuple):
-    """What is asked for, and the ids that should come."""
+    """A request, and the ids to be played."""
 
     vector: np.ndarray  # [tunes + keys]
     ids: np.ndarray  # [eighths + 1], the last is END
 
 
 def main() -> int:
-    """Learn, play what was kept back, make up more, and write all of it."""
+    """Learn, play the held-out tunes, make up others, and write them all."""
     options = begin(__doc__, SETTINGS, QUICK)
     rng = np.random.default_rng(options.seed)
-    seen, kept_back = [], []
-    for tune in range(min(options.tunes, len(TUNES))):
+    seen, held_out = [], []
+    for tune in range(options.tunes):
         for place, key in enumerate(rng.permutation(len(KEYS))):
-            part = kept_back if place < KEPT_BACK else seen
+            part = held_out if place < HELD_OUT else seen
             part.append(Tune(ask({tune: 1.0}, key), spell(tune, key)))
     player = Player(options)
     losses = player.train(seen, options)
-    played = [player.play(tune.vector) for tune in kept_back]
-    right = [agreement(p, t.ids[:-1]) for p, t in zip(played, kept_back, strict=True)]
+    played = [player.play(tune.vector) for tune in held_out]
+    right = [agreement(p, t.ids[:-1]) for p, t in zip(played, held_out, strict=True)]
     perfect = np.mean([a == 1 for a in right])
-    out = make_folder(options.out)
     how = {"temperature": options.temperature}
     made = {
-        "half_and_half": player.play(ask({2: 0.5, 4: 0.5}, 5), 1, **how),
+        "half_and_half": player.play(ask({FIRST: 0.5, SECOND: 0.5}, 5), 1, **how),
         **{f"nothing_{i}": player.play(0 * ask({}, 0), i, **how) for i in range(3)},
     }
-    for name, ids in {"kept_back": played[0], **made}.items():
-        write_midi(out / f"{name}.mid", ids)
-    print(f"wrote kept_back.mid, {'.mid, '.join(made)}.mid in {out}")
+    for name, ids in {"held_out": played[0], **made}.items():
+        write_midi(options.out / f"{name}.mid", ids)
+    print(f"wrote held_out.mid, {'.mid, '.join(made)}.mid in {options.out}")
     print(
-        f"result: of {len(kept_back)} tunes in keys never heard {np.mean(right):.3f} "
+        f"result: of {len(held_out)} tunes in keys never heard {np.mean(right):.3f} "
         f"of all eighths right, {perfect:.3f} of the tunes perfect"
     )
-    save_figure(options, draw(losses, played[0], kept_back[0].ids[:-1], made))
+    save_figure(options, draw(losses, played[0], held_out[0].ids[:-1], made))
     return 0
-
-
-# --- tunes ---------------------------------------------------------------------------
-
-
-def spell(tune: int, key: int) -> np.ndarray:
-    """Return a tune as ids, one an eighth, and END."""
-    written = list(TUNES.values())[tune].split()
-    ids, before = [], BEGIN
-    up = KEYS[key] + BEGIN - PITCHES[written[0][0]]
-    for note in written:
-        pitch = PITCHES[note[0]] + up
-        ids += [SAME + pitch - before] + [HOLD] * (LENGTHS[note[1:]] - 1)
-        before = pitch
-    return np.array([*ids, END], np.int32)
 
 
 def ask(tunes: dict[int, float], key: int) -> np.ndarray:
@@ -147,22 +95,11 @@ def ask(tunes: dict[int, float], key: int) -> np.ndarray:
     return vector
 
 
-def agreement(played: np.ndarray, expected: np.ndarray) -> float:
-    """Return the share of eighths that agree; what is too long or short is wrong."""
-    sounds = [
-        np.concatenate([[0], *([p] + [-p] * (n - 1) for p, _, n in notes(ids))])
-        for ids in (played, expected)
-    ]
-    both = min(map(len, sounds))
-    same = np.count_nonzero(sounds[0][1:both] == sounds[1][1:both])
-    return same / (max(map(len, sounds)) - 1)
-
-
-# --- the network ---------------------------------------------------------------------
+# --- the net -------------------------------------------------------------------------
 
 
 class Player:
-    """A vector becomes the first state of an LSTM, which writes ids."""
+    """A vector becomes the initial state of an LSTM, which writes ids."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         rng, H = np.random.default_rng([options.seed, 1]), options.hidden
@@ -173,7 +110,7 @@ class Player:
             head=fastrnn.Linear(H, IDS, seed=rng),
         )
 
-    def first_state(self, vectors: np.ndarray) -> tuple[Any, ...]:
+    def initial_state(self, vectors: np.ndarray) -> tuple[Any, ...]:
         """Return the state for vectors [N, ...]: h and c, each [1, N, H]."""
         h, c = np.split(self.start(vectors), 2, axis=1)
         return ((np.ascontiguousarray(h)[None], np.ascontiguousarray(c)[None]),)
@@ -181,10 +118,10 @@ class Player:
     def learn(self, tunes: list[Tune], vectors: np.ndarray) -> float:
         """Set the gradients to those of the loss; return the loss."""
         targets, lengths = pad_sequences([t.ids for t in tunes], value=IGNORED)
-        said = np.roll(np.where(targets == IGNORED, END, targets), 1, axis=0)
-        said[0] = END
-        state = self.first_state(vectors)
-        loss, _ = self.body.cross_entropy(said, targets, state, lengths=lengths)
+        before = np.roll(np.where(targets == IGNORED, END, targets), 1, axis=0)
+        before[0] = END
+        state = self.initial_state(vectors)
+        loss, _ = self.body.cross_entropy(before, targets, state, lengths=lengths)
         self.start.zero_grad()
         self.body.zero_grad()
         _, ((dh, dc),) = self.body.backward()
@@ -204,75 +141,60 @@ class Player:
                 vectors = np.array([t.vector for t in batch])
                 vectors[rng.random(len(batch)) < 0.1] = 0
                 losses.append(self.learn(batch, vectors))
-                fastrnn.clip_grad_norm(grads, 1.0)
                 adam.lr = options.lr * (1 - step / options.steps)
-                adam.step(grads)
+                descend(adam, grads)
                 bar.set_postfix_str(f"loss {losses[-1]:.4f}", refresh=False)
                 bar.update()
         return losses
 
     def play(self, vector: np.ndarray, seed: int = 0, temperature: float = 0) -> Any:
-        """Return the ids that come for a vector, without END."""
-        state = self.first_state(vector[None])
+        """Return the ids that the net writes for a vector, without END."""
+        state = self.initial_state(vector[None])
         ids = generate(
-            self.body, [END], 160, temperature=temperature, stop=END, state=state,
+            self.body, [END], LONGEST, temperature=temperature, stop=END, state=state,
             seed=seed,
         )  # fmt: skip
         return np.fromiter(ids, np.int32)
 
 
-# --- what comes of it ----------------------------------------------------------------
-
-
-def notes(ids: np.ndarray) -> list[tuple[int, int, int]]:
-    """Return notes as (pitch, start, length), in eighths."""
-    starts = np.flatnonzero(ids != HOLD)
-    pitches = BEGIN + np.cumsum(ids[starts] - SAME)
-    lengths = np.diff([*starts, len(ids)])
-    found = (pitches.clip(0, 127), starts, lengths)
-    return [(int(p), int(s), int(n)) for p, s, n in zip(*found, strict=True)]
-
-
-def write_midi(path: Path, ids: np.ndarray) -> None:
-    """Write ids as a standard MIDI file: format 0, one track, 2 ticks a quarter."""
-    events = bytearray(b"\x00\xff\x51\x03" + (500_000).to_bytes(3, "big"))  # 120 bpm
-    now = 0
-    for pitch, start, length in notes(ids):
-        for ticks, status in ((start - now, 0x90), (length, 0x80)):
-            events += bytes([ticks, status, pitch, 96])  # ticks are below 128
-        now = start + length
-    events += b"\x00\xff\x2f\x00"
-    header = b"MThd" + (6).to_bytes(4, "big") + bytes([0, 0, 0, 1, 0, 2])
-    track = b"MTrk" + len(events).to_bytes(4, "big") + bytes(events)
-    with clear_errors(f"{path}: cannot be written: "):
-        path.write_bytes(header + track)
+# --- the picture ---------------------------------------------------------------------
 
 
 def draw(
     losses: list[float], played: np.ndarray, expected: np.ndarray, made: dict[str, Any]
 ) -> Any:
-    """Draw the loss, a tune that was kept back, and tunes of its own as piano rolls."""
-    figure, axes = new_figure(2, 2, figsize=(13, 7))
-    (left, first), (second, third) = axes
+    """Draw the loss, a held-out tune, and tunes of its own as piano rolls."""
+    figure, ((left, first), (second, third)) = new_figure(2, 2, figsize=(15, 8))
     left.plot(losses)
     left.set(yscale="log", xlabel="step", ylabel="cross-entropy", title="Training")
     left.grid(alpha=0.3)
-    titles = (
-        f"{next(iter(TUNES))}, in a key never heard (outlines: as it should be)",
-        f"Half {list(TUNES)[2]}, half {list(TUNES)[4]}",
-        "From nothing",
-    )
-    rolls = (played, made["half_and_half"], made["nothing_0"])
-    for axis, title, ids in zip((first, second, third), titles, rolls, strict=True):
-        for pitch, start, length in notes(ids):
-            axis.barh(pitch, length - 0.15, 0.9, start, align="center", color="C0")
-        axis.set(xlabel="eighth", ylabel="MIDI pitch", title=title)
-        axis.grid(alpha=0.3)
-    for pitch, start, length in notes(expected):
+    names = list(TUNES)
+    draw_roll(first, played, f"{names[0]}, in a key never heard")
+    for k, (pitch, start, length) in enumerate(notes(expected)):
         first.barh(
-            pitch, length - 0.15, 0.9, start, fill=False, edgecolor="black", linewidth=1
-        )
+            pitch, length - 0.15, 0.9, start, fill=False, edgecolor="black",
+            linewidth=1.5, label=None if k else "as it should be",
+        )  # fmt: skip
+    first.legend()
+    mixed = f"Half {names[FIRST]}, half {names[SECOND]}"
+    draw_roll(second, made["half_and_half"], mixed)
+    draw_roll(third, made["nothing_0"], "From a vector of zeros")
     return figure
+
+
+def draw_roll(axes: Any, ids: np.ndarray, title: str) -> None:
+    """Draw notes as bars: time to the right, pitch upwards."""
+    played = notes(ids)
+    for k, (pitch, start, length) in enumerate(played):
+        axes.barh(
+            pitch, length - 0.15, 0.9, start, color="C0",
+            label=None if k else "as played",
+        )  # fmt: skip
+    pitches = [pitch for pitch, _, _ in played] or [60]
+    step = 1 + (max(pitches) - min(pitches)) // 14
+    axes.set_yticks(range(min(pitches), max(pitches) + 1, step))
+    axes.set(xlabel="time in eighths", ylabel="MIDI pitch", title=title)
+    axes.grid(alpha=0.3)
 
 
 if __name__ == "__main__":

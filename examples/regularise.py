@@ -1,19 +1,19 @@
-"""Keep a net from learning a small text by heart: dropout and its kin, early stopping.
+"""Keep a net from memorising a small text: kinds of dropout, early stopping.
 
     python examples/regularise.py
     python examples/regularise.py --characters 100000 --hidden 256 --lr 5e-3
 
 A two-layer LSTM reads a few pages of Python's own reference again and again. After some
-rounds it gets better on these pages and worse on the ones it never saw. Against that:
+epochs it gets better on these pages and worse on pages it has never seen. Remedies:
 
 - dropout: outputs between the layers and before the head are zeroed at random;
-- recurrent dropout: what a unit says to the next step is zeroed, the same units at
-  every step of a piece;
-- zoneout: now and then a unit just keeps its state;
+- recurrent dropout: the state that a unit passes to the next step is zeroed, for the
+  same units at every step of a piece;
+- zoneout: at random, a unit keeps its state for a step;
 - weight dropout: recurrent weights are zeroed, the same at every step of a piece;
-- early stopping: the weights of the round that was best on pages kept back.
+- early stopping: the weights after the epoch that was best on held-out pages.
 
-Each is measured on further pages that played no part in stopping.
+Each is measured on further pages, which early stopping does not see.
 
 Sources: W. Zaremba, I. Sutskever, O. Vinyals, "Recurrent neural network
 regularization", 2014; Y. Gal, Z. Ghahramani, "A theoretically grounded application of
@@ -28,10 +28,11 @@ import math
 import sys
 from typing import Any, NamedTuple
 
+import _readers as read
 import numpy as np
-from _common import UserError, read_text, run
-from _program import begin, new_figure, progress, save_figure
-from _settings import Setting, number
+from _errors import UserError, run
+from _program import begin, descend, new_figure, progress, save_figure
+from _settings import Setting
 
 import fastrnn
 from fastrnn.data import stream_batches
@@ -39,15 +40,15 @@ from fastrnn.text import Vocabulary
 
 SETTINGS = [
     Setting("text", "", "UTF-8 file; '' is Python's own reference"),
-    Setting("characters", 15000, "to learn from", number(int, 2000)),
-    Setting("hidden", 128, "hidden units in each of two layers", number(int, 1)),
-    Setting("batch", 16, "rows of text read side by side", number(int, 1)),
-    Setting("seq", 32, "characters of a row a step", number(int, 1)),
-    Setting("epochs", 22, "rounds through the text", number(int, 2)),
-    Setting("lr", 1e-2, "Adam's learning rate", number(float, 1e-9)),
+    Setting("characters", 15000, "to learn from", read.number(int, 2000, 10**7)),
+    Setting("hidden", 128, "hidden units in each of two layers", read.units),
+    Setting("batch", 16, "rows of text read side by side", read.rows),
+    Setting("seq", 32, "characters per row and step", read.rows),
+    Setting("epochs", 22, "passes through the text", read.number(int, 2, 10**6)),
+    Setting("lr", 1e-2, "Adam's learning rate", read.rate),
 ]
 QUICK = {"characters": 8000, "hidden": 64, "epochs": 30}
-KINDS: dict[str, dict[str, float]] = {  # shares as the papers have them
+KINDS: dict[str, dict[str, float]] = {  # with the papers' probabilities
     "nothing": {},
     "dropout": {"dropout": 0.3},
     "recurrent dropout": {"recurrent_dropout": 0.3},
@@ -61,23 +62,23 @@ KINDS: dict[str, dict[str, float]] = {  # shares as the papers have them
 }
 
 
-class Found(NamedTuple):
-    """Bits per character, round by round."""
+class Curves(NamedTuple):
+    """Bits per character after every epoch."""
 
-    learned: list[float]  # on the text learned from, while learning
-    stopping: list[float]  # on the text that early stopping looks at
-    judged: list[float]  # on the text that nobody looks at
+    training: list[float]  # on the text to learn from, during training
+    stopping: list[float]  # on the text for early stopping
+    test: list[float]  # on the text for nothing else
 
     @property
     def best(self) -> int:
-        """The round at which early stopping stops."""
+        """The epoch at which early stopping stops."""
         return int(np.argmin(self.stopping))
 
 
 def train(
     how: dict[str, float], texts: list[Any], V: int, options: Any, bar: Any
-) -> Found:
-    """Train a new model; return what was found after every round."""
+) -> Curves:
+    """Train a new model."""
     rng = np.random.default_rng(options.seed)
     H = options.hidden
     model = fastrnn.Sequential(
@@ -86,7 +87,7 @@ def train(
         head=fastrnn.Linear(H, V, seed=rng),
     )
     adam = fastrnn.Adam(model.flat_params, lr=options.lr)
-    found = Found([], [], [])
+    curves = Curves([], [], [])
     for _ in range(options.epochs):
         model.train()
         state, losses = None, []
@@ -94,17 +95,16 @@ def train(
             loss, state = model.cross_entropy(x, targets, state)
             model.zero_grad()
             model.backward()
-            fastrnn.clip_grad_norm(model.flat_grads, 1.0)
-            adam.step(model.flat_grads)
+            descend(adam, model.flat_grads)
             losses.append(loss)
-        found.learned.append(float(np.mean(losses)) / math.log(2))
-        for text, bits in zip(texts[1:], (found.stopping, found.judged), strict=True):
-            bits.append(judge(model, text, options))
+        curves.training.append(float(np.mean(losses)) / math.log(2))
+        for text, bits in zip(texts[1:], (curves.stopping, curves.test), strict=True):
+            bits.append(evaluate(model, text, options))
         bar.update()
-    return found
+    return curves
 
 
-def judge(model: fastrnn.Sequential, text: np.ndarray, options: Any) -> float:
+def evaluate(model: fastrnn.Sequential, text: np.ndarray, options: Any) -> float:
     """Return bits per character on a text."""
     model.eval()
     state, total, count = None, 0.0, 0
@@ -116,60 +116,60 @@ def judge(model: fastrnn.Sequential, text: np.ndarray, options: Any) -> float:
 
 
 def main() -> int:
-    """Train with each kind, compare."""
+    """Train with each kind of regularisation, compare."""
     options = begin(__doc__, SETTINGS, QUICK)
-    text = read_text(options.text)
-    n = options.characters
+    text, n = options.text, options.characters
     if len(text) < 2 * n:
         raise UserError(
-            f"the text has {len(text)} characters; --characters {n} takes {2 * n}"
+            f"--text: expected at least {2 * n} characters for --characters {n}, "
+            f"got {len(text)}"
         )
     vocabulary = Vocabulary(text[: 2 * n])
     ids = vocabulary.encode(text[: 2 * n])
     texts = [ids[:n], ids[n : n * 3 // 2], ids[n * 3 // 2 :]]
-    found = {}
-    with progress(len(KINDS) * options.epochs, "round") as bar:
+    curves = {}
+    with progress(len(KINDS) * options.epochs, unit="epoch") as bar:
         for name, how in KINDS.items():
             bar.set_postfix_str(name)
-            found[name] = a = train(how, texts, len(vocabulary), options, bar)
+            curves[name] = a = train(how, texts, len(vocabulary), options, bar)
             bar.write(
-                f"result: {name:20s} bits per character: learned {a.learned[-1]:.3f}, "
-                f"new text {a.judged[-1]:.3f}, stopped at round {a.best + 1:2d} "
-                f"{a.judged[a.best]:.3f}"
+                f"result: {name:20s} bits per character: training "
+                f"{a.training[-1]:.3f}, new text {a.test[-1]:.3f}, stopped after "
+                f"epoch {a.best + 1:2d} {a.test[a.best]:.3f}"
             )
-    save_figure(options, draw(found))
+    save_figure(options, draw(curves))
     return 0
 
 
-def draw(found: dict[str, Found]) -> Any:
-    """Draw new text against rounds, and what each kind reaches."""
+def draw(curves: dict[str, Curves]) -> Any:
+    """Draw the loss on new text against epochs, and the final losses of each kind."""
     figure, (left, right) = new_figure(1, 2, figsize=(14, 5))
-    plain = found["nothing"]
-    rounds = np.arange(len(plain.judged)) + 1
-    left.plot(rounds, plain.learned, "k:", label="nothing, on the text learned from")
-    for name, a in found.items():
-        (line,) = left.plot(rounds, a.judged, label=name)
-        left.plot(a.best + 1, a.judged[a.best], "o", color=line.get_color())
+    plain = curves["nothing"]
+    epochs = np.arange(len(plain.test)) + 1
+    left.plot(epochs, plain.training, "k:", label="nothing, on the training text")
+    for name, a in curves.items():
+        (line,) = left.plot(epochs, a.test, label=name)
+        left.plot(a.best + 1, a.test[a.best], "o", color=line.get_color())
     left.set(
-        xlabel="rounds through the text",
+        xlabel="epoch",
         ylabel="bits per character",
-        title="new text; the dot is where early stopping stops",
+        title="New text; early stopping stops at the dot",
     )
     left.legend()
-    places = np.arange(len(found))
-    last = [a.judged[-1] for a in found.values()]
-    best = [a.judged[a.best] for a in found.values()]
+    places = np.arange(len(curves))
+    last = [a.test[-1] for a in curves.values()]
+    best = [a.test[a.best] for a in curves.values()]
     right.hlines(places, best, last, color="silver", linewidth=3)
-    right.plot(last, places, "s", color="gray", label="after the last round")
-    right.plot(best, places, "o", color="C0", label="with early stopping")
+    right.plot(last, places, "s", color="grey", label="after the last epoch")
+    right.plot(best, places, "o", color="black", label="with early stopping")
     for place, a, b in zip(places, last, best, strict=True):
-        right.text(a + 0.01, place, f"{a:.2f}", va="bottom", color="gray")
-        right.text(b - 0.01, place, f"{b:.2f}", va="bottom", ha="right", color="C0")
-    right.set_yticks(places, list(found))
+        right.text(a, place + 0.12, f"{a:.2f}", va="top", ha="center", color="grey")
+        right.text(b, place - 0.12, f"{b:.2f}", va="bottom", ha="center")
+    right.set_yticks(places, list(curves))
     right.set(
         xlabel="bits per character on new text",
-        title="what each kind reaches",
-        ylim=(len(found) - 0.5, -0.7),
+        title="Each kind of regularisation",
+        ylim=(len(curves) - 0.5, -0.7),
     )
     right.margins(x=0.15)
     right.legend()

@@ -1,17 +1,18 @@
-"""Translate dates as people write them into ISO dates: encoder, decoder, beam search.
+"""Translate dates that people wrote into ISO dates: encoder, decoder, beam search.
 
     python examples/seq2seq_dates.py
     python examples/seq2seq_dates.py --hidden 256 --beam 10
 
-"the 3rd of march 98" in, "1998-03-03" out, character by character. One LSTM reads the
-input; its final state is the first state of another, which writes the output and ends
-it with <eos>. In training it reads the true output so far (teacher forcing); by itself
-it reads what it wrote: the likeliest character each time (greedy), or several
-beginnings at once, of which the likeliest are kept (beam search). It is judged on days
-that are in no training example: the whole output has to be right.
+"the 3rd of march 98" in, "1998-03-03" out, character by character. One LSTM, the
+encoder, reads the input; its final state is the initial state of another, the decoder,
+which writes the output and ends it with <eos>. In training the decoder reads the true
+output so far (teacher forcing). On its own it reads the characters it wrote: either the
+likeliest one each time (greedy search), or several candidates at once, of which the
+likeliest are kept (beam search). It is tested on days that occur in no training
+example, and an output only counts if it is right as a whole.
 
-The picture shows what each character of an output depends on: the size of its gradient
-with respect to each character of the input.
+The picture shows which characters of the input each character of an output depends on:
+the norm of its gradient with respect to each of them.
 
 Source: I. Sutskever, O. Vinyals, Q. Le, "Sequence to sequence learning with neural
 networks", 2014.
@@ -20,38 +21,30 @@ networks", 2014.
 from __future__ import annotations
 
 import argparse
-import datetime
 import sys
 from typing import Any, NamedTuple
 
+import _readers as read
 import numpy as np
-from _common import run
-from _program import begin, new_figure, progress, save_figure
-from _settings import Setting, number
+from _dates import DAYS, Pair, write
+from _errors import run
+from _program import begin, descend, new_figure, progress, save_figure
+from _settings import Setting
 
 import fastrnn
 from fastrnn.data import pad_sequences
 from fastrnn.text import Vocabulary
 
 SETTINGS = [
-    Setting("hidden", 128, "hidden units of encoder and decoder", number(int, 1)),
-    Setting("batch", 64, "dates a step", number(int, 1)),
-    Setting("steps", 2000, "of training", number(int, 1)),
-    Setting("lr", 6e-3, "Adam's learning rate, going down to 0", number(float, 1e-9)),
-    Setting("beam", 5, "beginnings that beam search keeps", number(int, 1)),
+    Setting("hidden", 128, "hidden units of encoder and decoder", read.units),
+    Setting("batch", 64, "dates per step", read.rows),
+    Setting("steps", 2000, "steps of training", read.steps),
+    Setting("lr", 6e-3, "Adam's learning rate, falling to 0", read.rate),
+    Setting("beam", 5, "candidates that beam search keeps", read.number(int, 1, 1000)),
 ]
 QUICK = {"steps": 1500}
-FIRST, DAYS = datetime.date(1950, 1, 1), 29_220  # 80 years
-MONTHS = [datetime.date(2000, m, 1).strftime("%B").lower() for m in range(1, 13)]
-WEEKDAYS = [datetime.date(2001, 1, d).strftime("%A").lower() for d in range(1, 8)]
 IGNORED = -100  # a target that the loss leaves out
-
-
-class Pair(NamedTuple):
-    """A date as people write it, and as computers should."""
-
-    written: str
-    iso: str
+MOST = 12  # characters of an output, <eos> among them
 
 
 class Guess(NamedTuple):
@@ -62,64 +55,38 @@ class Guess(NamedTuple):
 
 
 def main() -> int:
-    """Train, and judge on days that were kept back."""
+    """Train, and test on days that were held out."""
     options = begin(__doc__, SETTINGS, QUICK)
     rng = np.random.default_rng(options.seed)
     days = rng.permutation(DAYS)
-    kept_back, seen = days[:1000], days[1000:]
-    test = [write(int(day), rng) for day in kept_back]
+    held_out, seen = days[:1000], days[1000:]
+    test = [write(int(day), rng) for day in held_out]
     examples = [write(int(day), rng) for day in seen[:2000]]
     vocabulary = Vocabulary((p.written + p.iso for p in examples), eos=True)
     model = Translator(vocabulary, options)
     curve = train(model, seen, test[:200], options, rng)
     greedy = model.translate([p.written for p in test])
-    print("--- some of the dates kept back")
-    for pair, found in list(zip(test, greedy, strict=True))[:6]:
-        mark = "" if found == pair.iso else f"  wrong: {pair.iso}"
-        print(f"{pair.written:>32s} -> {found}{mark}")
+    print("--- some of the dates held out")
+    for pair, text in list(zip(test, greedy, strict=True))[:6]:
+        mark = "" if text == pair.iso else f"  wrong: {pair.iso}"
+        print(f"{pair.written:>32s} -> {text}{mark}")
     beams = [model.beam(p.written, options.beam) for p in test[:300]]
-    first = [beam[0].text for beam in beams]
-    print("--- beam search on the one it is least sure of")
+    print("--- beam search on its least certain date")
     unsure = min(range(len(beams)), key=lambda i: beams[i][0].score)
-    for guess in beams[unsure]:
-        chance = np.exp(guess.score)
-        print(f"{test[unsure].written:>32s} -> {guess.text:12s} {chance:6.1%}")
+    for text, score in beams[unsure]:
+        print(f"{test[unsure].written:>32s} -> {text:12s} {np.exp(score):6.1%}")
+    best = [beam[0].text for beam in beams]
     print(
-        f"result: exact {share(greedy, test):.3f} greedy on {len(test)} unseen days; "
-        f"on {len(first)} of them {share(greedy, test[:300]):.3f} greedy, "
-        f"{share(first, test[:300]):.3f} beam search"
+        f"result: exact {exact(greedy, test):.3f} greedy on {len(test)} unseen days; "
+        f"on {len(best)} of them {exact(greedy[: len(best)], test[: len(best)]):.3f} "
+        f"greedy, {exact(best, test[: len(best)]):.3f} beam search"
     )
     save_figure(options, draw(model, curve, test))
     return 0
 
 
-def write(day: int, rng: np.random.Generator) -> Pair:
-    """Write a day in one of the ways in which people do."""
-    date = FIRST + datetime.timedelta(day)
-    month = MONTHS[date.month - 1]
-    if rng.random() < 0.4:
-        month = month[:3]
-    d, y = str(date.day), str(date.year)
-    if rng.random() < 0.3:
-        endings = {1: "st", 2: "nd", 3: "rd", 21: "st", 22: "nd", 23: "rd", 31: "st"}
-        d += endings.get(date.day, "th")
-    if rng.random() < 0.3:
-        y = y[2:]
-    text = (
-        f"{d} {month} {y}",
-        f"{month} {d}, {y}",
-        f"the {d} of {month} {y}",
-        f"{date.day}.{date.month}.{y}",
-        f"{date.month}/{date.day}/{y}",
-        f"{month} the {d} {y}",
-    )[rng.integers(6)]
-    if rng.random() < 0.25:
-        text = f"{WEEKDAYS[date.weekday()]}, {text}"
-    return Pair(text, date.isoformat())
-
-
 class Translator:
-    """An encoder whose final state is where the decoder begins."""
+    """An encoder whose final state is the decoder's initial state."""
 
     def __init__(self, vocabulary: Vocabulary, options: argparse.Namespace) -> None:
         V, H = len(vocabulary), options.hidden
@@ -138,13 +105,13 @@ class Translator:
         x, lengths = pad_sequences([self.vocabulary.encode(p.written) for p in pairs])
         out = [self.vocabulary.encode(p.iso, eos=True) for p in pairs]
         targets, _ = pad_sequences(out, value=IGNORED)
-        said, _ = pad_sequences(out)
-        said = np.roll(said, 1, axis=0)  # teacher forcing: the output so far,
-        said[0] = self.vocabulary.eos  # which begins with nothing
+        before, _ = pad_sequences(out)
+        before = np.roll(before, 1, axis=0)  # teacher forcing: the true output so far,
+        before[0] = self.vocabulary.eos  # which is empty at first
         for layer in (self.encoder, self.decoder):
             layer.zero_grad()
         _, state = self.encoder(x, lengths=lengths)
-        loss, _ = self.decoder.cross_entropy(said, targets, (state,))
+        loss, _ = self.decoder.cross_entropy(before, targets, (state,))
         _, (dstate,) = self.decoder.backward()
         self.encoder.backward(None, dstate)
         return float(loss)
@@ -154,25 +121,25 @@ class Translator:
         self.encoder.eval(), self.decoder.eval()
         x, lengths = pad_sequences([self.vocabulary.encode(text) for text in texts])
         _, state = self.encoder(x, lengths=lengths)
-        states, said = (state,), np.full((1, len(texts)), self.vocabulary.eos)
-        found = []
-        for _ in range(12):
-            logits, states = self.decoder(said, states)
-            said = logits.argmax(axis=2)
-            found.append(said[0])
+        states, last = (state,), np.full((1, len(texts)), self.vocabulary.eos)
+        out = []
+        for _ in range(MOST):
+            logits, states = self.decoder(last, states)
+            last = logits.argmax(axis=2)
+            out.append(last[0])
         self.encoder.train(), self.decoder.train()
-        return [self.until_eos(ids) for ids in np.array(found).T]
+        return [self.until_eos(ids) for ids in np.array(out).T]
 
     def beam(self, text: str, width: int) -> list[Guess]:
-        """Return the likeliest outputs, best first, of `width` kept at each step."""
+        """Return the likeliest outputs, best first; `width` are kept at each step."""
         self.encoder.eval(), self.decoder.eval()
         eos = self.vocabulary.eos
         _, (h, c) = self.encoder(self.vocabulary.encode(text)[:, None])
         ids, scores, done = np.full((1, 1), eos), np.zeros(1), []
-        for _ in range(12):
-            # Rows of the batch are the beginnings, all of one length.
+        for _ in range(MOST):
+            # The rows of the batch are the candidates, all of the same length.
             logits, (((h, c)),) = self.decoder(ids[-1:], ((h, c),))
-            total = scores[:, None] + log_softmax(logits[0])  # [beginnings, V]
+            total = scores[:, None] + log_softmax(logits[0])  # [candidates, V]
             best = np.argsort(-total, axis=None)[:width]
             rows, last = np.unravel_index(best, total.shape)
             ids, scores = np.vstack([ids[:, rows], last]), total[rows, last]
@@ -195,71 +162,88 @@ class Translator:
         return self.vocabulary.decode(ids[: ends[0]] if len(ends) else ids)
 
     def influence(self, pair: Pair) -> np.ndarray:
-        """Return how much each output character depends on each of the input."""
+        """Return how much each character of the output depends on each of the input.
+
+        [output, input]; the largest value for each character of the output is 1.
+        """
         x = np.eye(len(self.vocabulary), dtype=np.float32)[
             self.vocabulary.encode(pair.written)
         ]
         out = self.vocabulary.encode(pair.iso, eos=True)
         K = len(pair.iso)
-        said = np.concatenate([out[-1:], out[:-1]])
-        # One row for each output character, with a gradient at this one's step only.
+        before = np.concatenate([out[-1:], out[:-1]])
+        # One row per character of the output, with a gradient at its own step only.
         _, state = self.encoder(np.repeat(x[:, None], K, axis=1))
-        logits, _ = self.decoder(np.repeat(said[:, None], K, axis=1), (state,))
+        logits, _ = self.decoder(np.repeat(before[:, None], K, axis=1), (state,))
         dy = np.zeros_like(logits)
         dy[np.arange(K), np.arange(K), out[:K]] = 1
         _, (dstate,) = self.decoder.backward(dy)
         dx, _ = self.encoder.backward(None, dstate)
-        found: np.ndarray = np.linalg.norm(dx, axis=2).T  # [output, input]
-        return found / found.max(axis=1, keepdims=True)
+        norms: np.ndarray = np.linalg.norm(dx, axis=2).T
+        return norms / norms.max(axis=1, keepdims=True)
 
 
 def train(
-    model: Translator, days: np.ndarray, judged: list[Pair], options: Any, rng: Any
+    model: Translator, days: np.ndarray, test: list[Pair], options: Any, rng: Any
 ) -> dict[int, float]:
-    """Take all steps; return the share of exact outputs as it grew."""
+    """Take all steps; return the share of exact outputs by step."""
     adam, curve = fastrnn.Adam(model.parameters), {}
     with progress(options.steps) as bar:
         for step in range(options.steps):
             batch = rng.choice(days, options.batch)
             loss = model.learn([write(int(day), rng) for day in batch])
-            fastrnn.clip_grad_norm(model.grads, 1.0)
             adam.lr = options.lr * (1 - step / options.steps)
-            adam.step(model.grads)
+            descend(adam, model.grads)
             bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
             bar.update()
             if (step + 1) % max(1, options.steps // 20) == 0:
-                texts = [p.written for p in judged]
-                curve[step + 1] = share(model.translate(texts), judged)
+                texts = [p.written for p in test]
+                curve[step + 1] = exact(model.translate(texts), test)
     return curve
 
 
-def share(found: list[str], pairs: list[Pair]) -> float:
-    """Return the share of outputs that are right to the last character."""
-    return float(np.mean([f == p.iso for f, p in zip(found, pairs, strict=False)]))
+def exact(texts: list[str], pairs: list[Pair]) -> float:
+    """Return the share of texts that are right to the last character."""
+    return float(np.mean([t == p.iso for t, p in zip(texts, pairs, strict=True)]))
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Return the logarithms of the probabilities."""
     shifted = logits - logits.max(axis=-1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
+# --- the picture ---------------------------------------------------------------------
+
+
 def draw(model: Translator, curve: dict[int, float], test: list[Pair]) -> Any:
-    """Draw exact outputs over training, and what depends on what in two of them."""
-    figure, axes = new_figure(1, 3, figsize=(15, 4.4), width_ratios=[1.2, 2, 2])
-    axes[0].plot(list(curve), list(curve.values()), marker=".")
-    axes[0].set(xlabel="step", ylabel="share of outputs that are exact", ylim=(0, 1.02))
-    axes[0].set_title("Days kept back")
-    axes[0].grid(alpha=0.3)
+    """Draw exact outputs over training, and the dependences of two of them."""
+    figure, (left, *panels) = new_figure(1, 3, figsize=(17, 5), width_ratios=[3, 5, 5])
+    left.plot(list(curve), list(curve.values()), marker=".")
+    left.set(
+        xlabel="step",
+        ylabel="share of outputs that are exact",
+        ylim=(0, 1.02),
+        title="Days held out",
+    )
+    left.grid(alpha=0.3)
     words = [p for p in test if p.written.startswith("the ") and len(p.written) > 20]
-    figures = [p for p in test if "/" in p.written and len(p.written) < 11]
-    for axis, pair in zip(axes[1:], (words[0], figures[0]), strict=True):
-        axis.imshow(model.influence(pair), cmap="magma", aspect="auto")
-        axis.set_xticks(
-            range(len(pair.written)), list(pair.written), family="monospace"
+    digits = [p for p in test if "/" in p.written and len(p.written) < 11]
+    titles = ("Month in words", "Figures, month first")
+    for axes, pair, title in zip(panels, (words[0], digits[0]), titles, strict=True):
+        image = axes.imshow(
+            model.influence(pair), vmin=0, vmax=1, cmap="magma", aspect="auto"
         )
-        axis.set_yticks(range(len(pair.iso)), list(pair.iso), family="monospace")
-        axis.tick_params(length=0)
-        axis.set(xlabel="input", ylabel="output", title="What depends on what")
+        for ticks, text in (
+            (axes.set_xticks, pair.written),
+            (axes.set_yticks, pair.iso),
+        ):
+            ticks(range(len(text)), list(text), family="monospace", fontsize=12)
+        axes.tick_params(length=0)
+        axes.set(xlabel="input", ylabel="output", title=title)
+    figure.colorbar(
+        image, ax=panels, pad=0.01, label="norm of the gradient, largest of a row = 1"
+    )
     return figure
 
 

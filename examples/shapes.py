@@ -3,10 +3,10 @@
     python examples/shapes.py
     python examples/shapes.py --cell lstm --length 12
 
-Five tiny models, all the same lines of code: tokens go in at every step, a class can be
-read at every step. What makes the shape is only at which steps something is put in
-(elsewhere there is a blank) and at which steps an answer is due (elsewhere the loss
-looks away, `ignore_index`).
+Five tiny models, all from the same lines of code: tokens go in at every step, and an
+answer can be read at every step. The shape only depends on the steps at which a digit
+goes in (a blank at all others) and the steps at which an answer is due (the loss leaves
+out all others, `ignore_index`).
 
 Source of the picture of shapes: A. Karpathy, "The unreasonable effectiveness of
 recurrent neural networks", 2015.
@@ -18,29 +18,30 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import _readers as read
 import numpy as np
-from _common import run
-from _program import begin, progress, save_figure
-from _settings import Setting, number
+from _errors import run
+from _program import begin, descend, progress, save_figure
+from _settings import Setting
 
 import fastrnn
 
 SETTINGS = [
-    Setting("length", 6, "digits of an input of many", number(int, 2)),
-    Setting("cell", "gru", "recurrent cell", choices=["rnn", "gru", "lstm"]),
-    Setting("hidden", 64, "hidden units", number(int, 1)),
-    Setting("batch", 64, "examples a step", number(int, 1)),
-    Setting("steps", 2000, "of training each model", number(int, 1)),
-    Setting("lr", 1e-2, "Adam's first learning rate", number(float, 1e-9)),
+    Setting("length", 6, "digits of a long input", read.number(int, 2, 20)),
+    Setting("cell", "gru", "recurrent cell: rnn, gru or lstm", read.cell),
+    Setting("hidden", 64, "hidden units", read.units),
+    Setting("batch", 64, "examples per step", read.rows),
+    Setting("steps", 2000, "steps of training each model", read.steps),
+    Setting("lr", 1e-2, "Adam's learning rate, falling to 0", read.rate),
 ]
 QUICK = {"length": 4, "steps": 600}
 DIGITS = 10
-BLANK = END = DIGITS  # as an input: nothing; as an answer: the end
-NOTHING = -100  # no answer is due: the loss leaves the step out
+BLANK = END = DIGITS  # as an input no digit, as an answer the end
+IGNORED = -100  # a target that the loss leaves out: no answer is due
 
 
 def one_to_one(rng: Any, length: int, N: int) -> tuple[np.ndarray, np.ndarray]:
-    """A digit; the last digit of its square. A single step: no recurrence at all."""
+    """A digit; the last digit of its square. A single step, so no recurrence."""
     x = rng.integers(0, DIGITS, (1, N))
     return x, x**2 % DIGITS
 
@@ -51,39 +52,39 @@ def one_to_many(rng: Any, length: int, N: int) -> tuple[np.ndarray, np.ndarray]:
     x = np.full((DIGITS + 1, N), BLANK)
     x[0] = first
     left = first - np.arange(DIGITS + 1)[:, None]
-    return x, np.where(left >= 0, left, np.where(left == -1, END, NOTHING))
+    return x, np.where(left >= 0, left, np.where(left == -1, END, IGNORED))
 
 
 def many_to_one(rng: Any, length: int, N: int) -> tuple[np.ndarray, np.ndarray]:
-    """Digits; after the last the largest of them."""
+    """Digits; after the last one, the largest of them."""
     x = rng.integers(0, DIGITS, (length, N))
-    targets = np.full(x.shape, NOTHING)
+    targets = np.full(x.shape, IGNORED)
     targets[-1] = x.max(axis=0)
     return x, targets
 
 
 def many_to_many(rng: Any, length: int, N: int) -> tuple[np.ndarray, np.ndarray]:
-    """Digits; at each step the difference to the one before, 0 at the first."""
+    """Digits; at each step the distance from the one before, 0 at the first."""
     x = rng.integers(0, DIGITS, (length, N))
     return x, abs(np.diff(x, axis=0, prepend=x[:1]))
 
 
 def many_then_many(rng: Any, length: int, N: int) -> tuple[np.ndarray, np.ndarray]:
-    """Digits; when all are read, the same backwards, then the end."""
+    """Digits; when all are read, the same in reverse, then the end."""
     digits = rng.integers(0, DIGITS, (length, N))
     x = np.full((2 * length + 1, N), BLANK)
     x[:length] = digits
-    targets = np.full(x.shape, NOTHING)
+    targets = np.full(x.shape, IGNORED)
     targets[length:-1], targets[-1] = digits[::-1], END
     return x, targets
 
 
 SHAPES = {
     "one to one": (one_to_one, "last digit of the square"),
-    "one to many": (one_to_many, "count down"),
+    "one to many": (one_to_many, "counting down"),
     "many to one": (many_to_one, "the largest"),
-    "many to many, at once": (many_to_many, "difference to the one before"),
-    "many to many, afterwards": (many_then_many, "backwards"),
+    "many to many, at once": (many_to_many, "distance from the one before"),
+    "many to many, afterwards": (many_then_many, "in reverse"),
 }
 
 
@@ -98,12 +99,11 @@ def train(draw: Callable[..., Any], options: Any, bar: Any) -> fastrnn.Sequentia
     adam = fastrnn.Adam(model.flat_params)
     for step in range(options.steps):
         x, targets = draw(rng, options.length, options.batch)
-        loss, _ = model.cross_entropy(x, targets, ignore_index=NOTHING)
+        loss, _ = model.cross_entropy(x, targets, ignore_index=IGNORED)
         model.zero_grad()
         model.backward()
-        fastrnn.clip_grad_norm(model.flat_grads, 1.0)
         adam.lr = options.lr * (1 - step / options.steps)
-        adam.step(model.flat_grads)
+        descend(adam, model.flat_grads)
         bar.set_postfix_str(f"cross-entropy {loss:.3f}", refresh=False)
         bar.update()
     model.eval()
@@ -111,68 +111,73 @@ def train(draw: Callable[..., Any], options: Any, bar: Any) -> fastrnn.Sequentia
 
 
 def main() -> int:
-    """Train all models, judge them on new examples, draw one of each."""
+    """Train all models, test them on new examples, draw one of each."""
     options = begin(__doc__, SETTINGS, QUICK)
     rng = np.random.default_rng([options.seed, 1])
-    found = {}
+    shown = {}
     with progress(len(SHAPES) * options.steps) as bar:
         for name, (draw, task) in SHAPES.items():
             model = train(draw, options, bar)
             x, targets = draw(rng, options.length, 2000)
             answers = model(x)[0].argmax(axis=2)
-            due = targets != NOTHING
+            due = targets != IGNORED
             right = np.mean(((answers == targets) | ~due).all(axis=0))
-            found[name] = (x[:, 0], targets[:, 0], answers[:, 0], right)
+            shown[name] = (x[:, 0], targets[:, 0], answers[:, 0], right)
             bar.write(f"result: {name:24s} {task:28s} {right:.1%} all right")
-    save_figure(options, draw_shapes(found))
+    save_figure(options, draw_shapes(shown))
     return 0
 
 
-def draw_shapes(found: Any) -> Any:
-    """Draw one example of each shape: inputs below, states, answers above."""
+# --- the picture ---------------------------------------------------------------------
+
+
+def draw_shapes(shown: Any) -> Any:
+    """Draw one example of each shape."""
     from matplotlib.figure import Figure
 
-    widths = [len(x) + 1 for x, *_ in found.values()]
+    widths = [len(x) + 1 for x, *_ in shown.values()]
     rows = (sum(widths[:3]), sum(widths[3:]))
-    figure = Figure(figsize=(0.5 * max(rows), 6.2), layout="constrained")
+    figure = Figure(figsize=(0.6 * max(rows), 7.2), layout="constrained")
     grid = figure.add_gridspec(2, max(rows))
-    for i, (name, (x, targets, answers, right)) in enumerate(found.items()):
+    for i, (name, (*example, right)) in enumerate(shown.items()):
         row, start = i // 3, sum(widths[3 * (i // 3) : i])
         axes = figure.add_subplot(grid[row, start : start + widths[i]])
-        T = len(x)
-        for t in range(T):
-            box(axes, t, 1, "", "lightgreen")
-            if t + 1 < T:
-                arrow(axes, (t + 0.33, 1), (t + 0.67, 1))
-            if x[t] != BLANK:
-                box(axes, t, 0, str(x[t]), "mistyrose")
-                arrow(axes, (t, 0.3), (t, 0.7))
-            if targets[t] != NOTHING:
-                said = "end" if answers[t] == END else str(answers[t])
-                good = answers[t] == targets[t]
-                box(axes, t, 2, said, "lightskyblue" if good else "red")
-                arrow(axes, (t, 1.3), (t, 1.7))
-        axes.set(xlim=(-0.9, T - 0.1), ylim=(-0.5, 2.5))
-        axes.set_title(
-            f"{name}\n{SHAPES[name][1]}\n{right:.1%} right",
-            fontsize=9,
-        )
-        axes.set_xticks(range(T), range(1, T + 1), fontsize=7)
-        axes.set_xlabel("step", fontsize=8)
+        draw_example(axes, *example)
+        axes.set_title(f"{name}\n{SHAPES[name][1]}\n{right:.1%} right", fontsize=10)
         names = ["input", "state", "answer"] if start == 0 else [""] * 3
         axes.set_yticks(range(3), names)
-        axes.tick_params(left=False)
-        axes.set_frame_on(False)
     return figure
 
 
+def draw_example(axes: Any, x: Any, targets: Any, answers: Any) -> None:
+    """Draw the net unrolled: inputs below, states, answers above; mistakes in red."""
+    T = len(x)
+    for t in range(T):
+        box(axes, t, 1, "", "lightgreen")
+        if t + 1 < T:
+            arrow(axes, (t + 0.33, 1), (t + 0.67, 1))
+        if x[t] != BLANK:
+            box(axes, t, 0, str(x[t]), "mistyrose")
+            arrow(axes, (t, 0.3), (t, 0.7))
+        if targets[t] != IGNORED:
+            text = "end" if answers[t] == END else str(answers[t])
+            colour = "lightskyblue" if answers[t] == targets[t] else "red"
+            box(axes, t, 2, text, colour)
+            arrow(axes, (t, 1.3), (t, 1.7))
+    axes.set(xlim=(-0.9, T - 0.1), ylim=(-0.5, 2.5))
+    axes.set_xticks(range(T), range(T), fontsize=8)
+    axes.set_xlabel("step", fontsize=9)
+    axes.tick_params(left=False)
+    axes.set_frame_on(False)
+
+
 def box(axes: Any, t: float, row: float, text: str, colour: str) -> None:
-    """Draw a box around (t, row) with a text in it."""
+    """Draw a box around (t, row), with a text in it."""
     from matplotlib.patches import Rectangle
 
     corner = (t - 0.33, row - 0.3)
     axes.add_patch(Rectangle(corner, 0.66, 0.6, facecolor=colour, edgecolor="black"))
-    size = 9 if len(text) < 2 else 6
+    size = 11 if len(text) < 2 else 8
     axes.text(t, row, text, ha="center", va="center", fontsize=size)
 
 

@@ -1,11 +1,11 @@
-"""A network that listens: one sample at a time, and how long each step takes.
+"""A net that listens: one sample at a time, with the latency of every step.
 
-A sensor is watched: a wave whose period wanders, with noise and now and then a bump
-that does not belong there. First a GRU learns, on sequences, to say the next sample
-before it comes. Then the trained layer goes live: `fastrnn.Stepper` takes each sample
-as it arrives, says the next one, and a sample far from what was said is reported. At
-the end come the latencies, and the proof that one step at a time gives what the whole
-sequence gives, to the last bit.
+A sensor is watched: a wave whose period drifts, with noise and, now and then, a bump
+that does not belong there. First a GRU learns from sequences to predict the next
+sample. Then the trained layer goes live: `fastrnn.Stepper` takes each sample as it
+arrives and predicts the next one; a sample far from its prediction is reported. Last
+come the latencies, and a proof that single steps give the same result as the whole
+sequence, to the last bit.
 
     python examples/streaming.py
     python examples/streaming.py --rate 8000 --seconds 10   # paced, as in real time
@@ -13,23 +13,37 @@ sequence gives, to the last bit.
 
 from __future__ import annotations
 
-import argparse
+import sys
 import time
 from typing import Any
 
+import _readers as read
 import numpy as np
-from _common import UserError, run
+from _errors import UserError, run
+from _program import descend
+from _settings import SEED, Parser, Setting, settle
 
 import fastrnn
 
+SETTINGS = [
+    Setting("steps", 300, "steps of training", read.steps),
+    Setting("hidden", 32, "hidden units", read.number(int, 1, 512)),
+    Setting("seconds", 2.5, "length of the signal", read.number(float, 0.1, 60)),
+    Setting(
+        "rate", 0, "samples per second; 0: 8000, without waiting",
+        read.number(float, 0, 20_000),
+    ),
+    SEED,
+]  # fmt: skip
+UNPACED = 8000  # samples per second of a signal without a rate
 PERCENTILES = (50, 90, 99, 99.9)
-WARM_UP = 200  # samples until the state knows the wave
-ALARM = 5.0  # errors this many times the usual one are reported
-BUMP = 12  # samples that one lasts
+WARM_UP = 200  # samples until the state follows the wave
+ALARM = 5.0  # an error this many times the usual one is reported
+BUMP = 12  # samples of a bump
 
 
 class Signal:
-    """The sensor: samples one after another, without an end."""
+    """The sensor: an endless sequence of samples."""
 
     def __init__(self, seed: int, bumps: bool) -> None:
         self._rng = np.random.default_rng(seed)
@@ -58,7 +72,7 @@ class Signal:
 
 
 class Forecaster:
-    """A GRU and a linear layer on it, which say the next sample."""
+    """A GRU and a linear layer that predict the next sample."""
 
     def __init__(self, hidden: int, seed: int) -> None:
         self.rnn = fastrnn.GRU(1, hidden, seed=seed)
@@ -68,7 +82,7 @@ class Forecaster:
         self.adam = fastrnn.Adam([self.rnn.flat_params, self.w, self.b], lr=3e-3)
 
     def train(self, steps: int, seed: int, T: int = 100, N: int = 32) -> float:
-        """Learn from sequences; returns the last root mean square error."""
+        """Learn from sequences; return the last root mean squared error."""
         samples = Signal(seed, bumps=False).read(N * (T + 1) * 4).reshape(4 * N, -1).T
         rng = np.random.default_rng(seed)
         error = np.nan
@@ -76,22 +90,19 @@ class Forecaster:
             rows = rng.choice(samples.shape[1], N, replace=False)
             x = np.ascontiguousarray(samples[:, rows])[..., None]  # [T + 1, N, 1]
             y, _ = self.rnn(x[:-1])
-            said = fastrnn.linear_forward(y, self.w, self.b)
-            miss = said - x[1:]
-            head = fastrnn.linear_backward(y, self.w, 2 / miss.size * miss)
+            errors = fastrnn.linear_forward(y, self.w, self.b) - x[1:]
+            head = fastrnn.linear_backward(y, self.w, 2 / errors.size * errors)
             self.rnn.zero_grad()
             self.rnn.backward(head.dx)
-            grads = [self.rnn.flat_grads, head.dw, head.db]
-            fastrnn.clip_grad_norm(grads, 1.0)
-            self.adam.step(grads)
-            error = float(np.sqrt(np.mean(miss[WARM_UP // 4 :] ** 2)))
+            descend(self.adam, [self.rnn.flat_grads, head.dw, head.db])
+            error = float(np.sqrt(np.mean(errors[WARM_UP // 4 :] ** 2)))
             if step % 50 == 49:
                 print(f"step {step + 1:4d}  error {error:.3f}")
         return error
 
 
 class Listener:
-    """Takes samples as they come, and says the next one each time."""
+    """Takes samples as they arrive, and predicts the next one each time."""
 
     def __init__(self, model: Forecaster) -> None:
         self._stepper = fastrnn.Stepper(model.rnn)
@@ -100,6 +111,7 @@ class Listener:
         self.h: Any = None
 
     def hear(self, sample: float) -> float:
+        """Take a sample; return a prediction of the next one."""
         self._x[0] = sample
         self.h = self._stepper.step(self._x)
         return float(self.h @ self._w) + self._b
@@ -108,60 +120,43 @@ class Listener:
 def listen(
     listener: Listener, samples: Any, rate: float, usual: float
 ) -> tuple[Any, Any, list[int]]:
-    """Return the states [T, H], nanoseconds a step, and where a report was made."""
+    """Return the states [T, H], the nanoseconds per step, and the reported samples."""
     states, nanoseconds, reports = [], [], []
-    said, quiet_until = 0.0, WARM_UP
+    predicted, quiet_until = 0.0, WARM_UP
     due = time.perf_counter()
     for t, sample in enumerate(samples.tolist()):
         if rate:
             due += 1 / rate
             time.sleep(max(0.0, due - time.perf_counter()))
-        if t >= quiet_until and abs(sample - said) > ALARM * usual:
+        if t >= quiet_until and abs(sample - predicted) > ALARM * usual:
             reports.append(t)
             quiet_until = t + 3 * BUMP
-            print(f"sample {t}: {sample:+.2f}, expected {said:+.2f}")
+            print(f"sample {t}: {sample:+.2f}, predicted {predicted:+.2f}")
         before = time.perf_counter_ns()
-        said = listener.hear(sample)
+        predicted = listener.hear(sample)
         nanoseconds.append(time.perf_counter_ns() - before)
         states.append(listener.h)
     return np.stack(states), np.array(nanoseconds), reports
 
 
-def main(argv: list[str] | None = None) -> int:
-    p = argparse.ArgumentParser(description=__doc__)
-    p.formatter_class = argparse.RawDescriptionHelpFormatter
-    p.add_argument("--steps", type=int, default=300, help="of training")
-    p.add_argument("--hidden", type=int, default=32)
-    p.add_argument("--seconds", type=float, default=2.5, help="of signal, at 8000 Hz")
-    p.add_argument("--rate", type=float, default=0, help="samples a second; 0: no wait")
-    p.add_argument("--seed", type=int, default=0)
-    options = p.parse_args(argv)
-    if options.steps < 1 or options.hidden < 1:
-        raise UserError("--steps, --hidden: expected at least 1")
-    if options.rate < 0 or not 0.1 <= options.seconds <= 3600:
-        raise UserError("--rate, --seconds: expected rate >= 0, 0.1 <= seconds <= 3600")
-
+def main() -> int:
+    """Train, listen, report the latencies, compare with the whole sequence."""
+    options = Parser(__doc__, SETTINGS).parse_args()
+    options.__dict__ |= settle(SETTINGS, options)
+    rate = options.rate or UNPACED
+    if rate * options.seconds < 2 * WARM_UP:
+        raise UserError(
+            f"--seconds: expected at least {2 * WARM_UP / rate:g} at {rate:g} samples "
+            f"per second, got {options.seconds:g}"
+        )
     model = Forecaster(options.hidden, options.seed)
     usual = model.train(options.steps, options.seed)
 
     signal = Signal(options.seed + 1, bumps=True)
-    samples = signal.read(int((options.rate or 8000) * options.seconds))
+    samples = signal.read(int(rate * options.seconds))
     states, nanoseconds, reports = listen(Listener(model), samples, options.rate, usual)
-
-    starts = [t for t in signal.bump_starts if t >= WARM_UP]
-    found = [t for t in starts if any(t <= r < t + BUMP for r in reports)]
-    false = [r for r in reports if not any(t <= r < t + 2 * BUMP for t in starts)]
-    print(f"{len(found)} of {len(starts)} bumps reported, {len(false)} false reports")
-    said = (states @ model.w.T + model.b)[WARM_UP:-1, 0]
-    miss, still = said - samples[WARM_UP + 1 :], np.diff(samples[WARM_UP:])
-    print(
-        f"median error {np.median(np.abs(miss)):.3f}; "
-        f"of 'the next sample is this one' {np.median(np.abs(still)):.3f}"
-    )
-    microseconds = 1e-3 * nanoseconds[WARM_UP:]
-    texts = [f"{q:g} %: {np.percentile(microseconds, q):.2f}" for q in PERCENTILES]
-    print(f"latency in µs of a step and the linear layer, {len(microseconds)} samples:")
-    print("  " + "   ".join(texts) + f"   worst: {microseconds.max():.2f}")
+    print_accuracy(model, signal, samples, states, reports)
+    print_latencies(nanoseconds)
 
     y, _ = model.rnn.eval()(samples[:, None, None])
     same = y[:, 0].tobytes() == states.tobytes()
@@ -169,5 +164,31 @@ def main(argv: list[str] | None = None) -> int:
     return 0 if same else 1
 
 
+def print_accuracy(
+    model: Forecaster, signal: Signal, samples: Any, states: Any, reports: list[int]
+) -> None:
+    """Print how many bumps were reported, and the error of the predictions."""
+    starts = [t for t in signal.bump_starts if t >= WARM_UP]
+    reported = [t for t in starts if any(t <= r < t + BUMP for r in reports)]
+    false = [r for r in reports if not any(t <= r < t + 2 * BUMP for t in starts)]
+    print(
+        f"{len(reported)} of {len(starts)} bumps reported, {len(false)} false reports"
+    )
+    predicted = (states @ model.w.T + model.b)[WARM_UP:-1, 0]
+    errors, changes = predicted - samples[WARM_UP + 1 :], np.diff(samples[WARM_UP:])
+    print(
+        f"median error {np.median(np.abs(errors)):.3f}; "
+        f"of 'the next sample is this one' {np.median(np.abs(changes)):.3f}"
+    )
+
+
+def print_latencies(nanoseconds: Any) -> None:
+    """Print percentiles of the latency."""
+    microseconds = 1e-3 * nanoseconds[WARM_UP:]
+    texts = [f"{q:g} %: {np.percentile(microseconds, q):.2f}" for q in PERCENTILES]
+    print(f"latency in µs of a step and the linear layer, {len(microseconds)} samples:")
+    print("  " + "   ".join(texts) + f"   worst: {microseconds.max():.2f}")
+
+
 if __name__ == "__main__":
-    raise SystemExit(run(main))
+    sys.exit(run(main))

@@ -1,4 +1,4 @@
-"""How far back must the gradient go? Truncation length against what is learned.
+"""How far back must the gradient go? Truncation length against what can be learned.
 
     python examples/truncated_bptt.py
     python examples/truncated_bptt.py --distances 16,24 --cuts 16,24,32,64 --steps 4000
@@ -6,11 +6,11 @@
 A long stream of tokens is read in pieces of `cut` steps. The state is carried from one
 piece to the next, the gradient is not: truncated backpropagation through time. In the
 stream a letter appears, then blanks, and `distance` steps after the letter a question:
-which was it? Eight letters; who guesses pays 3 bits a question.
+which letter was it? There are eight letters; guessing costs 3 bits per question.
 
-With a cut no longer than the distance, letter and question never meet in one piece. The
-state could carry the letter over the border, but nothing ever tells the net to keep it
-there. What a longer cut costs: time and memory of a step, both in proportion.
+If the cut is no longer than the distance, letter and question never meet in one piece.
+The state could carry the letter across the border, but no gradient ever tells the net
+to keep it. The price of a longer cut: time and memory of a step grow with it.
 
 Sources: P. Werbos, "Backpropagation through time: what it does and how to do it", 1990;
 R. Williams, J. Peng, "An efficient gradient-based algorithm for on-line training of
@@ -25,42 +25,44 @@ import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import _readers as read
 import numpy as np
-from _common import run
-from _program import begin, new_figure, progress, save_figure
-from _settings import Setting, number, several
+from _errors import run
+from _program import begin, descend, new_figure, progress, save_figure
+from _settings import Setting
 
 import fastrnn
 
+distances = read.several(1, 1000)
 SETTINGS = [
-    Setting("distances", (4, 8, 12, 16), "from letter to question", several(1)),
-    Setting("cuts", (4, 8, 12, 16, 32), "steps the gradient goes back", several(1)),
-    Setting("hidden", 32, "hidden units of a GRU", number(int, 1)),
-    Setting("batch", 32, "streams side by side", number(int, 1)),
-    Setting("steps", 1500, "of training each", number(int, 1)),
-    Setting("lr", 1e-2, "Adam's first learning rate", number(float, 1e-9)),
+    Setting("distances", (4, 8, 12, 16), "steps from letter to question", distances),
+    Setting("cuts", (4, 8, 12, 16, 32), "steps the gradient goes back", distances),
+    Setting("hidden", 32, "hidden units of a GRU", read.units),
+    Setting("batch", 32, "streams side by side", read.rows),
+    Setting("steps", 1500, "steps of training each net", read.steps),
+    Setting("lr", 1e-2, "Adam's learning rate, falling to 0", read.rate),
 ]
 QUICK = {"distances": (4, 12), "cuts": (4, 12, 24), "steps": 800}
 LETTERS = 8
 BLANK, QUESTION = LETTERS, LETTERS + 1
-NOTHING = -100  # no answer is due: the loss leaves the step out
+IGNORED = -100  # a target that the loss leaves out: no answer is due
 MOST_REST = 4  # blanks between a question and the next letter, at most
 
 
-class Found(NamedTuple):
-    """What became of one training."""
+class Outcome(NamedTuple):
+    """The outcome of one training."""
 
-    bits: float  # a question, over the last fifth of the steps
-    seconds: float  # a step, the median
-    tape: int  # bytes that a step keeps for its way back
+    bits: float  # per question, over the last fifth of the steps
+    seconds: float  # per step, the median
+    tape: int  # bytes that a step stores for its backward pass
 
 
 def stream(rng: Any, distance: int, cut: int, N: int) -> Iterator[tuple[Any, Any]]:
-    """Yield pieces of a stream without end: tokens and targets [cut, N]."""
+    """Yield the pieces of an endless stream: tokens and targets [cut, N]."""
     clock = -rng.integers(0, distance + MOST_REST, N)  # steps since the letter
     letter = rng.integers(0, LETTERS, N)
     while True:
-        x, targets = np.full((cut, N), BLANK), np.full((cut, N), NOTHING)
+        x, targets = np.full((cut, N), BLANK), np.full((cut, N), IGNORED)
         for t in range(cut):
             shown, asked = clock == 0, clock == distance
             x[t, shown] = letter[shown]
@@ -72,7 +74,7 @@ def stream(rng: Any, distance: int, cut: int, N: int) -> Iterator[tuple[Any, Any
         yield x, targets
 
 
-def train(distance: int, cut: int, options: Any, bar: Any) -> Found:
+def train(distance: int, cut: int, options: Any, bar: Any) -> Outcome:
     """Train a new net on a stream, read in pieces of `cut` steps."""
     rng = np.random.default_rng([options.seed, distance, cut])
     H, N = options.hidden, options.batch
@@ -86,43 +88,44 @@ def train(distance: int, cut: int, options: Any, bar: Any) -> Found:
         range(options.steps), stream(rng, distance, cut, N), strict=False
     ):
         begun = time.perf_counter()
-        # The state comes from the step before; `backward` stops at the step's begin.
-        loss, state = model.cross_entropy(x, targets, state, ignore_index=NOTHING)
+        # The state comes from the previous piece; `backward` stops where this begins.
+        loss, state = model.cross_entropy(x, targets, state, ignore_index=IGNORED)
         model.zero_grad()
         model.backward()
-        fastrnn.clip_grad_norm(model.flat_grads, 1.0)
         adam.lr = options.lr * (1 - step / options.steps)
-        adam.step(model.flat_grads)
+        descend(adam, model.flat_grads)
         seconds.append(time.perf_counter() - begun)
         losses.append(loss)  # NaN if no question fell into this piece
         bar.update()
-    bits = float(np.nanmean(losses[-options.steps // 5 :])) / math.log(2)
+    last = np.array(losses[-options.steps // 5 :])
+    last = last[np.isfinite(last)]
+    bits = float(last.mean()) / math.log(2) if len(last) else math.nan
     tape = model.layers["rnn"].tapes[0]
-    return Found(bits, float(np.median(seconds)), tape.gates.nbytes + tape.y.nbytes)
+    return Outcome(bits, float(np.median(seconds)), tape.gates.nbytes + tape.y.nbytes)
 
 
 def main() -> int:
     """Train a net for every distance and cut."""
     options = begin(__doc__, SETTINGS, QUICK)
     distances, cuts = options.distances, options.cuts
-    found = {}
+    outcomes = {}
     with progress(len(distances) * len(cuts) * options.steps) as bar:
         for distance in distances:
             for cut in cuts:
                 bar.set_postfix_str(f"distance {distance}, cut {cut}")
-                found[distance, cut] = a = train(distance, cut, options, bar)
+                outcomes[distance, cut] = a = train(distance, cut, options, bar)
                 bar.write(
                     f"result: distance {distance:2d}, cut {cut:2d}: {a.bits:.2f} bits, "
-                    f"{1e3 * a.seconds:.2f} ms and {a.tape >> 10} KiB a step"
+                    f"{1e3 * a.seconds:.2f} ms and {a.tape >> 10} KiB per step"
                 )
-    save_figure(options, draw(distances, cuts, found))
+    save_figure(options, draw(distances, cuts, outcomes))
     return 0
 
 
-def draw(distances: Any, cuts: Any, found: Any) -> Any:
-    """Draw what was learned as a table, and what it cost as bars."""
+def draw(distances: Any, cuts: Any, outcomes: Any) -> Any:
+    """Draw the bits per question as a table, and the cost of a step as curves."""
     figure, (left, right) = new_figure(1, 2, figsize=(12, 4.5))
-    bits = [[found[distance, cut].bits for cut in cuts] for distance in distances]
+    bits = [[outcomes[distance, cut].bits for cut in cuts] for distance in distances]
     image = left.imshow(bits, vmin=0, vmax=3, cmap="RdYlGn_r", aspect="auto")
     for i, row in enumerate(bits):
         for j, value in enumerate(row):
@@ -133,19 +136,23 @@ def draw(distances: Any, cuts: Any, found: Any) -> Any:
     left.set_xticks(range(len(cuts)), cuts)
     left.set_yticks(range(len(distances)), distances)
     left.set(
-        xlabel="cut: steps that the gradient goes back",
-        ylabel="distance from letter to question",
-        title="bits a question (guessing: 3); from the line on, cut > distance",
+        xlabel="cut: steps the gradient goes back",
+        ylabel="distance: steps from letter to question",
+        title="Right of the line, the cut is longer than the distance",
     )
-    figure.colorbar(image, ax=left)
-    ms = [1e3 * min(found[d, cut].seconds for d in distances) for cut in cuts]
+    figure.colorbar(image, ax=left, label="bits per question (guessing: 3)")
+    ms = [1e3 * min(outcomes[d, cut].seconds for d in distances) for cut in cuts]
     right.plot(cuts, ms, "o-", label="time in ms")
-    kib = [found[distances[0], cut].tape / 1024 for cut in cuts]
+    kib = [outcomes[distances[0], cut].tape / 1024 for cut in cuts]
     other = right.twinx()
     other.plot(cuts, kib, "s--", color="C1")
     right.plot([], [], "s--", color="C1", label="memory of the tape in KiB (right)")
-    right.set(xlabel="cut", ylabel="ms a step of training", title="what a step costs")
-    other.set(ylabel="KiB", ylim=(0, None))
+    right.set(
+        xlabel="cut: steps the gradient goes back",
+        ylabel="ms per step of training",
+        title="The cost of a step of training",
+    )
+    other.set(ylabel="KiB per step of training", ylim=(0, None))
     right.set_ylim(0, None)
     right.grid(alpha=0.3)
     right.legend()

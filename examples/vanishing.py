@@ -3,18 +3,19 @@
     python examples/vanishing.py
     python examples/vanishing.py --distance 300 --hidden 128
 
-Left: fresh nets read random sequences, a gradient of norm 1 enters at the last step,
-and `return_dh=True` says what of it reaches each step before. Every step back
-multiplies it by the recurrent weights and the slope of the units: that is below 1 for a
-tanh or ReLU net as it is usually started, 1 along the identity, and in an LSTM about
-the forget gate, sigmoid(0) = 0.5 or, with a forget bias of 1, sigmoid(1) = 0.73.
+Left: new nets read random sequences, a gradient of norm 1 enters at the last step, and
+`return_dh=True` returns the part of it that reaches each earlier step. Every step back
+multiplies it by the recurrent weights and by the slope of the units: less than 1 for a
+tanh or ReLU net with its usual start, 1 along the identity, and in an LSTM about the
+forget gate, sigmoid(0) = 0.5 or, with a forget bias of 1, sigmoid(1) = 0.73.
 
-Middle: ReLU nets that start with r times the identity. The gradient goes as r to the
-power of the distance: it vanishes below 1 and explodes above.
+Middle: ReLU nets that start with r times the identity. After k steps back the gradient
+has been multiplied by r to the power of k: it vanishes for r < 1, it explodes for
+r > 1.
 
-Right: what an exploding gradient does to training, and what clipping its norm does
-about it. A ReLU net learns the adding problem (see memory.py) by plain gradient
-descent, once as it is and once with clipping.
+Right: the effect of an exploding gradient on training, and of clipping its norm. A ReLU
+net learns the adding problem (see memory.py) by plain gradient descent, once without
+clipping and once with it.
 
 Sources: Y. Bengio, P. Simard, P. Frasconi, "Learning long-term dependencies with
 gradient descent is difficult", 1994; R. Pascanu, T. Mikolov, Y. Bengio, "On the
@@ -29,31 +30,42 @@ import math
 import sys
 from typing import Any
 
+import _readers as read
 import numpy as np
-from _common import run
+from _errors import run
 from _program import begin, new_figure, progress, save_figure
-from _settings import Setting, number
+from _settings import Setting
 from memory import Adding
 
 import fastrnn
 
 SETTINGS = [
-    Setting("distance", 100, "steps that the gradient goes back", number(int, 10)),
-    Setting("hidden", 64, "hidden units", number(int, 1)),
-    Setting("batch", 32, "sequences", number(int, 1)),
-    Setting("steps", 5000, "of training, with and without clipping", number(int, 1)),
-    Setting("lr", 0.02, "learning rate of gradient descent", number(float, 1e-9)),
-    Setting("clip", 1.0, "largest norm of the gradient", number(float, 1e-9)),
+    Setting("distance", 100, "steps back", read.number(int, 10, 1000)),
+    Setting("hidden", 64, "hidden units", read.units),
+    Setting("batch", 32, "sequences", read.rows),
+    Setting("steps", 5000, "steps of training, with and without clipping", read.steps),
+    Setting("lr", 0.02, "learning rate of gradient descent", read.rate),
+    Setting("clip", 1.0, "largest norm of the gradient", read.norm),
 ]
 QUICK = {"steps": 4000, "hidden": 32}
 T = 30  # distance of the adding problem that is trained
 RADII = (0.8, 0.9, 1.0, 1.1, 1.2)
+# One colour per net, the same in all panels.
+COLOURS = {
+    "tanh": "C0",
+    "ReLU": "C1",
+    "LSTM, forget bias 0": "#c5b0d5",
+    "LSTM, forget bias 1": "#9467bd",
+    "LSTM, forget bias 3": "#5b2a86",
+    "ReLU, identity start": "C2",
+}
+RADIUS_STYLES = {0.8: ":", 0.9: "--", 1.0: "-", 1.1: "--", 1.2: ":"}
 
 
 def nets(H: int, seed: int) -> dict[str, Any]:
-    """Return fresh layers by name."""
+    """Return new layers by name."""
     how: Any = {"dtype": np.float64, "seed": seed}
-    made = {
+    layers = {
         "tanh": fastrnn.RNN(2, H, **how),
         "ReLU": fastrnn.RNN(2, H, nonlinearity="relu", **how),
         "ReLU, identity start": identity(H, 1.0, seed),
@@ -61,8 +73,8 @@ def nets(H: int, seed: int) -> dict[str, Any]:
     for bias in (0, 1, 3):
         lstm = fastrnn.LSTM(2, H, init="keras", **how)
         lstm.params["bias_ih_l0"][H : 2 * H] = bias  # gates in the order i, f, g, o
-        made[f"LSTM, forget bias {bias}"] = lstm
-    return made
+        layers[f"LSTM, forget bias {bias}"] = lstm
+    return layers
 
 
 def identity(H: int, r: float, seed: int) -> fastrnn.RNN:
@@ -75,7 +87,7 @@ def identity(H: int, r: float, seed: int) -> fastrnn.RNN:
 
 
 def norms(layer: Any, x: np.ndarray, dh_n: np.ndarray) -> np.ndarray:
-    """Return the norm of the gradient after 0, 1, … steps back, mean over rows."""
+    """Return the norm of the gradient 0, 1, … steps back, the mean over rows."""
     weights = layer.params.values()
     if isinstance(layer, fastrnn.LSTM):
         tape = fastrnn.lstm_forward(x, *weights)[-1]
@@ -89,7 +101,7 @@ def norms(layer: Any, x: np.ndarray, dh_n: np.ndarray) -> np.ndarray:
 def train(options: Any, clip: float, bar: Any) -> tuple[list[float], list[float]]:
     """Learn to add; return the losses and the norms of the gradient, before clipping.
 
-    It ends where the numbers do: at the first gradient that is not finite.
+    Training ends at the first gradient that is not finite.
     """
     rng = np.random.default_rng([options.seed, 1])
     model = fastrnn.Sequential(
@@ -99,7 +111,7 @@ def train(options: Any, clip: float, bar: Any) -> tuple[list[float], list[float]
         head=fastrnn.Linear(options.hidden, 1, seed=rng),
     )
     sgd = fastrnn.SGD(model.flat_params, lr=options.lr)
-    losses, found = [], []
+    losses, gradients = [], []
     for step in range(options.steps):
         loss, dy = Adding().loss(model, rng, T, options.batch)
         model.zero_grad()
@@ -111,13 +123,13 @@ def train(options: Any, clip: float, bar: Any) -> tuple[list[float], list[float]
             break
         sgd.step(model.flat_grads)
         losses.append(loss)
-        found.append(float(norm))
+        gradients.append(float(norm))
         bar.update()
-    return losses, found
+    return losses, gradients
 
 
 def main() -> int:
-    """Measure, train, say and draw what was found."""
+    """Measure, train, print and draw."""
     options = begin(__doc__, SETTINGS, QUICK)
     rng = np.random.default_rng(options.seed)
     H, N = options.hidden, options.batch
@@ -127,49 +139,61 @@ def main() -> int:
 
     vanishing = {name: norms(a, x, dh_n) for name, a in nets(H, options.seed).items()}
     exploding = {r: norms(identity(H, r, options.seed), x, dh_n) for r in RADII}
-    print(f"of a gradient of norm 1 there is left, {options.distance} steps back,")
-    for name, found in vanishing.items():
-        print(f"  {name:22s} {found[-1]:.1e}")
-    for r, found in exploding.items():
-        print(f"  ReLU, {r} × identity   {found[-1]:.1e}")
+    print(f"norm of the gradient {options.distance} steps back, where it enters 1:")
+    for name, gradients in vanishing.items():
+        print(f"  {name:22s} {gradients[-1]:.1e}")
+    for r, gradients in exploding.items():
+        print(f"  ReLU, {r} × identity   {gradients[-1]:.1e}")
 
     runs = {}
     with progress(2 * options.steps) as bar:
-        for name, clip in (("as it is", math.inf), ("clipped", options.clip)):
+        for name, clip in (("not clipped", math.inf), ("clipped", options.clip)):
             runs[name] = train(options, clip, bar)
-    for name, (losses, found) in runs.items():
+    for name, (losses, gradients) in runs.items():
         print(
-            f"result: {name}: largest gradient {max(found):.3g}, "
+            f"result: {name}: largest gradient {max(gradients):.3g}, "
             f"mean squared error {np.mean(losses[-100:]):.4f} after {len(losses)} steps"
         )
     save_figure(options, draw(options, vanishing, exploding, runs))
     return 0
 
 
+# --- the picture ---------------------------------------------------------------------
+
+
 def draw(options: Any, vanishing: Any, exploding: Any, runs: Any) -> Any:
-    """Draw the three panels."""
+    """Draw the three panels; the ReLU net with identity start has one colour in all."""
     figure, (left, middle, right) = new_figure(1, 3, figsize=(17, 5))
-    for name, found in vanishing.items():
-        left.plot(np.where(found > 0, found, np.nan), label=name)
-    left.set(title="fresh nets", ylim=(1e-20, 10))
-    for r, found in exploding.items():
-        middle.plot(found, label=f"r = {r}")
-    middle.set(title="ReLU, r times the identity")
+    for name, gradients in vanishing.items():
+        left.plot(
+            np.where(gradients > 0, gradients, np.nan), color=COLOURS[name], label=name
+        )
+    left.set(title="Six new nets", ylim=(1e-20, 10))
+    own = COLOURS["ReLU, identity start"]
+    for r, gradients in reversed(exploding.items()):
+        middle.plot(gradients, RADIUS_STYLES[r], color=own)
+        middle.annotate(
+            f" r = {r}", (len(gradients) - 1, gradients[-1]), va="center", color=own
+        )
+    middle.set(title="ReLU, start at r times the identity")
+    middle.margins(x=0.16)
     for axes in (left, middle):
         axes.set(xlabel="steps back", ylabel="norm of the gradient", yscale="log")
-    for name, (losses, _) in runs.items():
-        right.plot(np.arange(len(losses)) + 1, smooth(losses), label=name)
-    right.axhline(Adding.guessing, color="gray", linestyle="--", label="guessing")
+    for style, (name, (losses, _)) in zip(("--", "-"), runs.items(), strict=True):
+        steps = np.arange(len(losses)) + 1
+        right.plot(steps, smooth(losses), style, color=own, label=name)
+    right.axhline(Adding.guessing, color="grey", linestyle=":", label="guessing")
     right.set(
-        title=f"gradient descent on the adding problem, T = {T}",
-        xlabel="step",
+        title=f"ReLU, identity start: descent on adding over {T} steps",
+        xlabel="step of training",
         ylabel="mean squared error",
         xscale="log",
         yscale="log",
     )
+    left.legend()
+    right.legend()
     for axes in (left, middle, right):
         axes.grid(alpha=0.3)
-        axes.legend()
     return figure
 
 

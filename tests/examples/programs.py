@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
+def load(name: str) -> Any:
+    """Import an example, or a part of one, as a module."""
+    if str(EXAMPLES) not in sys.path:
+        sys.path.insert(0, str(EXAMPLES))
+    return importlib.import_module(name)
+
+
 def run_quickly(name: str, out: Path, *words: object, libraries: str = "") -> str:
-    """Run `examples/name` with --quick; return what it printed.
+    """Run `examples/name` with --quick; return its output.
 
     It has to end well, without a warning, and leave a picture that is not empty.
     """
@@ -32,13 +41,13 @@ def run_quickly(name: str, out: Path, *words: object, libraries: str = "") -> st
     assert done.returncode == 0, done.stderr
     assert "100%" in done.stderr.split("\r")[-1], "the progress bar did not end"
     pixels = imread(out / f"{script.stem}.png")
-    assert min(pixels.shape[:2]) > 300
+    assert min(pixels.shape[:2]) > 450
     assert pixels[..., :3].std() > 0.05
     return done.stdout
 
 
 def numbers(pattern: str, said: str) -> list[float]:
     """Return the number in every match's one group."""
-    found = [float(number) for number in re.findall(pattern, said)]
-    assert found, f"{pattern!r} is not in\n{said}"
-    return found
+    values = [float(number) for number in re.findall(pattern, said)]
+    assert values, f"{pattern!r} is not in\n{said}"
+    return values

@@ -44,10 +44,25 @@ def test_rows_that_cannot_be_shared() -> None:
         str(EXAMPLE), "--batch", "7", timeout=180, OMP_NUM_THREADS="1",
     )  # fmt: skip
     assert done.returncode != 0
-    assert "--batch 7: expected a multiple of 2 processes" in done.stderr
+    assert "--batch: expected a multiple of 2, the processes, got 7" in done.stderr
 
 
-def test_help() -> None:
-    done = run_python(str(EXAMPLE), "--help", timeout=120)
+WITHOUT = "import runpy, sys; sys.modules['torch'] = None; sys.argv = [{0!r}, *{1!r}]; "
+WITHOUT += "sys.path.insert(0, {2!r}); runpy.run_path({0!r}, run_name='__main__')"
+
+
+def test_help_needs_no_torch() -> None:
+    program = WITHOUT.format(str(EXAMPLE), ["--help"], str(EXAMPLE.parent))
+    done = run_python("-c", program, timeout=120)
     assert done.returncode == 0
     assert "torchrun" in done.stdout
+
+
+def test_without_torch_it_says_so() -> None:
+    program = WITHOUT.format(str(EXAMPLE), [], str(EXAMPLE.parent))
+    done = run_python("-c", program, timeout=120)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "distributed_char_lm.py: error: torch not installed: in a clone of fastrnn, "
+        "pip install '.[torch]'\n"
+    )

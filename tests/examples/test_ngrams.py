@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
+from tests.examples.programs import load
 
-from _ngrams import ngram_bits
+ngram_bits = load("_ngrams").ngram_bits
 
 
 def witten_bell(past: list[int], context: tuple[int, ...], c: int, V: int) -> float:
