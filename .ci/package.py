@@ -2,11 +2,11 @@
 
     python .ci/package.py [REPOSITORY]
 
-README's links and pictures are relative, so that they work in every clone; on a package
-index they would lead nowhere. In the copy that is packed they lead to ``REPOSITORY``, the
-address of this project on a site laid out as GitHub is, at the tag of the version, and the
-metadata has the project's addresses. Without an argument, GitHub's workflows say which
-repository it is; without either, links stay as they are.
+README's links and pictures are relative, so that they work in every clone; on a
+package index they would lead nowhere. In the copy that is packed they lead to
+``REPOSITORY``, the address of this project on a site laid out as GitHub is, at the tag
+of the version, and the metadata has the project's addresses. Without an argument,
+GitHub's workflows say which repository it is; without either, links stay as they are.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ def absolute_links(text: str, repository: str, ref: str) -> str:
 
     def absolute(match: re.Match[str]) -> str:
         picture, label, target = match.groups()
-        return f"{picture}{label}{repository}/{'raw' if picture else 'blob'}/{ref}/{target}"
+        kind = "raw" if picture else "blob"
+        return f"{picture}{label}{repository}/{kind}/{ref}/{target}"
 
     return RELATIVE.sub(absolute, text)
 
