@@ -159,12 +159,12 @@ def test_both_directions_tag_better_than_one(tmp_path: Path) -> None:
 
 
 def test_tags_are_those_of_the_tokenizer() -> None:
-    tagger = load("tagger")
+    modules = load("_code")
     code = 'def f(x):\n    # no\n    return "a" if x else 10\n'
-    (piece,) = tagger.cut(code + "x = 1\n" * 60)
+    (piece,) = modules.cut(code + "x = 1\n" * 60)
     assert piece.text.startswith(code[:40])
-    short = "".join(tagger.TAGS[t][0] for t in piece.tags[: len(code)])
+    short = "".join(modules.TAGS[t][0] for t in piece.tags[: len(code)])
     # rest, name or number, keyword, definition, string, comment
     expected = "kkkrdrnrrr" + "rrrrccccr" + "rrrrkkkkkkrsssrkkrnrkkkkrnnr"
     assert short == expected
-    assert tagger.TAGS[piece.tags[len(code) - 2]] == "number"
+    assert modules.TAGS[piece.tags[len(code) - 2]] == "number"
