@@ -80,13 +80,8 @@ __attribute__((noinline)) void one_row_tile(const Cell& cell, const OneRow<T, W>
   constexpr Size L = kLanes<T>;
   constexpr int G = Cell::G;
   Vec<T> acc[P * G];
-<<<<<<< HEAD
-  T kept[Size(P) * G * L];  // the input product, for the gate that adds to it later
-  const T* z = kept;
-=======
-  T z_input[P * G * L];  // for the gate that adds to it later
+  T z_input[Size(P) * G * L];  // for the gate that adds to it later
   const T* z = z_input;
->>>>>>> h-csrc
   Size z_step = G * L;
   if (x.w_ih) {
     const Size panel = x.I * G * L;
