@@ -56,8 +56,8 @@ def test_every_linter_has_one_version() -> None:
 
 def test_pre_commit_runs_the_linters_of_the_lint_extra() -> None:
     hooks = read(".pre-commit-config.yaml")
-    commands = re.findall(r"^ +entry: (\S+)", hooks, re.M)
-    assert len(commands) == hooks.count("- id:") == hooks.count("language: system")
+    commands = re.findall(r"^ +entry: (\S+).*\n +language: system", hooks, re.M)
+    assert len(commands) == hooks.count("- id:") - hooks.count("language: pygrep")
     pinned = {requirement.split("==")[0] for requirement in EXTRAS["lint"]}
     assert {*commands, "pre-commit"} == pinned
 

@@ -1,5 +1,5 @@
-// From NumPy's arrays to the kernels' pointers. The gate (src/fastrnn/_gate) has checked
-// the dtype, shape and C order of every array.
+// From NumPy's arrays to the kernels' pointers. The gate (src/fastrnn/_gate) has
+// checked the dtype, shape and C order of every array.
 #pragma once
 
 #include <pybind11/numpy.h>

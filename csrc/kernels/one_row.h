@@ -80,7 +80,7 @@ __attribute__((noinline)) void one_row_tile(const Cell& cell, const OneRow<T, W>
   constexpr Size L = kLanes<T>;
   constexpr int G = Cell::G;
   Vec<T> acc[P * G];
-  T z_input[P * G * L];  // for the gate that adds to it later
+  T z_input[Size(P) * G * L];  // for the gate that adds to it later
   const T* z = z_input;
   Size z_step = G * L;
   if (x.w_ih) {

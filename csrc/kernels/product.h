@@ -21,8 +21,8 @@ struct Product {
   Size next_count = 0;
 };
 
-// The given column vectors of the product. Its tiles are instantiated only in product.cpp:
-// in every file that multiplies, they would be half of the compile time.
+// The given column vectors of the product. Its tiles are instantiated only in
+// product.cpp: in every file that multiplies, they would be half of the compile time.
 template <class T>
 void multiply(const Product<T>& x, Range column_vectors);
 
