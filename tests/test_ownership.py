@@ -383,7 +383,7 @@ def test_memory_that_is_not_of_numpy() -> None:
     """Two arrays over one buffer have no array in common."""
     buffer = bytearray(8 * 6)
     first, second = (np.frombuffer(buffer, count=4, offset=k) for k in (0, 8))
-    with raises(ValueError, APART.format("grads", "params")):
+    with raises(ValueError, APART.format("params", "grads")):
         fastrnn.SGD(first, 0.5).step(second)
     with raises(ValueError, APART.format("params[0]", "grads[0]")):
         fastrnn.SGD([first, np.ones(2)], 0.5).step([second, np.ones(2)])

@@ -8,8 +8,9 @@ on them would be lost without a word.
 
 from __future__ import annotations
 
+import operator
 import weakref
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
@@ -94,9 +95,7 @@ def layer_of(a: Any) -> Any:
 
 
 def require_current(name: str, a: Any) -> None:
-    """Refuse an array in memory that its layer has left."""
-    if not RETIRED:
-        return
+    """Refuse an array in memory that its layer has left; to be asked if `RETIRED`."""
     allocation = RETIRED.get(id(allocation_of(a)))
     if allocation is None:
         return
@@ -109,60 +108,62 @@ def require_current(name: str, a: Any) -> None:
         )
 
 
-def require_apart(
-    names: list[str],
-    arrays: list[Any],
-    other_names: list[str] | None = None,
-    others: list[Any] | None = None,
-) -> None:
-    """Refuse arrays that share memory with others, or with one another without those.
+class Apart:
+    """Refuses arrays that share memory, and knows those that it has last let pass."""
 
-    All are C-contiguous.
-    """
-    if others is None or other_names is None:
-        if len(arrays) > 1 and len(own_allocations(arrays)) < len(arrays):
-            sweep([(*addresses(a), n, "") for n, a in zip(names, arrays, strict=True)])
-    elif len(arrays) == 1:
-        if np.may_share_memory(arrays[0], others[0]):
-            refuse_overlap(names[0], other_names[0])
-    else:
-        mine, theirs = own_allocations(arrays), own_allocations(others)
-        if not mine or not theirs or mine & theirs:
+    def __init__(self) -> None:
+        self._known: list[weakref.ref[Any]] = []
+
+    def require(
+        self, names: list[str], written: list[Any], read_name: str, read: list[Any]
+    ) -> None:
+        """Refuse arrays to write to that share memory with one another or with others.
+
+        All are C-contiguous. ``read_name`` is that of the others, all together.
+        """
+        arrays = written + read
+        known = [reference() for reference in self._known]
+        if len(known) == len(arrays) and all(map(operator.is_, known, arrays)):
+            return
+        if not are_plainly_apart(written, read):
+            several = len(read) > 1
             entries = [
-                (*addresses(a), n, kind)
-                for kind, ns, several in (
-                    ("mine", names, arrays),
-                    ("theirs", other_names, others),
-                )
-                for n, a in zip(ns, several, strict=True)
+                (*addresses(a), name, "")
+                for name, a in zip(names, written, strict=True)
+            ]
+            entries += [
+                (*addresses(a), f"{read_name}[{i}]" if several else read_name, "read")
+                for i, a in enumerate(read)
             ]
             sweep(entries)
+        self._known = [weakref.ref(a) for a in arrays]
 
 
-def own_allocations(arrays: list[Any]) -> set[int]:
-    """Return the ids of the allocations; none if one is not NumPy's own memory."""
-    found = set()
-    for a in arrays:
-        whole = allocation_of(a)
-        if not whole.flags.owndata:
-            return set()
-        found.add(id(whole))
-    return found
+def are_plainly_apart(written: list[Any], read: list[Any]) -> bool:
+    """Whether they lie in different allocations, which is quickly seen."""
+    mine: set[int] = set()
+    theirs: set[int] = set()
+    for found, arrays in ((mine, written), (theirs, read)):
+        for a in arrays:
+            base = a.base
+            if base is None:
+                base = a
+            elif type(base) is not np.ndarray or base.base is not None:
+                return False  # not NumPy's own memory, perhaps
+            found.add(id(base))
+    return len(mine) == len(written) and not mine & theirs
 
 
 def sweep(entries: list[tuple[int, int, str, str]]) -> None:
-    """Refuse ranges of different kinds that overlap, or any of the kind ``""``."""
+    """Refuse ranges that overlap, unless both are only read."""
     reach: dict[str, tuple[int, str]] = {}  # the farthest end of each kind so far
     for start, stop, name, kind in sorted(entries):
         if start == stop:
             continue
         for other, (last, other_name) in reach.items():
             if start < last and (other != kind or not kind):
-                refuse_overlap(other_name, name)
+                raise ValueError(
+                    f"{other_name}, {name}: expected arrays that share no memory, got "
+                    f"two that do"
+                )
         reach[kind] = max(reach.get(kind, (0, "")), (stop, name))
-
-
-def refuse_overlap(name: str, other: str) -> NoReturn:
-    raise ValueError(
-        f"{name}, {other}: expected arrays that share no memory, got two that do"
-    )

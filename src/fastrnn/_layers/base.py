@@ -20,21 +20,28 @@ from fastrnn._types import FloatArray
 
 LayerT = TypeVar("LayerT", bound="Layer")
 
-NO_CALL = "expected a call of the layer before it, got none"
-FAILED = "expected the last call to succeed, got one that raised"
-EVAL = "expected the last call in training mode, got eval mode"
 STAYS = "expected to stay as the layer was made"
-ELSEWHERE = (
+
+
+class Missing(str):
+    """Why there is no record of the last call."""
+
+    __slots__ = ()
+
+
+NO_CALL = Missing("expected a call of the layer before it, got none")
+FAILED = Missing("expected the last call to succeed, got one that raised")
+EVAL = Missing("expected the last call in training mode, got eval mode")
+ELSEWHERE = Missing(
     "expected a call of the layer in this thread before it, got none here but calls in "
     "other threads"
 )
 
 
 class LastCall(threading.local):
-    """The last call of a layer in each thread, with its record for backward."""
+    """The last call of a layer in each thread."""
 
-    record: Any = None
-    missing = NO_CALL  # why there is no record
+    record: Any = NO_CALL  # for backward
     count = 0  # of the calls so far
 
 
@@ -74,8 +81,8 @@ class Layer(Parameters):
         is the default, ``y = layer(x)`` and ``dx = layer.backward(dy)``.
     wants : tuple of str
         Which of ``"lengths"``, ``"padding"``, ``"resets"`` and ``"batch_first"`` a
-        `Sequential` passes on to the layer, each as a keyword with the value that the
-        caller gave (``lengths`` and ``resets`` may be None); ``()`` by default.
+        `Sequential` passes on to the layer, as keywords and as the caller gave them:
+        not at all where that is None, ``"right"`` or False. ``()`` by default.
 
     Notes
     -----
@@ -129,9 +136,10 @@ class Layer(Parameters):
     has_state: bool = False
     wants: tuple[str, ...] = ()
     _options: ClassVar[frozenset[str]] = frozenset(
-        {"input_size", "output_size", "batch_first", "has_state", "wants", "dtype"}
-        | {"params", "grads", "rng"}
-    )
+        {"input_size", "output_size", "batch_first", "has_state", "wants"}
+        | {"dtype", "rng"}
+    )  # these can be set once
+    _fixed: frozenset[str] = frozenset({"params", "grads"})  # these are set
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -146,18 +154,18 @@ class Layer(Parameters):
         super().__init__(check_shapes(shapes), self.dtype)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in self._options and name in vars(self):
+        if name in self._fixed:
             raise AttributeError(f"{name}: {STAYS}, got an assignment")
+        if name in self._options:
+            object.__setattr__(self, "_fixed", self._fixed | {name})
         object.__setattr__(self, name, value)
 
     def __delattr__(self, name: str) -> None:
-        if name in self._options:
+        if name in self._fixed:
             raise AttributeError(f"{name}: {STAYS}, got a deletion")
         object.__delattr__(self, name)
 
     def _make_views(self) -> None:
-        for name in ("params", "grads"):
-            vars(self).pop(name, None)  # the layer itself may set them again
         super()._make_views()
         self._last_call = LastCall()
         self._called = False  # by any thread
@@ -199,25 +207,23 @@ class Layer(Parameters):
     def _forget(self) -> None:
         """Forget this thread's last call: its memory can serve the one that begins."""
         last = self._last_call
-        last.record = None
-        last.missing = FAILED
+        last.record = FAILED
         last.count += 1
-        vars(self)["_called"] = True
+        if not self._called:
+            self._called = True
 
     def _remember(self, record: Any) -> None:
         """Keep what backward needs of the call that ends here, in training mode."""
-        if self.training:
-            self._last_call.record = record
-        else:
-            self._last_call.missing = EVAL
+        self._last_call.record = record if self.training else EVAL
 
     def _recall(self, wanted_by: str) -> Any:
         """Return the record of this thread's last call, or raise for ``wanted_by``."""
-        last = self._last_call
-        if last.record is None:
-            missing = ELSEWHERE if self._called and not last.count else last.missing
-            raise RuntimeError(f"{wanted_by}: {missing}")
-        return last.record
+        record = self._last_call.record
+        if type(record) is Missing:
+            if record is NO_CALL and self._called:
+                record = ELSEWHERE
+            raise RuntimeError(f"{wanted_by}: {record}")
+        return record
 
     def _add_grads(self, **gradients: FloatArray | None) -> None:
         """Add to `grads` by name; None is zero."""

@@ -121,7 +121,7 @@ class Embedding(Layer):
             self._forget()
             y = weight[ids]
             y[ids < 0] = 0
-        self._remember(ids)
+        self._remember((ids, lengths is not None))
         return y
 
     # NaN and Inf in the data pass through as IEEE arithmetic has them: no warning.
@@ -143,14 +143,15 @@ class Embedding(Layer):
         ValueError
             Another shape.
         """
-        ids = self._recall("backward")
+        ids, padded = self._recall("backward")
         if dy is None:
             return
         dy = check_floating("dy", dy, self.dtype, "the layer")
         check_shape("dy", dy, "(..., I)", (*ids.shape, self.embedding_dim))
         # Rows of one token are put side by side and summed: np.add.at takes far longer.
         order = np.argsort(ids, axis=None, kind="stable")
-        order = order[np.count_nonzero(ids < 0) :]  # -1 is padding
+        if padded:
+            order = order[np.count_nonzero(ids < 0) :]
         tokens, starts = np.unique(ids.ravel()[order], return_index=True)
         rows = dy.reshape(-1, self.embedding_dim)[order]
         sums = np.add.reduceat(rows, starts, axis=0)

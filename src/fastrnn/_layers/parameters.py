@@ -72,6 +72,8 @@ class Parameters:
         Views, by name. Write into them; they cannot be replaced.
     """
 
+    params: Views
+    grads: Views
     _model: weakref.ref[Any] | None = None  # the Sequential that this is a layer of
 
     def __init__(self, shapes: Shapes, dtype: DType) -> None:
@@ -83,8 +85,9 @@ class Parameters:
     def _make_views(self) -> None:
         self._readers: dict[int, weakref.ref[Any]] = {}  # steppers, by id
         self._locks = (False, False)  # on the views, on the flat array
-        self.params = split(self._flat_params, self._shapes)
-        self.grads = split(self._flat_grads, self._shapes)
+        for name in ("params", "grads"):  # which a layer does not let others set
+            views = split(getattr(self, f"_flat_{name}"), self._shapes)
+            object.__setattr__(self, name, views)
         move_in(self, self._flat_params)
 
     def _move(

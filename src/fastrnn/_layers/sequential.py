@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
-from types import MappingProxyType
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, TypeAlias
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from fastrnn._gate.arguments import check_flag
 from fastrnn._layers.base import Layer
-from fastrnn._layers.describe import Line, code_of_row
-from fastrnn._layers.parameters import Parameters
+from fastrnn._layers.composite import Composite
 from fastrnn._layers.row import ALL_WANTS, check_row, one_layout, row_sizes
 from fastrnn._types import FloatArray
 
 State: TypeAlias = tuple[Any, ...]  # a state for every layer that has one
 
 
-class Sequential(Layer):
+class Sequential(Composite):
     """Layers one after another, as one layer.
 
     Attributes
@@ -86,56 +82,9 @@ class Sequential(Layer):
             raise TypeError("layers: expected all with names or none, got both")
         row: dict[str, Any] = named or {str(i): a for i, a in enumerate(layers)}
         dtype = check_row(row)
-        self._layers: dict[str, Layer] = row
         self.input_size, self.output_size = row_sizes(row)
         self.batch_first = one_layout(row)
-        shapes = {
-            f"{name}.{key}": shape
-            for name, layer in row.items()
-            for key, shape in layer._shapes.items()
-        }
-        super().__init__(shapes, dtype)
-
-    @property
-    def layers(self) -> Mapping[str, Any]:
-        """The layers by name, in order; read-only."""
-        return MappingProxyType(self._layers)
-
-    def _children(self) -> Iterable[Parameters]:
-        return self._layers.values()
-
-    def _make_views(self) -> None:
-        super()._make_views()
-        start = 0
-        for layer in self._layers.values():
-            end = start + layer.flat_params.size
-            layer._move(self, self._flat_params[start:end], self._flat_grads[start:end])
-            start = end
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = super().__getstate__()
-        del state["_flat_params"], state["_flat_grads"]  # the layers bring their own
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        size = sum(layer.flat_params.size for layer in state["_layers"].values())
-        zeros = np.zeros(size, state["dtype"])
-        super().__setstate__(state | {"_flat_params": zeros, "_flat_grads": zeros})
-
-    def _code(self) -> list[Line]:
-        return code_of_row(self, self._layers)
-
-    def train(self) -> Sequential:
-        """Put all layers in training mode."""
-        for layer in self._layers.values():
-            layer.train()
-        return super().train()
-
-    def eval(self) -> Sequential:
-        """Put all layers in eval mode."""
-        for layer in self._layers.values():
-            layer.eval()
-        return super().eval()
+        super().__init__(row, dtype)
 
     def __call__(
         self,
@@ -176,14 +125,12 @@ class Sequential(Layer):
         ValueError
             A shape or value is wrong.
         """
+        layers = self._layers.values()
         how = self._how(lengths, padding, resets, batch_first)
-        states = self._one_each("state", state)
+        states = one_each("state", state, layers)
         self._forget()
-        final: list[Any] = []
-        for layer, initial in zip(self._layers.values(), states, strict=True):
-            x = run_layer(layer, layer, x, initial, how, final)
+        y, final = walk(layers, x, states, how)
         self._remember(self._calls())
-        y: Any = x
         return y, tuple(final)
 
     def cross_entropy(
@@ -228,20 +175,20 @@ class Sequential(Layer):
             A shape or value is wrong.
         """
         *body, head = self._layers.values()
-        head_loss = getattr(head, "cross_entropy", None)
-        if head_loss is None:
+        if not hasattr(head, "cross_entropy"):
             kind = type(head).__name__
             raise TypeError(f"cross_entropy: expected Linear as last layer, got {kind}")
         how = self._how(lengths, padding, resets, batch_first)
-        *states, head_state = self._one_each("state", state)
+        *states, initial = one_each("state", state, self._layers.values())
         self._forget()
-        final: list[Any] = []
-        for layer, initial in zip(body, states, strict=True):
-            x = run_layer(layer, layer, x, initial, how, final)
-        run = partial(
-            head_loss, targets=targets, ignore_index=ignore_index, reduction=reduction
-        )
-        loss = run_layer(head, run, x, head_state, how, final)
+        y, final = walk(body, x, states, how)
+        options = wanted_by(head, how)
+        options |= {"ignore_index": ignore_index, "reduction": reduction}
+        if head.has_state:
+            loss, after = head.cross_entropy(y, targets, initial, **options)
+            final.append(after)
+        else:
+            loss = head.cross_entropy(y, targets, **options)
         self._remember(self._calls())
         return loss, tuple(final)
 
@@ -282,7 +229,7 @@ class Sequential(Layer):
                     f"backward: expected no call since that of the model, got one of "
                     f"its layer {name}"
                 )
-        upstream = self._one_each("dstate", dstate)
+        upstream = one_each("dstate", dstate, self._layers.values())
         dinitial: list[Any] = []
         layers = reversed(self._layers.values())
         for layer, dfinal in zip(layers, reversed(upstream), strict=True):
@@ -296,7 +243,7 @@ class Sequential(Layer):
     def _how(
         self, lengths: Any, padding: Any, resets: Any, batch_first: Any
     ) -> dict[str, Any]:
-        """Return everything that a layer can want."""
+        """Return what layers can want, unless it is as by default."""
         mine = self.batch_first
         if batch_first is None:
             batch_first = mine
@@ -304,41 +251,46 @@ class Sequential(Layer):
             raise ValueError(
                 f"batch_first: expected {mine} (that of the layers), got {batch_first}"
             )
-        return dict(
-            zip(ALL_WANTS, (lengths, padding, resets, batch_first), strict=True)
-        )
-
-    def _calls(self) -> list[int]:
-        """Return how many calls each layer has had in this thread."""
-        return [layer._last_call.count for layer in self._layers.values()]
-
-    def _one_each(self, name: str, state: Any) -> list[Any]:
-        """Return a state for every layer, None for those that have none."""
-        layers = self._layers.values()
-        if state is None:
-            return [None] * len(layers)
-        if not isinstance(state, (tuple, list)):
-            kind = type(state).__name__
-            raise TypeError(f"{name}: expected a tuple of states, got {kind}")
-        count = sum(layer.has_state for layer in layers)
-        if len(state) != count:
-            raise ValueError(f"{name}: expected {count} states, got {len(state)}")
-        given: Iterator[Any] = iter(state)
-        return [next(given) if layer.has_state else None for layer in layers]
+        how = {}
+        if lengths is not None:
+            how["lengths"] = lengths
+        if not isinstance(padding, str) or padding != "right":
+            how["padding"] = padding
+        if resets is not None:
+            how["resets"] = resets
+        if batch_first:
+            how["batch_first"] = True
+        return how
 
 
-def run_layer(
-    layer: Layer,
-    run: Callable[..., Any],
-    x: Any,
-    initial: Any,
-    how: dict[str, Any],
-    final: list[Any],
-) -> Any:
-    """Return the output of a layer; its state, if it has one, goes to ``final``."""
-    wanted = {name: how[name] for name in layer.wants}
-    if not layer.has_state:
-        return run(x, **wanted)
-    y, after = run(x, state=initial, **wanted)
-    final.append(after)
-    return y
+def one_each(name: str, state: Any, layers: Collection[Layer]) -> list[Any]:
+    """Return a state for every layer, None for those that have none."""
+    if state is None:
+        return [None] * len(layers)
+    if not isinstance(state, (tuple, list)):
+        kind = type(state).__name__
+        raise TypeError(f"{name}: expected a tuple of states, got {kind}")
+    count = sum(layer.has_state for layer in layers)
+    if len(state) != count:
+        raise ValueError(f"{name}: expected {count} states, got {len(state)}")
+    given: Iterator[Any] = iter(state)
+    return [next(given) if layer.has_state else None for layer in layers]
+
+
+def wanted_by(layer: Layer, how: dict[str, Any]) -> dict[str, Any]:
+    return {name: how[name] for name in layer.wants if name in how} if how else {}
+
+
+def walk(
+    layers: Iterable[Layer], x: Any, states: list[Any], how: dict[str, Any]
+) -> tuple[Any, list[Any]]:
+    """Return the output of the last layer, and the final states of all with a state."""
+    final = []
+    for layer, initial in zip(layers, states, strict=True):
+        options = wanted_by(layer, how)
+        if layer.has_state:
+            x, after = layer(x, initial, **options)
+            final.append(after)
+        else:
+            x = layer(x, **options)
+    return x, final

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn import _core
-from fastrnn._gate.memory import require_apart
+from fastrnn._gate.memory import Apart
 from fastrnn._gate.training import (
     Arrays,
     check_arrays,
@@ -93,7 +92,7 @@ class Optimizer:
 
     def _collect(self) -> None:
         """Sort the state by array, as the kernel takes it."""
-        self._apart: list[Any] = [None] * len(self._targets)  # share no memory
+        self._apart = Apart()
         symbols = dict.fromkeys(name.split(".")[0] for name in self._state)
         self._by_array = [
             {symbol: self._state[f"{symbol}.{i}"] for symbol in symbols}
@@ -132,9 +131,8 @@ class Optimizer:
         """
         params = [target.current() for target in self._targets]
         checked = self._check_grads(grads, params)
-        if not all(map(operator.is_, params, self._apart)):
-            require_apart(self._names, params)
-            self._apart = params
+        own = grads is None  # which lie in memory of their own
+        self._apart.require(self._names, params, "grads", [] if own else checked)
         self._steps += 1
         for p, g, state in zip(params, checked, self._by_array, strict=True):
             _core.optimizer_step(

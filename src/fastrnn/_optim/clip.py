@@ -6,9 +6,11 @@ import math
 
 from fastrnn import _core
 from fastrnn._gate.arguments import check_flag
-from fastrnn._gate.memory import require_apart
+from fastrnn._gate.memory import Apart
 from fastrnn._gate.training import check_arrays, check_number
 from fastrnn._optim.targets import LayersOrArrays, arrays_of
+
+APART = Apart()
 
 
 def clip_grad_norm(
@@ -58,7 +60,8 @@ def clip_grad_norm(
     networks", 2013; the 1e-6 is that of ``torch.nn.utils.clip_grad_norm_``.
     """
     names, arrays, _ = check_arrays("grads", arrays_of(grads, "flat_grads"))
-    require_apart(names, arrays)
+    if len(arrays) > 1:
+        APART.require(names, arrays, "", [])
     max_norm = check_number("max_norm", max_norm, infinite=True)
     error_if_nonfinite = check_flag("error_if_nonfinite", error_if_nonfinite)
     total = 0.0
@@ -97,7 +100,8 @@ def clip_grad_value(grads: LayersOrArrays, clip_value: float) -> None:
         An array that its layer has left, since the layer moved into a `Sequential`.
     """
     names, arrays, _ = check_arrays("grads", arrays_of(grads, "flat_grads"))
-    require_apart(names, arrays)
+    if len(arrays) > 1:
+        APART.require(names, arrays, "", [])
     bound = check_number("clip_value", clip_value, infinite=True)
     for a in arrays:
         _core.clip(a, bound)

@@ -9,7 +9,13 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from fastrnn._gate.arguments import plain
-from fastrnn._gate.memory import addresses, allocation_of, layer_of, require_current
+from fastrnn._gate.memory import (
+    RETIRED,
+    addresses,
+    allocation_of,
+    layer_of,
+    require_current,
+)
 from fastrnn._gate.training import require_writeable
 from fastrnn._layers.base import Layer
 from fastrnn._types import FloatArray
@@ -36,8 +42,9 @@ class LayerTarget:
 
     def current(self) -> FloatArray:
         """Return the array to write to; a ``ValueError`` if it is read-only."""
-        array = self.layer.flat_params
-        require_writeable(self.name, array)
+        array = self.layer._flat_params
+        if not array.flags.writeable:
+            require_writeable(self.name, array)
         return array
 
 
@@ -59,10 +66,9 @@ class ArrayTarget:
     def _bind(self, array: FloatArray) -> None:
         self._given: FloatArray | None = array
         self._array: FloatArray = plain(self.name, array)
-        # A flag that is set later on one of these is not seen in the others.
-        self._flagged = [array, allocation_of(array)]
-        if self.layer is not None:
-            self._flagged.append(self.layer.flat_params)
+        # A flag that is set later on one of these is not seen in the other.
+        whole = allocation_of(array) if self.layer is None else self.layer.flat_params
+        self._flagged = [array] if whole is array else [array, whole]
 
     def current(self) -> FloatArray:
         """Return the array to write to.
@@ -78,16 +84,18 @@ class ArrayTarget:
             stop = self._start + math.prod(self._shape)
             flat = self.layer.flat_params
             self._bind(flat[self._start : stop].reshape(self._shape))
-        require_current(self.name, self._array)
+        if RETIRED:
+            require_current(self.name, self._array)
         for a in self._flagged:
-            require_writeable(self.name, a)
+            if not a.flags.writeable:
+                require_writeable(self.name, a)
         return self._array
 
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = {"name": self.name, "layer": self.layer}
         if self.layer is None:
             return state | {"_given": self._given}
-        if self._given is not None:
+        if self._given is not None and RETIRED:
             require_current(self.name, self._array)
         return state | {"_start": self._start, "_shape": self._shape, "_given": None}
 
