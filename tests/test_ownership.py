@@ -199,11 +199,13 @@ def through_pickle(pair: Any) -> Any:
     return pickle.loads(pickle.dumps(pair))
 
 
-def through_buffers(pair: Any) -> Any:
+def through_buffers(pair: Any, kept: Any = None) -> Any:
     """Out of band, and read-only as a shared or mapped buffer would be."""
     buffers: list[Any] = []
     data = pickle.dumps(pair, protocol=5, buffer_callback=buffers.append)
-    return pickle.loads(data, buffers=[bytes(b) for b in buffers])
+    kept = [] if kept is None else kept
+    kept += [bytes(b) for b in buffers]
+    return pickle.loads(data, buffers=kept)
 
 
 def through_joblib(pair: Any) -> Any:
@@ -238,6 +240,21 @@ def test_a_copied_pair_goes_on_together(
     np.testing.assert_array_equal(model2.flat_params, model.flat_params)
     for name, state in adam.state_dict().items():
         np.testing.assert_array_equal(adam2.state_dict()[name], state)
+
+
+def test_copies_do_not_write_into_read_only_buffers() -> None:
+    layer = fastrnn.Linear(I, O, seed=0)
+    adam = fastrnn.Adam(layer)
+    layer.flat_grads[...] = 1
+    adam.step()
+    buffers: list[bytes] = []
+    layer2, adam2 = through_buffers((layer, adam), buffers)
+    before = [bytes(bytearray(b)) for b in buffers]
+    assert len(before) == 4
+    layer2(np.ones((N, I), np.float32))
+    layer2.backward(np.ones((N, O), np.float32))
+    adam2.step()
+    assert buffers == before
 
 
 @pytest.mark.parametrize("duplicate", COPIES[:3], ids=lambda f: f.__name__)
