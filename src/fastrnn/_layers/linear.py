@@ -195,8 +195,7 @@ class Linear(Layer):
             check_shape("dy", dy, "(..., O)", (*last.shape[:-1], self.out_features))
             found = linear_backward(last, self.params["weight"], dy, bias=self.bias)
             dx = found.dx
-        biases = {"bias": found.db} if self.bias else {}
-        self._add_grads(weight=found.dw, **biases)
+        self._add_grads(weight=found.dw, bias=found.db if self.bias else None)
         gradient: FloatArray = dx
         return gradient
 

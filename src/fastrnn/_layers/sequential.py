@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from functools import partial
 from typing import Any, TypeAlias
 
 from numpy.typing import ArrayLike
@@ -182,13 +183,15 @@ class Sequential(Composite):
         *states, initial = one_each("state", state, self._layers.values())
         self._forget()
         y, final = walk(body, x, states, how)
-        options = wanted_by(head, how)
-        options |= {"ignore_index": ignore_index, "reduction": reduction}
+        loss_of = partial(
+            head.cross_entropy, ignore_index=ignore_index, reduction=reduction
+        )
+        options = wanted_by(head, how) if how else how
         if head.has_state:
-            loss, after = head.cross_entropy(y, targets, initial, **options)
+            loss, after = loss_of(y, targets, initial, **options)
             final.append(after)
         else:
-            loss = head.cross_entropy(y, targets, **options)
+            loss = loss_of(y, targets, **options)
         self._remember(self._calls())
         return loss, tuple(final)
 
@@ -278,7 +281,7 @@ def one_each(name: str, state: Any, layers: Collection[Layer]) -> list[Any]:
 
 
 def wanted_by(layer: Layer, how: dict[str, Any]) -> dict[str, Any]:
-    return {name: how[name] for name in layer.wants if name in how} if how else {}
+    return {name: how[name] for name in layer.wants if name in how}
 
 
 def walk(
@@ -287,7 +290,7 @@ def walk(
     """Return the output of the last layer, and the final states of all with a state."""
     final = []
     for layer, initial in zip(layers, states, strict=True):
-        options = wanted_by(layer, how)
+        options = wanted_by(layer, how) if how else how
         if layer.has_state:
             x, after = layer(x, initial, **options)
             final.append(after)
