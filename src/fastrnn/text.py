@@ -24,12 +24,34 @@ from fastrnn._gate.arguments import (
     check_any_floating,
     check_flag,
     check_ids,
+    check_integer,
     check_integers,
     check_rank,
+    check_several,
+    check_text,
+    make_generator,
 )
-from fastrnn._gate.layers import check_size, make_generator
-from fastrnn._gate.training import check_number
+from fastrnn._gate.text import (
+    How,
+    check_how,
+    check_model,
+    check_prompt,
+    check_step,
+    check_texts,
+    check_vocabulary,
+)
 from fastrnn._layers.base import Layer
+
+__all__ = [
+    "EOS",
+    "PAD",
+    "UNK",
+    "Vocabulary",
+    "choose",
+    "generate",
+    "join_words",
+    "split_words",
+]
 
 PAD, UNK, EOS = "<pad>", "<unk>", "<eos>"
 
@@ -84,7 +106,7 @@ class Vocabulary:
             A value is out of range, or the text has no tokens.
         """
         self.words = check_flag("words", words)
-        least = check_size("min_count", min_count)
+        least = check_integer("min_count", min_count, 1)
         texts = [text] if isinstance(text, str) else check_texts(text)
         counts: Counter[str] = Counter()
         for one in texts:
@@ -107,7 +129,10 @@ class Vocabulary:
         if self.words:
             self._ids = {token: i for i, token in enumerate(tokens, self._first)}
         else:
-            self._codes = code_points("".join(tokens))
+            # Sorted to be searched; `_places` says where each is among the tokens.
+            codes = code_points("".join(tokens))
+            self._places = np.argsort(codes)
+            self._codes = codes[self._places]
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -138,13 +163,9 @@ class Vocabulary:
             A token is unknown and there is no `UNK`, or ``eos`` is set and there is no
             `EOS`.
         """
-        if not isinstance(text, str):
-            raise TypeError(f"text: expected a str, got {type(text).__name__}")
-        end = []
-        if check_flag("eos", eos):
-            if self.eos is None:
-                raise ValueError("eos: expected a vocabulary with EOS, got one without")
-            end = [self.eos]
+        check_text("text", text)
+        if check_flag("eos", eos) and self.eos is None:
+            raise ValueError("eos: expected a vocabulary with EOS, got one without")
         ids, known, tokens = (
             self._word_ids(text) if self.words else self._character_ids(text)
         )
@@ -153,10 +174,10 @@ class Vocabulary:
                 at = int(known.argmin())
                 kind = "word" if self.words else "character"
                 raise ValueError(
-                    f"{kind} {tokens[at]!r} at {at} is not in the vocabulary"
+                    f"text: {kind} {tokens[at]!r} at {at} is not in the vocabulary"
                 )
             ids[~known] = self.unk
-        return np.concatenate([ids, end]).astype(np.int32)
+        return np.append(ids, [self.eos] if eos else []).astype(np.int32)
 
     def _word_ids(self, text: str) -> tuple[Any, Any, Sequence[str]]:
         tokens = split_words(text)
@@ -165,12 +186,10 @@ class Vocabulary:
 
     def _character_ids(self, text: str) -> tuple[Any, Any, Sequence[str]]:
         codes = code_points(text)
-        places = np.searchsorted(self._codes, codes)
-        known = np.zeros(len(codes), bool)
-        if len(self._codes):
-            places = places.clip(max=len(self._codes) - 1)
-            known = self._codes[places] == codes
-        return places + self._first, known, text
+        if not len(self._codes):
+            return np.zeros(len(codes), np.int64), np.zeros(len(codes), bool), text
+        at = np.searchsorted(self._codes, codes).clip(max=len(self._codes) - 1)
+        return self._places[at] + self._first, self._codes[at] == codes, text
 
     def decode(self, ids: ArrayLike | Iterable[int]) -> str:
         """Return the text of ids; `PAD` and `EOS` add nothing.
@@ -185,8 +204,9 @@ class Vocabulary:
         ValueError
             An id is outside the vocabulary.
         """
-        listed = ids if isinstance(ids, np.ndarray) else list(ids)  # type: ignore[arg-type]
-        a = check_integers("ids", listed, "iu", "an integer")
+        if not isinstance(ids, np.ndarray):
+            ids = check_several("ids", ids, "an array or a list of ids")
+        a = check_integers("ids", ids, "iu", "an integer")
         check_rank("ids", a, "(length,)", 1)
         silent = (self.pad, self.eos)
         checked = check_ids("ids", "id", a, len(self)).tolist()
@@ -205,25 +225,37 @@ class Vocabulary:
     def from_state_dict(cls, d: Mapping[str, Any]) -> Vocabulary:
         """Return the vocabulary that `state_dict` described.
 
+        Parameters
+        ----------
+        d : mapping
+            ``words``, ``specials`` and ``tokens``; ids are the places in the two lists,
+            one after the other, in whatever order tokens stand there.
+
         Raises
         ------
         KeyError
             An entry is missing.
+        TypeError
+            A type is wrong.
+        ValueError
+            A token comes twice, is empty, or has several characters without ``words``.
         """
+        words, specials, tokens = check_vocabulary(d, (PAD, UNK, EOS))
         vocabulary = cls.__new__(cls)
-        vocabulary.words = bool(d["words"])
-        vocabulary._set(list(d["specials"]), list(d["tokens"]))
+        vocabulary.words = words
+        vocabulary._set(specials, tokens)
         return vocabulary
 
 
 def split_words(text: str) -> list[str]:
     """Return the words (with inner apostrophes) and punctuation marks of a text."""
-    return re.findall(r"\w+(?:['’]\w+)*|[^\w\s]", text)
+    return re.findall(r"\w+(?:['’]\w+)*|[^\w\s]", check_text("text", text))
 
 
 def join_words(tokens: Iterable[str]) -> str:
     """Join tokens with spaces, except where punctuation takes none."""
-    text = " ".join(tokens)
+    listed = check_several("tokens", tokens, "a list of str")
+    text = " ".join(check_text(f"tokens[{i}]", one) for i, one in enumerate(listed))
     return re.sub(r" ([.,;:!?)\]}%])", r"\1", re.sub(r"([(\[{]) ", r"\1", text))
 
 
@@ -265,7 +297,7 @@ def choose(
     if scores.ndim != 1 or not scores.size:
         raise ValueError(f"logits: expected shape (V,) with V >= 1, got {scores.shape}")
     how = check_how(temperature, top_k, top_p)
-    return draw(scores, make_generator(seed), *how)
+    return draw(scores, make_generator(seed), how)
 
 
 def generate(
@@ -285,8 +317,10 @@ def generate(
     Parameters
     ----------
     model : Sequential, or a function
-        ``logits, state = model(x, state)`` with tokens ``x [T, 1]`` and ``logits [T, 1,
-        V]``. A layer is put into eval mode for each call, then back.
+        ``logits, state = model(x, state)`` with int64 tokens ``x [T, 1]`` and ``logits
+        [T, 1, V]``. A `Sequential` must run forwards in time, take time first and end
+        in a `Linear`. It is in eval mode from the first id until the ids are exhausted
+        or dropped, then back in the mode it was in.
     prompt : [T] integer
         The tokens before; at least one.
     length : int
@@ -308,73 +342,59 @@ def generate(
         A shape is wrong, or a value is out of range.
     """
     how = check_how(temperature, top_k, top_p)
-    ids = check_integers("prompt", prompt, "iu", "an integer")
-    if ids.ndim != 1 or not ids.size:
-        raise ValueError(f"prompt: expected shape (T,) with T >= 1, got {ids.shape}")
-    most = int(check_number("length", length))
-    rng = make_generator(seed)
+    prompt = check_prompt(prompt, check_model(model))
+    length = check_integer("length", length, 0)
+    if stop is not None:
+        stop = check_integer("stop", stop, 0)
+    # Another function draws, so that bad arguments raise here, not at the first id.
+    return draw_ids(model, prompt, length, stop, state, how, make_generator(seed))
 
-    def ids_drawn() -> Iterator[int]:
-        x, now = ids[:, None], state
-        for _ in range(most):
-            logits, now = in_eval_mode(model, x, now)
-            i = draw(logits[-1, 0], rng, *how)
+
+def draw_ids(
+    model: Any,
+    prompt: Any,
+    length: int,
+    stop: int | None,
+    state: Any,
+    how: How,
+    rng: np.random.Generator,
+) -> Iterator[int]:
+    x, was_training = prompt[:, None], False
+    try:
+        for _ in range(length):
+            # Once, unless the caller trains on between two ids: changing the mode costs
+            # packing all weights.
+            if isinstance(model, Layer) and model.training:
+                model.eval()
+                was_training = True
+            logits, state = check_step(model(x, state))
+            i = draw(logits, rng, how)
             if i == stop:
                 return
             yield i
-            x = np.array([[i]], ids.dtype)
-
-    return ids_drawn()  # so that bad arguments raise here, not at the first id
-
-
-def in_eval_mode(model: Any, x: Any, state: Any) -> tuple[Any, Any]:
-    if not isinstance(model, Layer) or not model.training:
-        y, after = model(x, state)
-        return y, after
-    model.eval()
-    try:
-        y, after = model(x, state)
+            x = np.array([[i]])
     finally:
-        model.train()
-    return y, after
+        if was_training:
+            model.train()
 
 
-def draw(
-    logits: Any, rng: np.random.Generator, temperature: float, top_k: int, top_p: float
-) -> int:
+@np.errstate(
+    all="ignore"
+)  # what overflows or underflows has its probability all the same
+def draw(logits: Any, rng: np.random.Generator, how: How) -> int:
     if not np.isfinite(most := logits.max()):
         raise ValueError(f"logits: expected a finite maximum, got {most}")
     order = np.argsort(-logits, kind="stable")
-    if temperature == 0:
+    if how.temperature == 0:
         return int(order[0])
-    if top_k:
-        order = order[:top_k]
+    if how.top_k:
+        order = order[: how.top_k]
     scores = logits[order].astype(np.float64)
-    p = np.exp((scores - scores[0]) / temperature)
+    p = np.exp((scores - scores[0]) / how.temperature)
     edges = np.cumsum(p / p.sum())
-    edges = edges[: np.searchsorted(edges, top_p) + 1]
+    edges = edges[: np.searchsorted(edges, how.top_p) + 1]
     drawn = rng.random() * edges[-1]
     return int(order[np.searchsorted(edges[:-1], drawn, side="right")])
-
-
-def check_how(temperature: Any, top_k: Any, top_p: Any) -> tuple[float, int, float]:
-    temperature = check_number("temperature", temperature)
-    if top_k != 0:
-        top_k = check_size("top_k", top_k)
-    if check_number("top_p", top_p) > 1:
-        raise ValueError(f"top_p: expected 0 <= top_p <= 1, got {top_p}")
-    return temperature, top_k, float(top_p)
-
-
-def check_texts(texts: Any) -> list[str]:
-    if not isinstance(texts, Iterable):
-        kind = type(texts).__name__
-        raise TypeError(f"text: expected a str or several, got {kind}")
-    listed = list(texts)
-    for i, one in enumerate(listed):
-        if not isinstance(one, str):
-            raise TypeError(f"text[{i}]: expected a str, got {type(one).__name__}")
-    return listed
 
 
 def code_points(text: str) -> NDArray[np.uint32]:

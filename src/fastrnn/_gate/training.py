@@ -1,7 +1,5 @@
 """The gate of clipping, optimizers and state dicts; see `fastrnn._gate.sequence`."""
 
-import math
-import numbers
 import operator
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
@@ -9,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastrnn._gate.arguments import FLOATS, check_floating, plain
+from fastrnn._gate.arguments import check_number as check_number  # for its users
 from fastrnn._gate.memory import allocation_of, require_apart, require_current
 from fastrnn._types import DType, FloatArray
 
@@ -100,22 +99,6 @@ def check_like(name: str, value: Any, like: Arrays) -> list[FloatArray]:
         arrays.append(a)
     require_apart(names, arrays, like.names, like.arrays)
     return arrays
-
-
-def check_number(
-    name: str, value: Any, *, below: float = math.inf, infinite: bool = False
-) -> float:
-    """Check ``0 <= value < below``; with ``infinite``, infinity is allowed too."""
-    if not isinstance(value, numbers.Real) or isinstance(value, bool):
-        raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
-    number = float(value)
-    if not (0 <= number < below or (infinite and number == math.inf)):
-        if below < math.inf:
-            expected = f"0 <= {name} < {below:g}"
-        else:
-            expected = "a number >= 0" if infinite else "a finite number >= 0"
-        raise ValueError(f"{name}: expected {expected}, got {value}")
-    return number
 
 
 def check_state_dict(d: Any, expected: Mapping[str, Any]) -> dict[str, Any]:
