@@ -167,7 +167,7 @@ def activations(
                 column + i + 0.5, row, character, color=ink, fontsize=8,
                 family="monospace", ha="center", va="center", parse_math=False,
             )  # fmt: skip
-    axes.set(xlim=(0, columns), ylim=(rows - 0.5, -0.5), title=title)
+    axes.set(xlim=(0, max(columns, 1)), ylim=(rows - 0.5, -0.5), title=title)
     axes.axis("off")
     return figure
 

@@ -112,18 +112,19 @@ def check_integers(name: str, value: Any, kinds: str, expected: str) -> Any:
     return a
 
 
-def copy_integers(a: Any) -> tuple[IntArray, Any]:
+def copy_integers(name: str, a: Any) -> tuple[IntArray, Any]:
     """Return a private copy of integers, int64, and a view of it to compare with.
 
     That view is unsigned if ``a`` is: of the largest uint64 the copy makes -1.
     """
+    require_countable(name, a, 1)
     copy: IntArray = np.array(a, dtype=np.int64, order="C")
     return copy, copy.view(np.uint64) if a.dtype.kind == "u" else copy
 
 
 def check_ids(name: str, noun: str, a: Any, V: int, ignored: int | None = None) -> Any:
     """Return a private int64 copy of ids; refuse those outside ``0 .. V-1``."""
-    ids, values = copy_integers(a)
+    ids, values = copy_integers(name, a)
     # As unsigned numbers, negative ids are huge: one pass finds both errors.
     if ids.size and ids.view(np.uint64).max() >= V:
         bad = (values < 0) | (values >= V)
@@ -249,12 +250,19 @@ def check_number(
 
 
 def make_generator(seed: Any) -> np.random.Generator:
+    """Return a generator of what NumPy takes for a seed, checked: it may crash."""
+    kinds = np.random.Generator, np.random.BitGenerator, np.random.SeedSequence
+    if seed is None or issubclass(type(seed), kinds):
+        return np.random.default_rng(seed)
     error: type[Exception] = TypeError
-    if not isinstance(seed, (*BOOLS, str)):  # NumPy takes both, as numbers
-        try:
-            return np.random.default_rng(seed)
-        except Exception as raised:
-            error = ValueError if isinstance(raised, ValueError) else TypeError
+    several = type(seed) in (list, tuple) or issubclass(type(seed), np.ndarray)
+    try:
+        numbers = [as_integer("seed", n) for n in (seed if several else [seed])]
+        if numbers and min(numbers) >= 0:
+            return np.random.default_rng(numbers if several else numbers[0])
+        error = ValueError
+    except TypeError:
+        pass
     raise error(
         f"seed: expected None, an int >= 0 or a NumPy generator, got {shown(seed)}"
     )
@@ -306,5 +314,11 @@ def check_several(name: str, value: Any, expected: str) -> list[Any]:
         except Exception:  # an array without dimensions, or its own
             members = None
         if members is not None:
-            return list(members)
+            try:
+                return list(members)
+            except MemoryError:
+                raise MemoryError(
+                    f"{name}: expected {expected} that fits into memory, "
+                    f"got {type(value).__name__} of too many members"
+                ) from None
     raise TypeError(f"{name}: expected {expected}, got {type(value).__name__}")

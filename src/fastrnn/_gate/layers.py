@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastrnn._gate.arguments import (
     FLOATS,
+    as_dtype,
     check_choice,
     check_floating,
     check_integers,
@@ -30,15 +30,10 @@ from fastrnn._types import BoolArray, DType, FloatArray, IntArray
 
 
 def check_layer_dtype(dtype: Any) -> DType:
-    found: Any = dtype
-    with contextlib.suppress(Exception):
-        found = np.dtype(dtype)
-    if dtype is None:  # for NumPy that is float64
-        found = None
-    if not isinstance(found, np.dtype) or found not in FLOATS:
+    found: DType = as_dtype("dtype", dtype, "f", "float32 or float64")
+    if found not in FLOATS:
         raise TypeError(f"dtype: expected float32 or float64, got {found}")
-    checked: DType = found
-    return checked
+    return found
 
 
 class LayerCall(NamedTuple):

@@ -13,16 +13,19 @@ from fastrnn._gate.arguments import (
     check_several,
     check_text,
     from_sequence,
+    require_countable,
 )
 from fastrnn._types import FloatArray
 
 SYMBOLS = ("(T,)", "(T, H)", "(T, N, H)")
 
 
+@np.errstate(all="ignore")
 def check_numbers(name: str, value: Any) -> FloatArray:
     a = from_sequence(name, value)
     if a.dtype.kind not in "fiu":
         raise TypeError(f"{name}: expected numbers, got {a.dtype}")
+    require_countable(name, a, 1)
     found: FloatArray = a.astype(np.float64)
     return found
 
@@ -72,6 +75,8 @@ def check_curves(curves: Any) -> dict[str, tuple[FloatArray, FloatArray]]:
                 f"{values.shape}"
             )
         found[name] = steps, values
+    if not found:
+        raise ValueError("curves: expected at least one curve, got none")
     return found
 
 
@@ -87,7 +92,14 @@ def check_gradients(dh: Any) -> dict[str, FloatArray]:
     for name, a in (check_mapping("dh", dh) if named else {"": dh}).items():
         where = f"dh[{name!r}]" if named else "dh"
         found[name] = check_numbers(where, a)
-        check_rank(where, found[name], SYMBOLS[2], 3)
+        T, N, _ = check_rank(where, found[name], SYMBOLS[2], 3)
+        if not T * N:
+            raise ValueError(
+                f"{where}: expected shape {SYMBOLS[2]} with T, N >= 1, "
+                f"got {found[name].shape}"
+            )
+    if not found:
+        raise ValueError("dh: expected at least one gradient, got none")
     return found
 
 

@@ -227,7 +227,8 @@ def refuse_tape(cell: str, tape: object) -> NoReturn:
 
 
 def check_lengths(lengths: Any, T: int, N: int) -> IntArray:
-    found, a = copy_integers(check_integers("lengths", lengths, "iu", "an integer"))
+    lengths = check_integers("lengths", lengths, "iu", "an integer")
+    found, a = copy_integers("lengths", lengths)
     check_shape("lengths", a, "(N,)", (N,))
     bad = (a < 0) | (a > T)
     if bad.any():
@@ -294,7 +295,7 @@ def check_mask(name: str, a: Any) -> BoolArray:
 
 def check_tokens(a: Any, V: int, lengths: IntArray | None, padding: str) -> IntArray:
     """Return a private int64 copy of token ids; those on padding are not checked."""
-    ids, values = copy_integers(a)
+    ids, values = copy_integers("x", a)
     # As unsigned numbers, negative ids are huge: one pass finds both errors.
     if ids.size and ids.view(np.uint64).max() >= V:
         T, N = ids.shape

@@ -31,7 +31,7 @@ def check_x(x: Any, I: int, dtype: DType, rows: int | None) -> tuple[Any, int, b
     elif type(x) is not np.ndarray:
         x = plain_input(x)
     if x.dtype.kind in "iu":
-        tokens, values = copy_integers(x)
+        tokens, values = copy_integers("x", x)
         if tokens.ndim > 1:
             raise ValueError(
                 f"x: expected a token id or shape (N,), got {tokens.shape}"
@@ -94,7 +94,7 @@ def which_rows(rows: Any, N: int) -> Any:
                 f"rows: expected shape (N,) = ({N},) of bool, got {flags.shape}"
             )
         return flags
-    found, a = copy_integers(a)
+    found, a = copy_integers("rows", a)
     bad = (a < 0) | (a >= N)
     if bad.any():
         raise ValueError(
