@@ -64,7 +64,13 @@ def texts() -> Iterator[Any]:
 
 def objects() -> Iterator[Any]:
     yield from (None, Ellipsis, NotImplemented, object(), object, int, np, print, len)
-    yield from (lambda *_: None, lambda *_: (None, None), slice(None), range(3), iter(()))
+    yield from (
+        lambda *_: None,
+        lambda *_: (None, None),
+        slice(None),
+        range(3),
+        iter(()),
+    )
     yield from (Refuses(), Refuses, mock.Mock(spec=np.ndarray), mock.MagicMock())
     yield from (NoArray(None), NoArray(np.ones(3)), NoArray(np.ones(3, object)))
 
@@ -91,7 +97,19 @@ def arrays() -> Iterator[Any]:
     for dtype in "f4", "f8", "i8", "u1", "?":
         for shape in (), (0,), (1,), (3,), (0, 0), (2, 3), (3, 2, 5), (2, 0, 3):
             yield np.ones(shape, dtype)
-    for dtype in "f2", ">f4", "g", "c8", "O", "S3", "U3", "M8[s]", "m8[s]", "f4,i4", "V2":
+    for dtype in (
+        "f2",
+        ">f4",
+        "g",
+        "c8",
+        "O",
+        "S3",
+        "U3",
+        "M8[s]",
+        "m8[s]",
+        "f4,i4",
+        "V2",
+    ):
         for shape in (), (3,), (2, 3):
             yield np.zeros(shape, dtype)
     yield np.array([2**64 - 1], np.uint64)
@@ -157,6 +175,25 @@ def read_only(a: Any) -> Any:
     copy = a.copy()
     copy.flags.writeable = False
     return copy
+
+
+def outcome(good: Any, changed: dict[str, Any]) -> str | None:
+    """Say what is wrong with how a call of `tests.fuzz.public` ended, if anything."""
+    if any(callable(changed.get(name)) for name in good.called):
+        return None
+    try:
+        with np.errstate(all="raise"):  # NumPy's warnings are none of the caller's
+            good.call(**changed)
+    except Exception as error:
+        return complaint(error, [*good.arguments, *good.names])
+    return None
+
+
+def shown(value: Any) -> str:
+    try:
+        return " ".join(f"{type(value).__name__} {value!r}"[:100].split())
+    except Exception:
+        return type(value).__name__
 
 
 def complaint(error: BaseException, names: Iterable[str]) -> str | None:

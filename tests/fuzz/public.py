@@ -47,6 +47,7 @@ def ones(*shape: int) -> Any:
 
 
 GOOD: dict[str, Callable[[], Good]] = {}
+NEEDS = {"plot.": "matplotlib", "save": "safetensors", "load": "safetensors"}
 
 
 def good(*names: str) -> Callable[[Callable[[str], Good]], Callable[[str], Good]]:
@@ -266,7 +267,9 @@ def load_state_dict(name: str) -> Good:
     return Good(layer.load_state_dict, {"d": layer.state_dict()})
 
 
-@good(*(f"{layer}.{flat}=" for layer in LAYERS for flat in ("flat_params", "flat_grads")))
+@good(
+    *(f"{layer}.{flat}=" for layer in LAYERS for flat in ("flat_params", "flat_grads"))
+)
 def set_flat(name: str) -> Good:
     layer, _, flat = name.rstrip("=").partition(".")
     return setter(make(layer), flat, lambda found: getattr(found, flat))
@@ -324,7 +327,10 @@ def backward(name: str) -> Good:
 @good("Linear.cross_entropy", "Sequential.cross_entropy")
 def cross_entropy(name: str) -> Good:
     kind = name.partition(".")[0]
-    arguments: dict[str, Any] = {"x": INPUTS.get(kind, ones(T, N, I)), "targets": TARGETS}
+    arguments: dict[str, Any] = {
+        "x": INPUTS.get(kind, ones(T, N, I)),
+        "targets": TARGETS,
+    }
     arguments |= {"ignore_index": -100, "reduction": "sum"}
     if kind == "Sequential":
         arguments |= {"state": (states("LSTM"),), "lengths": LENGTHS, "padding": "left"}
@@ -514,7 +520,9 @@ def generate(_: str) -> Good:
 
     how = {"temperature": 0.5, "top_k": 2, "top_p": 0.9, "stop": 0, **SEED}
     arguments = {"model": make("Sequential"), "prompt": [1, 2], "length": 3, **how}
-    return Good(draw, {**arguments, "state": (states("LSTM", 1),)}, ("logits", "x"), ("model",))
+    return Good(
+        draw, {**arguments, "state": (states("LSTM", 1),)}, ("logits", "x"), ("model",)
+    )
 
 
 # --- pictures ------------------------------------------------------------------------

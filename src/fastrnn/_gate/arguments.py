@@ -301,7 +301,7 @@ def as_dtype(name: str, value: Any, kinds: str, expected: str) -> np.dtype[Any]:
     except Exception:
         dtype = None
     if dtype is None or dtype.kind not in kinds:
-        got = shown(value) if dtype is None else dtype
+        got = dtype or (value[:60] if isinstance(value, str) else shown(value))
         raise TypeError(f"{name}: expected {expected}, got {got}")
     return dtype
 

@@ -145,7 +145,7 @@ def check_cross_entropy(
 def check_ignored(ignore_index: Any) -> int:
     ignored = as_integer("ignore_index", ignore_index)
     if not -(2**63) <= ignored < 2**63:
-        raise ValueError(f"ignore_index: expected 64 bits, got {shown(ignored)}")
+        raise ValueError(f"ignore_index: expected a 64-bit int, got {shown(ignored)}")
     return ignored
 
 
