@@ -205,7 +205,8 @@ def complaint(error: BaseException, names: Iterable[str]) -> str | None:
     if isinstance(error, MemoryError) and message.startswith("Unable to allocate"):
         return None  # NumPy's own, with shape and dtype
     any_name = "|".join(map(re.escape, names))
-    named = re.match(rf"(?:{any_name})(?:\[[^\]]*\]|'s key)*: ", message)
+    name = rf"(?:{any_name})(?:\[[^\]]*\]|'s key)*"
+    named = re.match(rf"{name}(?:, {name})*: ", message)
     if named and FORMS.search(message, named.end()):
         return None
     return f"{kind}: {message}"

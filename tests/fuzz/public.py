@@ -169,6 +169,13 @@ def clip_grad_norm(_: str) -> Good:
     return Good(fastrnn.clip_grad_norm, {**arguments, "error_if_nonfinite": True})
 
 
+@good("clip_grad_norm of a layer", "clip_grad_value of a layer")
+def clip_a_layer(name: str) -> Good:
+    function = getattr(fastrnn, name.partition(" ")[0])
+    limit = "max_norm" if "norm" in name else "clip_value"
+    return Good(function, {"grads": make("Linear"), limit: 1.0})
+
+
 @good("clip_grad_value")
 def clip_grad_value(_: str) -> Good:
     return Good(fastrnn.clip_grad_value, {"grads": ones(3), "clip_value": 0.5})
@@ -295,6 +302,10 @@ def call(name: str) -> Good:
         state = (states("LSTM"),) if layer == "Sequential" else states(layer)
         arguments |= {"state": state, "lengths": LENGTHS, "padding": "left"}
         arguments["resets"] = RESETS
+    if layer == "Embedding":
+        arguments |= {"lengths": LENGTHS, "padding": "left"}
+    if layer in ("Embedding", "Sequential"):
+        arguments["batch_first"] = False
     return Good(make(layer), arguments)
 
 
@@ -334,7 +345,7 @@ def cross_entropy(name: str) -> Good:
     arguments |= {"ignore_index": -100, "reduction": "sum"}
     if kind == "Sequential":
         arguments |= {"state": (states("LSTM"),), "lengths": LENGTHS, "padding": "left"}
-        arguments["resets"] = RESETS
+        arguments |= {"resets": RESETS, "batch_first": False}
     return Good(make(kind).cross_entropy, arguments)
 
 
@@ -392,6 +403,14 @@ def make_optimizer(name: str) -> Any:
 def optimizer_step(name: str) -> Good:
     made = make_optimizer(name.partition(".")[0])
     return Good(made.step, {"grads": [ones(3), ones(2, 2)]})
+
+
+@good("Adam of a layer", "Adam.step of a layer")
+def of_a_layer(name: str) -> Good:
+    arguments = {"params": make("Linear"), "lr": 0.1}
+    if "step" not in name:
+        return Good(fastrnn.Adam, arguments)
+    return Good(fastrnn.Adam(**arguments).step, {"grads": None})
 
 
 @good(*(f"{name}.lr=" for name in NUMBERS))

@@ -14,7 +14,7 @@ import math
 import numbers
 import operator
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -307,8 +307,8 @@ def as_dtype(name: str, value: Any, kinds: str, expected: str) -> np.dtype[Any]:
 
 
 def check_several(name: str, value: Any, expected: str) -> list[Any]:
-    """Return the members of a list, an iterator, an array; of text there are none."""
-    if not isinstance(value, (str, bytes)) and isinstance(value, Iterable):
+    """Return the members of a list, an iterator, an array, but not of text or a dict."""
+    if isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping)):
         try:
             members = iter(value)
         except Exception:  # an array without dimensions, or its own

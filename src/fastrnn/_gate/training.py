@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastrnn._gate.arguments import FLOATS, check_floating, plain
+from fastrnn._gate.arguments import FLOATS, check_floating, check_several, plain
 from fastrnn._gate.arguments import check_number as check_number  # for its users
 from fastrnn._gate.memory import allocation_of, require_apart, require_current
 from fastrnn._types import DType, FloatArray
@@ -58,12 +58,7 @@ def require_writeable(name: str, a: Any) -> None:
 def split(name: str, value: Any) -> tuple[list[str], list[Any], bool]:
     if isinstance(value, np.ndarray):
         return [name], [value], True
-    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
-        raise TypeError(
-            f"{name}: expected a NumPy array or a sequence of them, "
-            f"got {type(value).__name__}"
-        )
-    values = list(value)
+    values = check_several(name, value, "a NumPy array or a sequence of them")
     return [f"{name}[{i}]" for i in range(len(values))], values, False
 
 
