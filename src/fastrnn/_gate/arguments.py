@@ -1,8 +1,8 @@
 """Checks of single arguments, from which the gates are made.
 
 Every message names the argument, what was expected and what was given, whatever that
-is: no value is trusted to have a short text, an honest length, or a conversion that does
-not raise. NumPy only.
+is: no value is trusted to have a short text, an honest length, or a conversion that
+does not raise. NumPy only.
 
 Integers that become addresses (tokens, lengths, rows) are copied first, and the copy is
 checked: another thread may write into the caller's array meanwhile.
@@ -307,7 +307,7 @@ def as_dtype(name: str, value: Any, kinds: str, expected: str) -> np.dtype[Any]:
 
 
 def check_several(name: str, value: Any, expected: str) -> list[Any]:
-    """Return the members of a list, an iterator, an array, but not of text or a dict."""
+    """Return the members of a list, an iterator or an array; refuse text and dicts."""
     if isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping)):
         try:
             members = iter(value)

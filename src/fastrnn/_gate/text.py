@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,10 +18,6 @@ from fastrnn._gate.arguments import (
     check_text,
     shown,
 )
-from fastrnn._layers.base import Layer
-from fastrnn._layers.embedding import Embedding
-from fastrnn._layers.linear import Linear
-from fastrnn._layers.recurrent import RecurrentLayer
 from fastrnn._types import FloatArray, IntArray
 
 MOST_ID = 2**63 - 1
@@ -96,58 +92,6 @@ def check_prompt(prompt: Any, V: int | None) -> IntArray:
         raise ValueError(f"prompt: expected shape (T,) with T >= 1, got {a.shape}")
     ids: IntArray = check_ids("prompt", "token", a, MOST_ID if V is None else V)
     return ids
-
-
-def check_model(model: Any) -> int | None:
-    """Refuse a model that cannot go on from its own tokens; return how many it reads.
-
-    Of a function nothing is known, and None is returned.
-    """
-    if not callable(model):
-        kind = type(model).__name__
-        raise TypeError(f"model: expected a Sequential or a function, got {kind}")
-    if not isinstance(model, Layer):
-        return None
-    layers = list(leaves(model))
-    for layer in layers:
-        for option in ("bidirectional", "batch_first"):
-            if getattr(layer, option, False):
-                kind = type(layer).__name__
-                raise ValueError(
-                    f"model: expected {option}=False, got True in its {kind}"
-                )
-    known = [a for a in layers if isinstance(a, (Embedding, Linear, RecurrentLayer))]
-    if known and not isinstance(known[-1], Linear):
-        kind = type(known[-1]).__name__
-        raise ValueError(
-            f"model: expected a head that gives logits (Linear) as its last layer, "
-            f"got {kind}"
-        )
-    if not known or isinstance(known[0], Linear):
-        got = type(model).__name__
-        raise ValueError(
-            f"model: expected a layer that reads tokens (Embedding, or a recurrent "
-            f"one) and a head, got a {got} without"
-        )
-    first: Any = known[0]
-    head: Any = known[-1]
-    V: int = first.num_embeddings if isinstance(first, Embedding) else first.input_size
-    if head.out_features > V:
-        raise ValueError(
-            f"model: expected at most V = {V} logits (the tokens that it reads), "
-            f"got {head.out_features}"
-        )
-    return V
-
-
-def leaves(layer: Any) -> Iterator[Any]:
-    """Yield the layers within a layer, in order; itself if there are none."""
-    inner = getattr(layer, "layers", None)
-    if not isinstance(inner, Mapping):
-        yield layer
-        return
-    for one in inner.values():
-        yield from leaves(one)
 
 
 def check_step(step: Any) -> tuple[FloatArray, Any]:

@@ -1,7 +1,7 @@
 """The gate of clipping, optimizers and state dicts; see `fastrnn._gate.sequence`."""
 
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np

@@ -1,27 +1,16 @@
-"""Text for networks: vocabularies, and sampling from a model's predictions.
-
-::
-
-    vocabulary = fastrnn.text.Vocabulary(text)
-    ids = vocabulary.encode(text)
-    ...
-    prompt = vocabulary.encode("The ")
-    ids = fastrnn.text.generate(model, prompt, 200, temperature=0.7, seed=0)
-    print(vocabulary.decode(ids))
-"""
+"""Vocabularies: the characters or words of a text, and their ids."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrnn._gate.arguments import (
-    check_any_floating,
     check_flag,
     check_ids,
     check_integer,
@@ -29,29 +18,8 @@ from fastrnn._gate.arguments import (
     check_rank,
     check_several,
     check_text,
-    make_generator,
 )
-from fastrnn._gate.text import (
-    How,
-    check_how,
-    check_model,
-    check_prompt,
-    check_step,
-    check_texts,
-    check_vocabulary,
-)
-from fastrnn._layers.base import Layer
-
-__all__ = [
-    "EOS",
-    "PAD",
-    "UNK",
-    "Vocabulary",
-    "choose",
-    "generate",
-    "join_words",
-    "split_words",
-]
+from fastrnn._gate.text import check_texts, check_vocabulary
 
 PAD, UNK, EOS = "<pad>", "<unk>", "<eos>"
 
@@ -68,6 +36,8 @@ class Vocabulary:
     words : bool
         Whether tokens are words; otherwise they are characters.
     """
+
+    __module__ = "fastrnn.text"
 
     def __init__(
         self,
@@ -257,144 +227,6 @@ def join_words(tokens: Iterable[str]) -> str:
     listed = check_several("tokens", tokens, "a list of str")
     text = " ".join(check_text(f"tokens[{i}]", one) for i, one in enumerate(listed))
     return re.sub(r" ([.,;:!?)\]}%])", r"\1", re.sub(r"([(\[{]) ", r"\1", text))
-
-
-def choose(
-    logits: ArrayLike,
-    seed: int | np.random.Generator | None = None,
-    *,
-    temperature: float = 1.0,
-    top_k: int = 0,
-    top_p: float = 1.0,
-) -> int:
-    """Draw one id from ``softmax(logits / temperature)``.
-
-    Parameters
-    ----------
-    logits : [V] floating
-        Logits of all ids.
-    seed : int or numpy.random.Generator, optional
-        Pass a generator to draw repeatedly; None takes fresh entropy.
-    temperature : float
-        Above 1 is more daring, below 1 more cautious; 0 takes the likeliest.
-    top_k : int
-        Draw from the ``top_k`` likeliest ids only; 0 for all.
-    top_p : float
-        Of these, draw only from the fewest whose probabilities add up to this share.
-
-    Raises
-    ------
-    TypeError
-        A type or dtype is wrong.
-    ValueError
-        A shape is wrong, a value is out of range, or the largest logit is not finite.
-
-    References
-    ----------
-    A. Holtzman et al., "The curious case of neural text degeneration", 2020 (top-p).
-    """
-    scores = check_any_floating("logits", logits)
-    if scores.ndim != 1 or not scores.size:
-        raise ValueError(f"logits: expected shape (V,) with V >= 1, got {scores.shape}")
-    how = check_how(temperature, top_k, top_p)
-    return draw(scores, make_generator(seed), how)
-
-
-def generate(
-    model: Callable[..., tuple[Any, Any]],
-    prompt: ArrayLike,
-    length: int,
-    *,
-    temperature: float = 1.0,
-    top_k: int = 0,
-    top_p: float = 1.0,
-    stop: int | None = None,
-    state: Any = None,
-    seed: int | np.random.Generator | None = None,
-) -> Iterator[int]:
-    """Yield ids, each drawn from the model's prediction and then fed back to it.
-
-    Parameters
-    ----------
-    model : Sequential, or a function
-        ``logits, state = model(x, state)`` with int64 tokens ``x [T, 1]`` and ``logits
-        [T, 1, V]``. A `Sequential` must run forwards in time, take time first and end
-        in a `Linear`. It is in eval mode from the first id until the ids are exhausted
-        or dropped, then back in the mode it was in.
-    prompt : [T] integer
-        The tokens before; at least one.
-    length : int
-        The largest number of ids.
-    temperature, top_k, top_p
-        As in `choose`.
-    stop : int, optional
-        Stop before this id, for example ``vocabulary.eos``.
-    state
-        The state of the model before the prompt.
-    seed : int or numpy.random.Generator, optional
-        The source of all randomness.
-
-    Raises
-    ------
-    TypeError
-        A type or dtype is wrong.
-    ValueError
-        A shape is wrong, or a value is out of range.
-    """
-    how = check_how(temperature, top_k, top_p)
-    prompt = check_prompt(prompt, check_model(model))
-    length = check_integer("length", length, 0)
-    if stop is not None:
-        stop = check_integer("stop", stop, 0)
-    # Another function draws, so that bad arguments raise here, not at the first id.
-    return draw_ids(model, prompt, length, stop, state, how, make_generator(seed))
-
-
-def draw_ids(
-    model: Any,
-    prompt: Any,
-    length: int,
-    stop: int | None,
-    state: Any,
-    how: How,
-    rng: np.random.Generator,
-) -> Iterator[int]:
-    x, was_training = prompt[:, None], False
-    try:
-        for _ in range(length):
-            # Once, unless the caller trains on between two ids: changing the mode costs
-            # packing all weights.
-            if isinstance(model, Layer) and model.training:
-                model.eval()
-                was_training = True
-            logits, state = check_step(model(x, state))
-            i = draw(logits, rng, how)
-            if i == stop:
-                return
-            yield i
-            x = np.array([[i]])
-    finally:
-        if was_training:
-            model.train()
-
-
-@np.errstate(
-    all="ignore"
-)  # what overflows or underflows has its probability all the same
-def draw(logits: Any, rng: np.random.Generator, how: How) -> int:
-    if not np.isfinite(most := logits.max()):
-        raise ValueError(f"logits: expected a finite maximum, got {most}")
-    order = np.argsort(-logits, kind="stable")
-    if how.temperature == 0:
-        return int(order[0])
-    if how.top_k:
-        order = order[: how.top_k]
-    scores = logits[order].astype(np.float64)
-    p = np.exp((scores - scores[0]) / how.temperature)
-    edges = np.cumsum(p / p.sum())
-    edges = edges[: np.searchsorted(edges, how.top_p) + 1]
-    drawn = rng.random() * edges[-1]
-    return int(order[np.searchsorted(edges[:-1], drawn, side="right")])
 
 
 def code_points(text: str) -> NDArray[np.uint32]:
