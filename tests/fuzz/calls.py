@@ -123,11 +123,9 @@ def work(options: argparse.Namespace) -> None:
     (folder / name).write_text(json.dumps([fuzzer.calls, memory]))
 
 
-def supervise(options: argparse.Namespace, folder: Path) -> None:
+def supervise(command: list[str], folder: Path, patience: float) -> None:
     """Start child processes until one comes to the end."""
     (folder / "progress").write_bytes(PROGRESS.pack(0, 0))
-    command = [sys.executable, "-X", "faulthandler", "-m", "tests.fuzz.calls"]
-    command += [f"--{name}={getattr(options, name)}" for name in ("calls", "seed")]
     while True:
         with (folder / "stderr").open("wb") as stderr:
             child = subprocess.Popen(
@@ -135,7 +133,7 @@ def supervise(options: argparse.Namespace, folder: Path) -> None:
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr,
                 preexec_fn=limit_memory,
             )  # fmt: skip
-        how = wait(child, folder, options.patience)
+        how = wait(child, folder, patience)
         if how is None:
             return
         number, total = PROGRESS.unpack((folder / "progress").read_bytes())
@@ -206,9 +204,11 @@ def main() -> int:
     if options.folder:
         work(options)
         return 0
+    command = [sys.executable, "-X", "faulthandler", "-m", "tests.fuzz.calls"]
+    command += [f"--{name}={getattr(options, name)}" for name in ("calls", "seed")]
     with tempfile.TemporaryDirectory() as folder:
         start = time.monotonic()
-        supervise(options, Path(folder))
+        supervise(command, Path(folder), options.patience)
         return 1 if report(Path(folder), time.monotonic() - start) else 0
 
 
