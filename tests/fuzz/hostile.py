@@ -189,7 +189,8 @@ def outcome(good: Any, changed: dict[str, Any]) -> str | None:
         with np.errstate(all="raise"):  # NumPy's warnings are none of the caller's
             good.call(**changed)
     except Exception as error:
-        return complaint(error, [*good.arguments, *good.names])
+        paths = [a for a in changed.values() if isinstance(a, str) and a]
+        return complaint(error, [*good.arguments, *good.names, *paths])
     return None
 
 
