@@ -13,7 +13,8 @@ def raises(error: type[Exception], message: str) -> Any:
 
 def bad_values(**tables: dict[str, Any]) -> Any:
     """Parametrize ``bad, error, message`` from ``TypeError={message: bad, ...}``."""
-    errors = {e.__name__: e for e in (TypeError, ValueError, KeyError, RuntimeError)}
+    kinds = (TypeError, ValueError, KeyError, RuntimeError, MemoryError)
+    errors = {e.__name__: e for e in kinds}
     return pytest.mark.parametrize(
         ("bad", "error", "message"),
         [

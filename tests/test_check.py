@@ -9,7 +9,14 @@ import pytest
 
 import fastrnn
 from fastrnn import reference
-from fastrnn._gate.sequence import check_backward, check_forward
+from fastrnn._gate.arguments import check_ids
+from fastrnn._gate.sequence import (
+    check_backward,
+    check_forward,
+    check_lengths,
+    check_tokens,
+)
+from fastrnn._gate.stepper import check_x, which_rows
 from fastrnn._results import LSTMTape
 from tests.bad_calls import (
     BACKWARD,
@@ -146,6 +153,42 @@ def test_indices_are_private_copies() -> None:
     assert not np.shares_memory(s.resets, resets)
     assert (s.tokens.dtype, s.lengths.dtype) == (np.int64, np.int64)
     assert s.resets.dtype == np.bool_
+
+
+def check_stepper_tokens(a: Any) -> Any:
+    return check_x(a, V, np.dtype(np.float32), None)[0]
+
+
+@pytest.mark.parametrize(
+    ("check", "good", "bad"),
+    [
+        (lambda a: check_lengths(a, V - 1, a.size), 0, V),
+        (lambda a: check_tokens(a[:, None], V, None, "right"), 0, V),
+        (lambda a: check_ids("targets", "target", a, V), 0, 10**9),
+        (check_stepper_tokens, 0, -1),
+        (lambda a: which_rows(a, V), 0, -1),
+    ],
+    ids=["lengths", "tokens", "ids", "tokens of a stepper", "rows of a stepper"],
+)
+def test_indices_are_checked_where_no_one_else_can_write(
+    check: Any, good: int, bad: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread may write just before the copy, and put it right just after."""
+    shared, array = np.full(5, good), np.array
+
+    def copy_meanwhile(*arguments: Any, **options: Any) -> Any:
+        shared[:] = bad
+        try:
+            return array(*arguments, **options)
+        finally:
+            shared[:] = good
+
+    check(shared)
+    monkeypatch.setattr(np, "array", copy_meanwhile)
+    with pytest.raises(
+        ValueError, match=f" {bad} at .*is out of range|row {bad} is out"
+    ):
+        check(shared)
 
 
 @pytest.mark.parametrize("empty", [[], (), np.zeros(0, int)], ids=repr)

@@ -1,5 +1,6 @@
 """`fastrnn.data`: nothing is lost, and everything is in its place."""
 
+import time
 from itertools import pairwise
 from typing import Any
 
@@ -56,6 +57,70 @@ def test_a_longer_limit_changes_nothing() -> None:
     x, lengths = pad_sequences([[1, 2], [3]], 7)
     np.testing.assert_array_equal(x, [[1, 3], [2, 0]])
     assert lengths.tolist() == [2, 1]
+
+
+def test_padding_of_every_dtype() -> None:
+    for dtype, value in [
+        (np.uint64, 2**64 - 1), (np.int8, -128.0), (np.bool_, True), (np.bool_, 1),
+        (np.float32, np.nan), (np.float32, -np.inf), (np.float16, 0.1),
+        (np.int64, 2**62 + 1),
+    ]:  # fmt: skip
+        x, _ = pad_sequences([[1, 0], []], value=value, dtype=dtype)
+        np.testing.assert_array_equal(x[:, 1], np.array([value] * 2).astype(dtype))
+
+
+@pytest.mark.parametrize("function", [pad_sequences, pack_streams])
+def test_no_integer_changes_on_its_way_into_a_dtype(function: Any) -> None:
+    for good, dtype in [
+        ([255], "u1"),
+        ([2**63 - 1], "u8"),
+        ([1.0], "?"),
+        ([0.1], "f2"),
+    ]:
+        assert function([good], 1, dtype=dtype)[0].dtype == dtype
+    for bad, dtype, shown in [
+        ([1, 256], np.uint8, 256),
+        ([-1], np.uint64, -1),
+        (np.array([2**64 - 1], np.uint64), np.int64, 2**64 - 1),
+        ([0.5], np.int64, 0.5),
+        ([np.nan], np.int64, "nan"),
+        ([1e300], np.int64, 1e300),
+        ([2], np.bool_, 2),
+    ]:
+        name = np.dtype(dtype).name
+        message = f"sequences[1]: expected numbers that {name} can hold, got {shown}"
+        with raises(ValueError, message):
+            function([[], bad], 1, dtype=dtype)
+
+
+def test_more_rows_than_sequences_take_no_lists() -> None:
+    """A heap of so many tuples would take gigabytes, and minutes."""
+    packed = pack_streams([[1], [2, 3]], rows=10**6)
+    assert packed.x.shape == (2, 10**6)
+    assert packed.rows.tolist() == [1, 0]
+    assert packed.lengths[:3].tolist() == [2, 1, 0]
+    start = time.perf_counter()
+    with raises(ValueError, f"rows: expected rows <= {2**31 - 1}, got {2**31}"):
+        pack_streams([[1, 2, 3]], rows=2**31)
+    wide = np.zeros((1, 2**20), np.int8)
+    with raises(
+        MemoryError,
+        "rows: expected sizes that fit into memory, got an array "
+        "(1, 2147483647, 1048576) of int8",
+    ):
+        pack_streams([wide], rows=2**31 - 1)
+    assert time.perf_counter() - start < 1
+
+
+def test_counts_may_be_larger_than_what_there_is() -> None:
+    most = 2**63 - 1
+    assert pad_sequences([[1, 2]], most)[0].shape == (2, 1)
+    (batch,) = bucket_batches([1, 2], most)
+    assert sorted(batch) == [0, 1]
+    ((x, _),) = stream_batches([1, 2, 3], 1, most)
+    assert x.shape == (2, 1)
+    with raises(ValueError, f"steps: expected steps <= {most}, got 1{'0' * 59}"):
+        stream_batches([1, 2, 3], 1, 10**400)
 
 
 def test_dtype_is_that_of_the_sequences_or_the_one_asked_for() -> None:
@@ -177,6 +242,9 @@ def test_the_state_carries_across_stream_batches() -> None:
         assert_same_bits(a, b)
 
 
+LOOP: list[Any] = []  # NumPy would follow it until the stack overflows
+LOOP.append(LOOP)
+seed = "seed: expected None, an int >= 0 or a NumPy generator"
 two = [[1.0, 2.0], [3.0]]
 
 
@@ -214,13 +282,37 @@ def test_bad_sequences(function: Any, bad: Any, error: Any, message: str) -> Non
     TypeError={
         "max_length: expected an int, got float": {"max_length": 2.0},
         "padding: expected a str, got NoneType": {"padding": None},
+        "value: expected a number, got str": {"value": "0"},
+        "value: expected a number, got complex": {"value": 1j},
+        "dtype: expected a dtype of numbers, got <U0": {"dtype": "U"},
+        "dtype: expected a dtype of numbers, got complex128": {"dtype": complex},
+        "dtype: expected a dtype of numbers, got nonsense": {"dtype": "nonsense"},
+        "dtype: expected a dtype of numbers, got 3": {"dtype": 3},
     },
     ValueError={
         "max_length: expected max_length >= 1, got 0": {"max_length": 0},
         "padding: expected 'right' or 'left', got 'pre'": {"padding": "pre"},
         "truncate: expected 'right' or 'left', got 'post'": {"truncate": "post"},
+        "value: expected a number that float64 can hold, got 1" + "0" * 59: {
+            "value": 10**400
+        },
+        "value: expected a number that float32 can hold, got 1e+39": {
+            "value": 1e39, "dtype": "f4"
+        },
+        "value: expected a number that int64 can hold, got nan": {
+            "value": np.nan, "dtype": int
+        },
+        "value: expected a number that int64 can hold, got 0.5": {
+            "value": 0.5, "dtype": int
+        },
+        "value: expected a number that uint8 can hold, got -1": {
+            "value": -1, "dtype": np.uint8
+        },
+        "value: expected a number that uint64 can hold, got 18446744073709551616": {
+            "value": 2**64, "dtype": np.uint64
+        },
     },
-)
+)  # fmt: skip
 def test_bad_padding(bad: Any, error: Any, message: str) -> None:
     with raises(error, message):
         pad_sequences(two, **bad)
@@ -230,9 +322,13 @@ def test_bad_padding(bad: Any, error: Any, message: str) -> None:
     TypeError={
         "lengths: expected an integer dtype, got float64": {"lengths": [1.0]},
         "batch_size: expected an int, got str": {"batch_size": "8"},
-        "seed: expected None, an int >= 0 or a NumPy generator, got 'a'": {"seed": "a"},
+        f"{seed}, got 'a'": {"seed": "a"},
+        f"{seed}, got True": {"seed": True},
+        f"{seed}, got [[[[[[[...]]]]]]]": {"seed": LOOP},
     },
     ValueError={
+        f"{seed}, got -1": {"seed": -1},
+        f"{seed}, got []": {"seed": []},
         "lengths: expected shape (N,), got (1, 2)": {"lengths": [[1, 2]]},
         "batch_size: expected batch_size >= 1, got 0": {"batch_size": 0},
     },

@@ -86,6 +86,43 @@ def test_perplexity_and_bits() -> None:
     assert fastrnn.bits_per_character(math.log(8)) == pytest.approx(3)
 
 
+def test_a_loss_without_dimensions_is_a_number() -> None:
+    assert fastrnn.perplexity(np.array(0.0)) == 1  # type: ignore[arg-type]
+    assert fastrnn.bits_per_character(np.float32(0)) == 0
+
+
+@pytest.mark.parametrize(
+    "function",
+    [fastrnn.perplexity, fastrnn.bits_per_character],
+    ids=lambda f: f.__name__,
+)
+def test_bad_losses(function: Any) -> None:
+    for bad in ("0.5", None, [0.5], np.array([0.5]), True, 1j):
+        kind = type(bad).__name__
+        with raises(TypeError, f"loss: expected a number, got {kind}"):
+            function(bad)
+    with raises(
+        ValueError, f"loss: expected a number that float64 can hold, got 1{'0' * 59}"
+    ):
+        function(10**400)
+
+
+def test_losses_where_floating_point_errors_raise() -> None:
+    tiny = np.full((2, 2), 1e-30, np.float32)
+    huge = np.full((2, 2), 3e38, np.float32)
+    with np.errstate(all="raise"):
+        assert fastrnn.perplexity(-1e4) == 0
+        assert fastrnn.perplexity(1e4) == math.inf
+        assert fastrnn.mean_squared_error(tiny, -tiny)[0] == 0
+        assert fastrnn.mean_squared_error(huge, -huge)[0] == math.inf
+        assert fastrnn.accuracy(np.full((2, 2), np.nan), [0, 1]) == 0.5
+        one = np.ones((1, 2), np.float32)
+        loss, _ = fastrnn.linear_cross_entropy(
+            huge, 1e-3 * one[:, :1] * one, None, [0, 0]
+        )
+        assert loss == 0
+
+
 def test_accuracy() -> None:
     scores = np.zeros((T, N, O), np.float32)
     np.put_along_axis(scores, IDS[..., None], 1, 2)
@@ -121,3 +158,10 @@ def test_bad_arguments_of_accuracy(
 ) -> None:
     with raises(error, message):
         fastrnn.accuracy(*bad)
+
+
+def test_bad_ignored_targets() -> None:
+    with raises(TypeError, "ignore_index: expected an int, got float"):
+        fastrnn.accuracy([1], [1], ignore_index=1.0)  # type: ignore[arg-type]
+    with raises(ValueError, f"ignore_index: expected a 64-bit int, got {2**63}"):
+        fastrnn.accuracy([1], [1], ignore_index=2**63)

@@ -1,5 +1,7 @@
 """Optimizers: every bad argument gets its message and changes nothing."""
 
+import re
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -185,6 +187,30 @@ def test_an_array_that_cannot_be_made() -> None:
     layer = fastrnn.Linear(2, 2)
     with pytest.raises(TypeError, match=rf"^d\['bias'\]: {message}"):
         layer.load_state_dict({**layer.state_dict(), "bias": Hostile()})
+
+
+HUGE = 10**400
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("lr", lambda n: fastrnn.SGD(ONE, n)),
+        ("betas[0]", lambda n: fastrnn.Adam(ONE, betas=(n, 0.9))),
+        ("eps", lambda n: fastrnn.RMSprop(ONE, eps=n)),
+        ("momentum", lambda n: fastrnn.SGD(ONE, 0.1, momentum=n)),
+        ("weight_decay", lambda n: fastrnn.AdamW(ONE, weight_decay=n)),
+        ("alpha", lambda n: fastrnn.RMSprop(ONE, alpha=n)),
+        ("max_norm", lambda n: fastrnn.clip_grad_norm(ONE, n)),
+        ("clip_value", lambda n: fastrnn.clip_grad_value(ONE, n)),
+    ],
+)
+def test_numbers_beyond_float(name: str, make: Any) -> None:
+    for number in (HUGE, 10**5000, Fraction(HUGE, 3)):
+        message = rf"^{re.escape(name)}: expected .{{,120}}$"
+        with pytest.raises(ValueError, match=message):
+            make(number)
+    np.testing.assert_array_equal(ONE, 1)
 
 
 def test_flags_of_clipping() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 import fastrnn
 from fastrnn import plot
-from tests.errors import raises
+from tests.errors import bad_values, raises
 
 pytest.importorskip("matplotlib")
 T, N, H = 12, 3, 5
@@ -193,9 +193,56 @@ def test_bad_arguments() -> None:
         plot.activations_html(TEXT, VALUES[None])
     with raises(ValueError, "tokens: expected T = 12 (the steps of values), got 2"):
         plot.states(VALUES, "ab")
+    with raises(TypeError, "tokens[1]: expected a str, got int"):
+        plot.activations(["a", 1], [1, 2])  # type: ignore[list-item]
+    with raises(TypeError, "columns: expected an int, got float"):
+        plot.activations("ab", [1, 2], columns=2.0)  # type: ignore[arg-type]
+    with raises(TypeError, "title: expected a str, got NoneType"):
+        plot.states(VALUES, title=None)  # type: ignore[arg-type]
     with raises(TypeError, "values: expected numbers, got <U1"):
         plot.activations("ab", ["a", "b"])
     with raises(TypeError, "tape: expected a tape of LSTM or GRU, got RNNTape"):
         plot.gate_saturation(run("RNN").tapes[0])
     with raises(ValueError, "dh: expected shape (T, N, H), got (12, 5)"):
         plot.gradient_norms(VALUES)
+    with raises(ValueError, "dh['a']: expected shape (T, N, H) with T, N >= 1, got "
+                "(0, 2, 3)"):  # fmt: skip
+        plot.gradient_norms({"a": np.zeros((0, 2, 3))})
+
+
+@bad_values(
+    TypeError={
+        "curves: expected a dict by name, got list": {"curves": [1]},
+        "curves's key: expected a str, got int": {"curves": {1: [1]}},
+        "curves['a']: expected numbers, got object": {"curves": {"a": None}},
+        "curves['a'][0]: expected numbers, got <U1": {"curves": {"a": (["b"], [1])}},
+        "lines['a']: expected a number, got str": {"lines": {"a": "b"}},
+        "log: expected a bool, got int": {"log": 1},
+        "unit: expected a str, got int": {"unit": 1},
+    },
+    ValueError={
+        "curves: expected at least one curve, got none": {"curves": {}},
+        "curves['a']: expected shape (steps,), got ()": {"curves": {"a": 1}},
+        "curves['a']: expected as many steps as values, got (1,) and (2,)": {
+            "curves": {"a": ([1], [1, 2])}
+        },
+        "curves['a']: expected values or a pair (steps, values), got 3 of them": {
+            "curves": {"a": (1, 2, 3)}
+        },
+        f"lines['a']: expected a number that float64 can hold, got 1{'0' * 59}": {
+            "lines": {"a": 10**400}
+        },
+    },
+)
+def test_bad_curves(bad: Any, error: type[Exception], message: str) -> None:
+    with raises(error, message):
+        plot.losses(**{"curves": {"a": [1, 2]}, **bad})
+
+
+def test_values_that_are_not_finite_are_drawn() -> None:
+    values = np.array([1.0, np.nan, -np.inf, -2.0])
+    page = plot.activations_html("abcd", values)
+    assert "const values = [[50,0,-100,-100]];" in page
+    with np.errstate(all="raise"):
+        for figure in (plot.states(values[:, None]), plot.activations("abcd", values)):
+            figure.canvas.draw()

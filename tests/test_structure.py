@@ -19,10 +19,10 @@ LIBRARY = Path(__file__).parents[1] / "src" / "fastrnn"
 ROOMS = [
     "_types",  # names of types, and a checked sequence
     "_core",  # the compiled kernels
-    "_runtime",  # threads and instruction sets
     "_results",  # tapes and gradients
     "_cells",  # one row for each cell
     "_gate",  # checks of arguments
+    "_runtime",  # threads and instruction sets
     "reference",  # the functions in plain NumPy
     "_functional",  # the functions on the kernels
     "_layers",  # parameters, and layers with their last call

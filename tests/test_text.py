@@ -110,10 +110,61 @@ def test_bad_vocabularies(bad: Any, error: type[Exception], message: str) -> Non
         Vocabulary(**{"text": "abc", **bad})
 
 
+STATE = Vocabulary("bac", eos=True).state_dict()
+
+
+def test_ids_are_places_in_whatever_order_tokens_stand() -> None:
+    """Tokens that were found by searching would be others."""
+    d = {"words": False, "specials": ["<eos>", "<pad>"], "tokens": list("zaxb")}
+    vocabulary = Vocabulary.from_state_dict(d)
+    assert vocabulary.encode("abxz", eos=True).tolist() == [3, 5, 4, 2, 0]
+    assert vocabulary.decode([3, 5, 4, 2, 1, 0]) == "abxz"
+    assert (vocabulary.pad, vocabulary.unk, vocabulary.eos) == (1, None, 0)
+    assert vocabulary.state_dict() == d
+    words = Vocabulary.from_state_dict({**d, "words": True, "tokens": ["the", "a"]})
+    assert words.encode("a the").tolist() == [3, 2]
+
+
+@bad_values(
+    TypeError={
+        "d: expected a dict of state_dict(), got NoneType": None,
+        "d['words']: expected a bool, got int": {**STATE, "words": 0},
+        "d['tokens']: expected a list of str, got str": {**STATE, "tokens": "abc"},
+        "d['tokens'][1]: expected a str, got int": {**STATE, "tokens": ["a", 1]},
+        "d['specials'][0]: expected a str, got NoneType": {**STATE, "specials": [None]},
+    },
+    ValueError={
+        "d['tokens'][1]: expected one character, got 'bc'": {
+            **STATE, "tokens": ["a", "bc"]
+        },
+        "d['tokens'][0]: expected a word, got ''": {
+            **STATE, "tokens": [""], "words": True
+        },
+        "d['tokens'][2]: expected a new token, got 'a' again": {
+            **STATE, "tokens": ["a", "b", "a"]
+        },
+        "d['specials'][0]: expected '<pad>', '<unk>', '<eos>', got '<s>'": {
+            **STATE, "specials": ["<s>"]
+        },
+        "d['tokens']: expected at least one token, got none": {
+            **STATE, "specials": [], "tokens": []
+        },
+    },
+    KeyError={
+        "d: expected words, specials and tokens, got no specials": {
+            "words": True, "tokens": []
+        },
+    },
+)  # fmt: skip
+def test_bad_state_dicts(bad: Any, error: type[Exception], message: str) -> None:
+    with raises(error, message):
+        Vocabulary.from_state_dict(bad)
+
+
 def test_bad_texts_and_ids() -> None:
-    with raises(ValueError, "character 'b' at 2 is not in the vocabulary"):
+    with raises(ValueError, "text: character 'b' at 2 is not in the vocabulary"):
         Vocabulary("aż").encode("żaba")
-    with raises(ValueError, "word 'cat' at 1 is not in the vocabulary"):
+    with raises(ValueError, "text: word 'cat' at 1 is not in the vocabulary"):
         Vocabulary("the dog", words=True).encode("the cat")
     vocabulary = Vocabulary("abc")
     with raises(TypeError, "text: expected a str, got bytes"):
@@ -124,6 +175,12 @@ def test_bad_texts_and_ids() -> None:
         vocabulary.decode([0, 3])
     with raises(TypeError, "ids: expected an integer dtype, got float64"):
         vocabulary.decode([0.5])
+    with raises(TypeError, "ids: expected an array or a list of ids, got int"):
+        vocabulary.decode(5)  # type: ignore[arg-type]
+    with raises(TypeError, "text: expected a str, got bytes"):
+        split_words(b"a")  # type: ignore[arg-type]
+    with raises(TypeError, "tokens[1]: expected a str, got int"):
+        join_words(["a", 1])  # type: ignore[list-item]
 
 
 # --- drawing -------------------------------------------------------------------------
@@ -171,14 +228,19 @@ def test_generate_carries_the_state_on() -> None:
     assert list(generate(counting, [1], 0, seed=0)) == []
 
 
-def test_generate_from_a_model() -> None:
+def make_model(V: int, **options: Any) -> fastrnn.Sequential:
     rng = np.random.default_rng(0)
     model = fastrnn.Sequential(
-        fastrnn.Embedding(9, 8, seed=rng),
-        fastrnn.LSTM(8, 8, 2, dropout=0.5, seed=rng),
-        fastrnn.Linear(8, 9, seed=rng),
+        fastrnn.Embedding(V, 8, seed=rng),
+        fastrnn.LSTM(8, 8, 2, dropout=0.5, seed=rng, **options),
+        fastrnn.Linear(16 if "bidirectional" in options else 8, V, seed=rng),
     )
     model.flat_params *= 4
+    return model
+
+
+def test_generate_from_a_model() -> None:
+    model = make_model(9)
     first = list(generate(model, [1, 2, 3], 30, seed=0))
     assert model.training
     assert first == list(generate(model, [1, 2, 3], 30, seed=0))
@@ -191,23 +253,143 @@ def test_generate_from_a_model() -> None:
 
 
 def test_generate_puts_the_mode_back_after_an_error() -> None:
-    model = fastrnn.Sequential(fastrnn.LSTM(3, 3))
-    with pytest.raises(ValueError, match="x: token 5"):
-        list(generate(model, [5], 1))
+    model = make_model(4)
+    model.flat_params[:] = np.nan
+    with raises(ValueError, "logits: expected a finite maximum, got nan"):
+        list(generate(model, [1], 1))
     assert model.training
+
+
+def test_the_mode_changes_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every change of it throws packed weights away."""
+    changes = []
+    for name in ("eval", "train"):
+        whole = getattr(fastrnn.Sequential, name)
+        monkeypatch.setattr(
+            fastrnn.Sequential,
+            name,
+            lambda m, n=name, f=whole: changes.append(n) or f(m),
+        )
+    model = make_model(5)
+    ids = generate(model, [1], 9, seed=0)
+    assert (changes, model.training) == ([], True)
+    assert len(list(ids)) == 9
+    assert (changes, model.training) == (["eval", "train"], True)
+    ids = generate(model, [1], 9, seed=0)
+    next(ids)
+    assert not model.training
+    del ids  # at once, not when it is collected some day
+    assert changes == ["eval", "train"] * 2
+    list(generate(model.eval(), [1], 3, seed=0))
+    assert changes == [*["eval", "train"] * 2, "eval"]
+
+
+def test_training_between_two_ids_changes_none() -> None:
+    model = make_model(5)
+    first = list(generate(model, [1], 6, seed=0))
+    again = []
+    for i in generate(model, [1], 6, seed=0):
+        again.append(i)
+        model.train()  # dropout would draw, and change what comes next
+    assert (again, model.training) == (first, True)
+
+
+def test_a_prompt_of_a_narrow_dtype() -> None:
+    model = make_model(300)
+    model.params["2.bias"][:200] = -99  # what is drawn does not fit into uint8
+    ids = list(generate(model, np.array([7, 255], np.uint8), 20, seed=0))
+    assert max(ids) > 255
+    assert ids == list(generate(model, np.array([7, 255]), 20, seed=0))
+
+
+def test_models_that_cannot_go_on_are_refused() -> None:
+    layers = {"a": fastrnn.Embedding(5, 4), "b": fastrnn.GRU(4, 4)}
+    headless = fastrnn.Sequential(fastrnn.Sequential(**layers))
+    for model, message in [
+        (
+            make_model(5, bidirectional=True),
+            "bidirectional=False, got True in its LSTM",
+        ),
+        (make_model(5, batch_first=True), "batch_first=False, got True in its LSTM"),
+        (
+            headless,
+            "a head that gives logits (Linear) as its last layer, got GRU",
+        ),
+        (
+            fastrnn.RNN(5, 5),
+            "a head that gives logits (Linear) as its last layer, got RNN",
+        ),
+        (
+            fastrnn.Linear(4, 5),
+            "a layer that reads tokens (Embedding, or a recurrent one) and a head, "
+            "got a Linear without",
+        ),
+        (
+            fastrnn.Sequential(fastrnn.LSTM(4, 3), fastrnn.Linear(3, 5)),
+            "at most V = 4 logits (the tokens that it reads), got 5",
+        ),
+    ]:
+        with raises(ValueError, f"model: expected {message}"):
+            generate(model, [1], 1)  # type: ignore[arg-type]
+    one_hot = fastrnn.Sequential(fastrnn.LSTM(4, 3), fastrnn.Linear(3, 4))
+    assert len(list(generate(one_hot, [3], 2, seed=0))) == 2
+    with raises(
+        ValueError, "prompt: token 4 at [0] is out of range 0 <= token < V = 4"
+    ):
+        generate(one_hot, [4], 1)
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        (None, "(logits, state), got NoneType"),
+        (([1.0], 0), "floating logits, got list"),
+        ((np.zeros((1, 1, 2), int), 0), "floating logits, got int64"),
+        ((np.zeros((1, 2, 3)), 0), "logits of shape (T, 1, V), got (1, 2, 3)"),
+        ((np.zeros((0, 1, 3)), 0), "logits of shape (T, 1, V), got (0, 1, 3)"),
+    ],
+)
+def test_functions_that_return_no_logits(returned: Any, message: str) -> None:
+    error = ValueError if "shape" in message else TypeError
+    with raises(error, f"model: expected to return {message}"):
+        list(generate(lambda x, state: returned, [1], 2))
+
+
+def test_drawing_where_floating_point_errors_raise() -> None:
+    logits = np.array([-1e308, 0, 700, -np.inf, 1e308])
+    with np.errstate(all="raise"):
+        assert choose(logits, 0) == 4
+        assert choose(logits[:4], 0, temperature=5e-324) == 2
+        assert choose(logits[1:3].astype(np.float32), 0, top_p=0.5) == 1
+        assert len(list(generate(make_model(5), [1], 9, seed=0))) == 9
 
 
 @bad_values(
     TypeError={
         "temperature: expected a number, got str": {"temperature": "hot"},
+        "temperature: expected a number, got NoneType": {"temperature": None},
         "top_k: expected an int, got float": {"top_k": 1.0},
+        "top_k: expected an int, got ndarray": {"top_k": np.array([1, 2])},
+        "length: expected an int, got float": {"length": 2.9},
+        "stop: expected an int, got str": {"stop": "."},
+        "model: expected a Sequential or a function, got NoneType": {"model": None},
         "prompt: expected an integer dtype, got float64": {"prompt": [0.5]},
     },
     ValueError={
         "temperature: expected a finite number >= 0, got -1": {"temperature": -1},
-        "top_k: expected top_k >= 1, got -1": {"top_k": -1},
+        "temperature: expected a finite number >= 0, got inf": {"temperature": np.inf},
+        "temperature: expected a finite number >= 0, got nan": {"temperature": np.nan},
+        f"temperature: expected a number that float64 can hold, got 1{'0' * 59}": {
+            "temperature": 10**400
+        },
+        "top_p: expected 0 <= top_p <= 1, got nan": {"top_p": np.nan},
+        "stop: expected stop >= 0, got -1": {"stop": -1},
+        f"prompt: token -1 at [1] is out of range 0 <= token < V = {2**63 - 1}": {
+            "prompt": [0, -1]
+        },
+        "top_k: expected top_k >= 0, got -1": {"top_k": -1},
         "top_p: expected 0 <= top_p <= 1, got 1.5": {"top_p": 1.5},
-        "length: expected a finite number >= 0, got -1": {"length": -1},
+        "length: expected length >= 0, got -1": {"length": -1},
         "prompt: expected shape (T,) with T >= 1, got (0,)": {"prompt": []},
         "prompt: expected shape (T,) with T >= 1, got (1, 1)": {"prompt": [[1]]},
     },

@@ -23,4 +23,7 @@ def main() -> None:
         print(f"{name:{width}}  {value}")
 
 
-main()
+if __name__ == "__main__":
+    # A path may hold what the terminal's encoding does not.
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    main()

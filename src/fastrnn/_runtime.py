@@ -1,11 +1,13 @@
 """Threads and instruction set: those the environment asks for, and those in use."""
 
-import operator
+from __future__ import annotations
+
 import os
 from collections.abc import Callable
 from typing import Any, SupportsIndex, TypeVar
 
 from fastrnn import _core
+from fastrnn._gate.arguments import as_integer, shown
 
 MAX_THREADS = 1024
 SHARINGS = ("best", "none", "rows", "units")
@@ -52,14 +54,9 @@ def set_num_threads(n: SupportsIndex) -> None:
     ValueError
         ``n`` is out of range.
     """
-    try:
-        threads = operator.index(n)
-    except TypeError:
-        raise TypeError(f"n: expected an int, got {type(n).__name__}") from None
-    if isinstance(n, bool):
-        raise TypeError("n: expected an int, got bool")
+    threads = as_integer("n", n)
     if not 1 <= threads <= MAX_THREADS:
-        raise ValueError(f"n: expected 1 <= n <= {MAX_THREADS}, got {threads}")
+        raise ValueError(f"n: expected 1 <= n <= {MAX_THREADS}, got {shown(threads)}")
     _core.set_num_threads(threads)
 
 
@@ -120,11 +117,14 @@ def threads_of_environment() -> int:
             continue
         if name == "OMP_NUM_THREADS":
             value = value.split(",")[0]  # one number per nesting level
-        if value.isascii() and value.isdigit() and 1 <= int(value) <= MAX_THREADS:
-            return int(value)
+        digits = value.lstrip("0")
+        # At most four of them: Python refuses to convert thousands.
+        is_number = digits.isascii() and digits.isdigit() and len(digits) < 5
+        if is_number and int(digits) <= MAX_THREADS:
+            return int(digits)
         raise ImportError(
             f"{name}: expected a number from 1 to {MAX_THREADS}, "
-            f"got {os.environ[name]!r}"
+            f"got {shown(os.environ[name])}"
         )
     return min(usable_cores(), MAX_THREADS)
 

@@ -18,12 +18,15 @@ from numpy.typing import ArrayLike, DTypeLike
 from fastrnn._gate.arguments import (
     check_choice,
     check_flag,
+    check_ids,
+    check_integer,
     check_integers,
     check_rank,
-    from_sequence,
-    plain,
+    check_size,
+    make_generator,
+    zeros,
 )
-from fastrnn._gate.layers import check_size, make_generator
+from fastrnn._gate.data import check_sequences, check_value
 from fastrnn._gate.sequence import PADDINGS
 from fastrnn._types import BoolArray, IntArray
 
@@ -44,7 +47,7 @@ def pad_sequences(
     *,
     padding: str = "right",
     truncate: str = "right",
-    value: complex = 0,
+    value: float = 0,
     dtype: DTypeLike | None = None,
 ) -> tuple[Any, IntArray]:
     """Put sequences of unequal lengths side by side.
@@ -65,9 +68,10 @@ def pad_sequences(
     truncate : {"right", "left"}
         The side on which longer sequences lose steps: their end or their beginning.
     value : number
-        The padding. Layers do not read it.
+        The padding, a number that the dtype can hold. Layers do not read it.
     dtype : optional
-        That of the sequences if omitted.
+        That of the sequences if omitted. A number that an integer dtype cannot hold (a
+        fraction, one out of range) is refused.
 
     Returns
     -------
@@ -78,19 +82,23 @@ def pad_sequences(
     Raises
     ------
     TypeError
-        ``sequences`` is not a list of sequences of numbers, or their dtypes differ.
+        ``sequences`` is not a list of sequences of numbers, their dtypes differ, or
+        ``dtype`` is not one of numbers.
     ValueError
-        There are no sequences, or their widths differ.
+        There are no sequences, their widths differ, or the dtype cannot hold a number.
     """
     arrays = check_sequences("sequences", sequences, dtype)
     check_choice("padding", padding, PADDINGS)
     check_choice("truncate", truncate, PADDINGS)
     if max_length is not None:
-        most = check_size("max_length", max_length)
+        most = check_integer("max_length", max_length, 1)
         arrays = [a[:most] if truncate == "right" else a[-most:] for a in arrays]
+    value = check_value("value", value, arrays[0].dtype)
     lengths = np.array([len(a) for a in arrays], np.int64)
-    T = lengths.max()
-    x = np.full((T, len(arrays), *arrays[0].shape[1:]), value, arrays[0].dtype)
+    T = int(lengths.max())
+    shape = (T, len(arrays), *arrays[0].shape[1:])
+    x = zeros("sequences", shape, arrays[0].dtype)
+    x[...] = value
     for n, a in enumerate(arrays):
         start = 0 if padding == "right" else T - len(a)
         x[start : start + len(a), n] = a
@@ -138,7 +146,8 @@ def bucket_batches(
     """
     a = check_integers("lengths", lengths, "iu", "an integer")
     check_rank("lengths", a, "(N,)", 1)
-    size = check_size("batch_size", batch_size)
+    # More than there are is as many as there are.
+    size = min(check_integer("batch_size", batch_size, 1), max(len(a), 1))
     rng = make_generator(seed)
     order = rng.permutation(len(a))
     order = order[np.argsort(a[order], kind="stable")]
@@ -195,7 +204,7 @@ def pack_streams(
     rows : int
         ``N``.
     dtype : optional
-        That of the sequences if omitted.
+        As for `pad_sequences`.
 
     Returns
     -------
@@ -204,25 +213,29 @@ def pack_streams(
 
     Raises
     ------
+    MemoryError
+        So many rows do not fit into memory.
     TypeError
-        ``sequences`` is not a list of sequences of numbers, or their dtypes differ.
+        ``sequences`` is not a list of sequences of numbers, their dtypes differ, or
+        ``dtype`` is not one of numbers.
     ValueError
-        There are no sequences, or their widths differ.
+        There are no sequences, their widths differ, or the dtype cannot hold a number.
     """
     arrays = check_sequences("sequences", sequences, dtype)
     N = check_size("rows", rows)
-    filled = [(0, n) for n in range(N)]  # a heap: the shortest row first
+    # A heap: the shortest row first. Of more rows than sequences, the rest stay empty.
+    filled = [(0, n) for n in range(min(N, len(arrays)))]
     where = np.zeros((2, len(arrays)), np.int64)
     for k in sorted(range(len(arrays)), key=lambda k: -len(arrays[k])):
         start, n = filled[0]
         where[:, k] = n, start
         heapq.heapreplace(filled, (start + len(arrays[k]), n))
-    lengths = np.zeros(N, np.int64)
+    T = max(length for length, _ in filled)
+    x = zeros("rows", (T, N, *arrays[0].shape[1:]), arrays[0].dtype)
+    resets = zeros("rows", (T, N), np.bool_)
+    lengths = zeros("rows", (N,), np.int64)
     for length, n in filled:
         lengths[n] = length
-    T = lengths.max()
-    x = np.zeros((T, N, *arrays[0].shape[1:]), arrays[0].dtype)
-    resets = np.zeros((T, N), np.bool_)
     for a, n, start in zip(arrays, *where, strict=True):
         x[start : start + len(a), n] = a
         resets[start : start + 1, n] |= len(a) > 0
@@ -275,12 +288,13 @@ def stream_batches(
     check_rank("tokens", a, "(S,)", 1)
     if len(a) < 2:
         raise ValueError(f"tokens: expected at least 2, got {len(a)}")
-    N, T = check_size("rows", rows), check_size("steps", steps)
+    N, T = check_size("rows", rows), check_integer("steps", steps, 1)
     drop_last = check_flag("drop_last", drop_last)
     if a.dtype.kind == "u":
-        a = a.astype(np.int64)
+        a = check_ids("tokens", "token", a, 2**63)
     S = -(-(len(a) - 1) // N)
-    x, targets = np.zeros(N * S, a.dtype), np.full(N * S, IGNORED, a.dtype)
+    x, targets = (zeros("rows", (N * S,), a.dtype) for _ in range(2))
+    targets[...] = IGNORED
     x[: len(a) - 1], targets[: len(a) - 1] = a[:-1], a[1:]
     x, targets = (b.reshape(N, S).T.copy() for b in (x, targets))
     if drop_last and S < T:
@@ -290,44 +304,3 @@ def stream_batches(
         )
     end = S - S % T if drop_last else S
     return [(x[t : t + T], targets[t : t + T]) for t in range(0, end, T)]
-
-
-def check_sequences(name: str, sequences: Any, dtype: Any) -> list[Any]:
-    """Return at least one array, all of one dtype and width; lengths may differ."""
-    if isinstance(sequences, (str, bytes)) or not isinstance(sequences, Iterable):
-        kind = type(sequences).__name__
-        raise TypeError(f"{name}: expected a list of sequences, got {kind}")
-    arrays = [as_sequence(f"{name}[{k}]", a) for k, a in enumerate(sequences)]
-    if not arrays:
-        raise ValueError(f"{name}: expected at least one, got none")
-    # An empty list has no dtype or width of its own.
-    like = next((k for k, a in enumerate(arrays) if a.size), 0)
-    first = arrays[like]
-    for k, a in enumerate(arrays):
-        if a.shape == (0,):
-            arrays[k] = a = np.zeros((0, *first.shape[1:]), first.dtype)
-        if a.shape[1:] != first.shape[1:]:
-            expected = ", ".join(["length", *map(str, first.shape[1:])])
-            raise ValueError(
-                f"{name}[{k}]: expected shape ({expected}) as {name}[{like}], "
-                f"got {a.shape}"
-            )
-        if dtype is None and a.dtype != first.dtype:
-            raise TypeError(
-                f"{name}[{k}]: expected dtype {first.dtype} (that of {name}[{like}]), "
-                f"got {a.dtype}"
-            )
-    return arrays if dtype is None else [a.astype(dtype, copy=False) for a in arrays]
-
-
-def as_sequence(name: str, value: Any) -> Any:
-    a = plain(name, value) if isinstance(value, np.ndarray) else value
-    if isinstance(value, (str, bytes)):
-        raise TypeError(f"{name}: expected numbers, got {type(value).__name__}")
-    if not isinstance(value, np.ndarray):
-        a = from_sequence(name, value)
-    if a.dtype.kind not in "biuf":
-        raise TypeError(f"{name}: expected numbers, got dtype {a.dtype}")
-    if a.ndim == 0:
-        raise ValueError(f"{name}: expected shape (length, ...), got ()")
-    return a

@@ -11,6 +11,7 @@ returns the gradient that reaches every step.
 from __future__ import annotations
 
 import html
+import itertools
 import json
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -19,11 +20,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastrnn._gate.arguments import check_flag, check_integer, check_text
+from fastrnn._gate.plot import (
+    check_curves,
+    check_gradients,
+    check_lines,
+    check_tokens,
+    check_values,
+)
 from fastrnn._results import GRUTape, LSTMTape, Tape
 from fastrnn._types import FloatArray, valid_steps
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+__all__ = [
+    "activations",
+    "activations_html",
+    "gate_saturation",
+    "gradient_norms",
+    "losses",
+    "states",
+]
 
 GATE_NAMES = {
     GRUTape: ("reset", "update", ""),
@@ -53,15 +71,14 @@ def losses(
     log : bool
         Whether the vertical axis is logarithmic.
     """
+    drawn, across = check_curves(curves), check_lines(lines)
+    check_texts(unit=unit, title=title)
+    log = check_flag("log", log)
     figure, axes = new_figure()
-    for name, curve in curves.items():
-        steps, values = (
-            curve if isinstance(curve, tuple) else (np.arange(len(curve)) + 1, curve)
-        )
+    for name, (steps, values) in drawn.items():
         axes.plot(steps, values, label=name, marker="." if len(steps) < 50 else "")
-    for style, (name, value) in zip(
-        ("--", ":", "-.") * len(lines or ()), (lines or {}).items(), strict=False
-    ):
+    styles = itertools.cycle(("--", ":", "-."))
+    for style, (name, value) in zip(styles, across.items(), strict=False):
         axes.axhline(value, color="gray", linestyle=style, label=f"{name} {value:.2f}")
     axes.set(xlabel="step", ylabel=unit, title=title)
     if log:
@@ -85,8 +102,10 @@ def states(
     title : str
         The title of the figure.
     """
-    a = check_values(values, tokens, 2)
+    a = check_values(values, (2,))
     T, H = a.shape
+    tokens = None if tokens is None else check_tokens(tokens, T)
+    check_texts(title=title)
     figure, axes = new_figure(width=min(16, max(6, T / 6)), height=min(8, 2 + H / 10))
     bound = largest(a)
     image = axes.imshow(
@@ -100,6 +119,7 @@ def states(
     return figure
 
 
+@np.errstate(all="ignore")
 def activations(
     tokens: Sequence[str],
     values: ArrayLike,
@@ -126,9 +146,12 @@ def activations(
     A. Karpathy, J. Johnson, L. Fei-Fei, "Visualizing and understanding recurrent
     networks", 2015.
     """
+    a = check_values(values, (1,))
+    tokens = check_tokens(tokens, len(a))
+    columns = check_integer("columns", columns, 1)
+    check_texts(title=title)
     from matplotlib import colormaps
 
-    a = check_values(values, tokens, 1)
     bound, colours = largest(a), colormaps["RdBu_r"]
     places, rows = lay_out(tokens, columns)
     columns = max(
@@ -144,11 +167,12 @@ def activations(
                 column + i + 0.5, row, character, color=ink, fontsize=8,
                 family="monospace", ha="center", va="center", parse_math=False,
             )  # fmt: skip
-    axes.set(xlim=(0, columns), ylim=(rows - 0.5, -0.5), title=title)
+    axes.set(xlim=(0, max(columns, 1)), ylim=(rows - 0.5, -0.5), title=title)
     axes.axis("off")
     return figure
 
 
+@np.errstate(all="ignore")
 def activations_html(
     tokens: Sequence[str], values: ArrayLike, *, title: str = "Activations"
 ) -> str:
@@ -164,9 +188,13 @@ def activations_html(
     title : str
         The title of the page.
     """
-    a = check_values(values, tokens, np.ndim(values))
+    a = check_values(values, (1, 2))
+    tokens = check_tokens(tokens, len(a))
+    check_texts(title=title)
     a = a.reshape(len(a), -1)
-    scaled = np.rint(100 * a / [largest(unit) for unit in a.T]).astype(int)
+    shares = a / [largest(unit) for unit in a.T]
+    shares = np.nan_to_num(shares, nan=0, posinf=1, neginf=-1)
+    scaled = np.rint(100 * shares).astype(int)
     gap = " " if has_words(tokens) else ""
     spans = gap.join(f"<span>{html.escape(token)}</span>" for token in tokens)
     return PAGE.format(
@@ -177,6 +205,7 @@ def activations_html(
     )
 
 
+@np.errstate(all="ignore")
 def gate_saturation(tape: Tape, *, title: str = "") -> Figure:
     """Draw how often each unit's gates are nearly closed and nearly open.
 
@@ -201,6 +230,7 @@ def gate_saturation(tape: Tape, *, title: str = "") -> Figure:
     A. Karpathy, J. Johnson, L. Fei-Fei, "Visualizing and understanding recurrent
     networks", 2015.
     """
+    check_texts(title=title)
     names = GATE_NAMES.get(type(tape))
     if names is None:
         kind = type(tape).__name__
@@ -222,6 +252,7 @@ def gate_saturation(tape: Tape, *, title: str = "") -> Figure:
     return figure
 
 
+@np.errstate(all="ignore")
 def gradient_norms(
     dh: Any, *, title: str = "", unit: str = "norm of the gradient of h"
 ) -> Figure:
@@ -235,11 +266,10 @@ def gradient_norms(
     title, unit : str
         The title, and the label of the vertical axis.
     """
+    gradients = check_gradients(dh)
+    check_texts(title=title, unit=unit)
     figure, axes = new_figure()
-    for name, a in (dh if isinstance(dh, Mapping) else {"": dh}).items():
-        values = np.asarray(a, np.float64)
-        if values.ndim != 3:
-            raise ValueError(f"dh: expected shape (T, N, H), got {values.shape}")
+    for name, values in gradients.items():
         norms = np.linalg.norm(values, axis=2).mean(axis=1)
         axes.plot(np.where(norms > 0, norms, np.nan), label=name)
     axes.set_yscale("log")
@@ -264,25 +294,14 @@ def new_figure(
     return figure, figure.subplots(1, count)
 
 
-def check_values(
-    values: ArrayLike, tokens: Sequence[str] | None, rank: int
-) -> FloatArray:
-    a = np.asarray(values)
-    if a.dtype.kind not in "fiu":
-        raise TypeError(f"values: expected numbers, got {a.dtype}")
-    symbols = ["(T,)", "(T, H)"]
-    if a.ndim != rank or not 1 <= rank <= 2 or not a.size:
-        expected = " or ".join(symbols) if rank not in (1, 2) else symbols[rank - 1]
-        raise ValueError(f"values: expected shape {expected}, got {a.shape}")
-    if tokens is not None and len(tokens) != len(a):
-        raise ValueError(
-            f"tokens: expected T = {len(a)} (the steps of values), got {len(tokens)}"
-        )
-    return a.astype(np.float64)
+def check_texts(**texts: Any) -> None:
+    for name, text in texts.items():
+        check_text(name, text)
 
 
 def largest(a: FloatArray) -> float:
-    return float(np.abs(a).max()) or 1.0
+    """Return the largest finite size, or 1 where all are 0."""
+    return float(np.abs(a[np.isfinite(a)]).max(initial=0)) or 1.0
 
 
 def has_words(tokens: Sequence[str]) -> bool:

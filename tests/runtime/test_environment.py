@@ -77,6 +77,14 @@ def test_unusable_number_of_threads(variable: str, value: str) -> None:
     )
 
 
+def test_a_number_of_thousands_of_digits() -> None:
+    """Python refuses to make an int of them, in an error of its own."""
+    error = import_error(FASTRNN_NUM_THREADS="9" * 5000)
+    start = "ImportError: FASTRNN_NUM_THREADS: expected a number from 1 to 1024, got '9"
+    assert error.startswith(start)
+    assert len(error) < 200
+
+
 @bad_values(
     TypeError={
         "n: expected an int, got float": 2.0,
@@ -204,3 +212,14 @@ def test_every_public_name_has_a_docstring_and_is_listed() -> None:
     assert set(reference.__all__) <= imported
     for name in fastrnn.__all__:
         assert getattr(fastrnn, name).__doc__, name
+
+
+def test_main_prints_only_as_a_program(tmp_path: Path) -> None:
+    done = run_python("-c", "import fastrnn.__main__")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    here = tmp_path / "ż"
+    here.mkdir()
+    (here / "fastrnn").symlink_to(fastrnn.__path__[0])
+    done = run_python("-m", "fastrnn", PYTHONPATH=str(here), PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("/\\u017c/fastrnn\n")

@@ -1,5 +1,7 @@
 """The linear layer, and the loss on its outputs: gate, kernel, named results."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any
 
@@ -146,6 +148,8 @@ def linear_cross_entropy(
     return run_cross_entropy(a)
 
 
+# NaN and Inf in the data pass through as IEEE arithmetic has them: no warning.
+@np.errstate(all="ignore")
 def run_cross_entropy(
     a: CrossEntropy, threads: int = 0
 ) -> tuple[np.floating[Any] | FloatArray, CrossEntropyGrads | None]:

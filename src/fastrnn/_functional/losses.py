@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastrnn._gate.arguments import (
+    as_real,
     check_any_floating,
     check_floating,
     check_integers,
+    check_leading,
     check_shape,
-    plain,
 )
-from fastrnn._gate.linear import check_last
+from fastrnn._gate.linear import check_ignored, check_last
 from fastrnn._types import FloatArray
 
 
@@ -55,13 +56,7 @@ def mean_squared_error(
     check_shape("targets", targets, "(...) of y", y.shape)
     error = y - targets
     if mask is not None:
-        kept = check_integers("mask", mask, "b", "a bool")
-        if kept.shape != y.shape[: kept.ndim]:
-            raise ValueError(
-                f"mask: expected shape {y.shape} (that of y) or its leading sizes, "
-                f"got {kept.shape}"
-            )
-        kept = kept.reshape(kept.shape + (1,) * (y.ndim - kept.ndim))
+        kept = check_leading("mask", mask, y)
         error = np.where(kept, error, y.dtype.type(0))
         count = int(np.broadcast_to(kept, y.shape).sum())
     else:
@@ -72,18 +67,45 @@ def mean_squared_error(
     return loss, dy
 
 
-@np.errstate(over="ignore")
+@np.errstate(all="ignore")
 def perplexity(loss: float) -> float:
     """Return ``exp(loss)`` of a mean cross-entropy in nats.
 
     It is the number of equally likely tokens that the model is choosing between.
+
+    Parameters
+    ----------
+    loss : float
+        A number, or an array (or tensor) without dimensions.
+
+    Raises
+    ------
+    TypeError
+        ``loss`` is not a number.
     """
-    return float(np.exp(np.float64(loss)))
+    return float(np.exp(np.float64(check_loss(loss))))
 
 
 def bits_per_character(loss: float) -> float:
-    """Return a mean cross-entropy in nats as bits: ``loss / ln 2``."""
-    return float(loss) / math.log(2)
+    """Return a mean cross-entropy in nats as bits: ``loss / ln 2``.
+
+    Parameters
+    ----------
+    loss : float
+        A number, or an array (a tensor) without dimensions.
+
+    Raises
+    ------
+    TypeError
+        ``loss`` is no number.
+    """
+    return check_loss(loss) / math.log(2)
+
+
+def check_loss(loss: Any) -> float:
+    if getattr(loss, "shape", None) == () and hasattr(loss, "item"):
+        loss = loss.item()
+    return as_real("loss", loss)
 
 
 def accuracy(predicted: Any, targets: ArrayLike, *, ignore_index: int = -100) -> float:
@@ -112,14 +134,14 @@ def accuracy(predicted: Any, targets: ArrayLike, *, ignore_index: int = -100) ->
     """
     wanted = check_integers("targets", targets, "iu", "an integer")
     if isinstance(predicted, np.ndarray) and predicted.dtype.kind == "f":
-        scores = check_any_floating("predicted", plain("predicted", predicted))
+        scores = check_any_floating("predicted", predicted)
         lead, _ = check_last("predicted", scores, "V")
         check_shape("targets", wanted, "(...) of predicted (..., V)", lead)
         ids = scores.argmax(axis=-1)
     else:
         ids = check_integers("predicted", predicted, "iu", "an integer")
         check_shape("targets", wanted, "(...) of predicted", ids.shape)
-    counts = wanted != ignore_index
+    counts = wanted != check_ignored(ignore_index)
     if not counts.any():
         return math.nan
     return float((ids == wanted)[counts].mean())

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import operator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastrnn._gate.arguments import (
     FLOATS,
+    as_dtype,
     check_choice,
     check_floating,
     check_integers,
@@ -18,6 +17,8 @@ from fastrnn._gate.arguments import (
     check_shape,
     contiguous,
 )
+from fastrnn._gate.arguments import check_size as check_size  # for their users
+from fastrnn._gate.arguments import make_generator as make_generator
 from fastrnn._gate.sequence import (
     PADDINGS,
     check_lengths,
@@ -28,39 +29,11 @@ from fastrnn._gate.sequence import (
 from fastrnn._types import BoolArray, DType, FloatArray, IntArray
 
 
-def check_size(name: str, value: Any) -> int:
-    try:
-        size = operator.index(value)
-    except TypeError:
-        raise TypeError(
-            f"{name}: expected an int, got {type(value).__name__}"
-        ) from None
-    if isinstance(value, bool):
-        raise TypeError(f"{name}: expected an int, got bool")
-    if size < 1:
-        raise ValueError(f"{name}: expected {name} >= 1, got {size}")
-    return size
-
-
 def check_layer_dtype(dtype: Any) -> DType:
-    found: Any = dtype
-    with contextlib.suppress(Exception):
-        found = np.dtype(dtype)
-    if dtype is None:  # for NumPy that is float64
-        found = None
-    if not isinstance(found, np.dtype) or found not in FLOATS:
+    found: DType = as_dtype("dtype", dtype, "f", "float32 or float64")
+    if found not in FLOATS:
         raise TypeError(f"dtype: expected float32 or float64, got {found}")
-    checked: DType = found
-    return checked
-
-
-def make_generator(seed: Any) -> np.random.Generator:
-    try:
-        return np.random.default_rng(seed)
-    except (TypeError, ValueError) as error:
-        raise type(error)(
-            f"seed: expected None, an int >= 0 or a NumPy generator, got {seed!r}"
-        ) from None
+    return found
 
 
 class LayerCall(NamedTuple):

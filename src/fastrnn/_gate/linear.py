@@ -1,10 +1,11 @@
 """The gate of the linear layer and of the loss on it; see `fastrnn._gate.sequence`."""
 
+from __future__ import annotations
+
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from fastrnn._gate.arguments import (
+    as_integer,
     check_any_floating,
     check_choice,
     check_flag,
@@ -14,7 +15,9 @@ from fastrnn._gate.arguments import (
     check_optional,
     check_rank,
     check_shape,
+    require_countable,
     require_positive,
+    shown,
 )
 from fastrnn._types import DType, FloatArray, IntArray
 
@@ -87,6 +90,7 @@ def check_linear(
     O = check_rank("w", w, "(O, I)", 2)[0]  # noqa: E741
     require_positive("w", "(O, I)", "O", O, w)
     check_shape("w", w, "(O, I)", (O, I))
+    require_countable("x", x, O)
     if b is not None:
         check_shape("b", b, "(O,)", (O,))
     if backward:
@@ -119,12 +123,7 @@ def check_cross_entropy(
     w = check_floating("w", w, dtype, "y")
     b = check_optional("b", b, dtype, "y")
     targets = check_integers("targets", targets, "iu", "an integer")
-    if isinstance(ignore_index, bool) or not isinstance(
-        ignore_index, (int, np.integer)
-    ):
-        raise TypeError(
-            f"ignore_index: expected an int, got {type(ignore_index).__name__}"
-        )
+    ignore_index = check_ignored(ignore_index)
     check_choice("reduction", reduction, REDUCTIONS)
     training = check_flag("training", training)
     wanted = check_wanted(wanted)
@@ -132,17 +131,22 @@ def check_cross_entropy(
     V = check_rank("w", w, "(V, H)", 2)[0]
     require_positive("w", "(V, H)", "V", V, w)
     check_shape("w", w, "(V, H)", (V, H))
+    require_countable("y", y, 1)
     if b is not None:
         check_shape("b", b, "(V,)", (V,))
     check_shape("targets", targets, "(...) of y (..., H)", lead)
-    ignore_index = int(ignore_index)
-    if not -(2**63) <= ignore_index < 2**63:
-        raise ValueError(f"ignore_index: expected a 64-bit int, got {ignore_index}")
     targets = check_ids("targets", "target", targets, V, ignore_index)
     return CrossEntropy(
         y.size // H, H, V, lead, dtype, y, w, b, targets,
         ignore_index, reduction, training, wanted if training else frozenset(),
     )  # fmt: skip
+
+
+def check_ignored(ignore_index: Any) -> int:
+    ignored = as_integer("ignore_index", ignore_index)
+    if not -(2**63) <= ignored < 2**63:
+        raise ValueError(f"ignore_index: expected a 64-bit int, got {shown(ignored)}")
+    return ignored
 
 
 def check_wanted(wanted: Any) -> frozenset[str]:

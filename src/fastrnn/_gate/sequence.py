@@ -25,6 +25,7 @@ from fastrnn._gate.arguments import (
     check_rank,
     check_shape,
     contiguous,
+    copy_integers,
     from_sequence,
     plain,
     require_positive,
@@ -226,7 +227,8 @@ def refuse_tape(cell: str, tape: object) -> NoReturn:
 
 
 def check_lengths(lengths: Any, T: int, N: int) -> IntArray:
-    a = check_integers("lengths", lengths, "iu", "an integer")
+    lengths = check_integers("lengths", lengths, "iu", "an integer")
+    found, a = copy_integers("lengths", lengths)
     check_shape("lengths", a, "(N,)", (N,))
     bad = (a < 0) | (a > T)
     if bad.any():
@@ -234,14 +236,15 @@ def check_lengths(lengths: Any, T: int, N: int) -> IntArray:
         raise ValueError(
             f"lengths: length {a[n]} at [n={n}] is out of range 0 <= length <= T = {T}"
         )
-    return np.array(a, dtype=np.int64, order="C")
+    return found
 
 
 def check_resets(resets: Any, T: int, N: int) -> BoolArray:
     """Return resets as bool; any integer other than 0 is a reset."""
-    a = check_integers("resets", resets, "biu", "a bool or integer")
+    found = check_integers("resets", resets, "biu", "a bool or integer")
+    a: BoolArray = np.array(found, dtype=np.bool_, order="C")
     check_shape("resets", a, "(T, N)", (T, N))
-    return np.array(a, dtype=np.bool_, order="C")
+    return a
 
 
 def check_zoneout_types(zoneout: Any, cell: Cell) -> dict[str, Any]:
@@ -292,15 +295,15 @@ def check_mask(name: str, a: Any) -> BoolArray:
 
 def check_tokens(a: Any, V: int, lengths: IntArray | None, padding: str) -> IntArray:
     """Return a private int64 copy of token ids; those on padding are not checked."""
-    ids = np.array(a, dtype=np.int64, order="C")
+    ids, values = copy_integers("x", a)
     # As unsigned numbers, negative ids are huge: one pass finds both errors.
     if ids.size and ids.view(np.uint64).max() >= V:
-        T, N = a.shape
-        bad = ((a < 0) | (a >= V)) & valid_steps(T, N, lengths, padding)
+        T, N = ids.shape
+        bad = ((values < 0) | (values >= V)) & valid_steps(T, N, lengths, padding)
         if bad.any():
             t, n = divmod(int(bad.argmax()), N)
             raise ValueError(
-                f"x: token {a[t, n]} at [t={t}, n={n}] is out of range "
+                f"x: token {values[t, n]} at [t={t}, n={n}] is out of range "
                 f"0 <= token < V = {V}"
             )
     return ids

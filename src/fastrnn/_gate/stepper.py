@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
-from fastrnn._gate.arguments import check_integers, check_rank, contiguous
+from fastrnn._gate.arguments import (
+    check_integer,
+    check_integers,
+    check_rank,
+    contiguous,
+    copy_integers,
+    shown,
+)
 from fastrnn._gate.layers import check_states
 from fastrnn._gate.sequence import plain_input
 from fastrnn._types import DType, FloatArray
@@ -18,22 +25,25 @@ def check_x(x: Any, I: int, dtype: DType, rows: int | None) -> tuple[Any, int, b
     ``rows`` is the expected number of rows, None for any.
     """
     if isinstance(x, (int, np.integer)) and not isinstance(x, bool):
+        if not 0 <= x < I:
+            raise_out_of_range(f"token {shown(x)}", I)
         x = np.array(x)
     elif type(x) is not np.ndarray:
         x = plain_input(x)
     if x.dtype.kind in "iu":
-        if x.ndim > 1:
-            raise ValueError(f"x: expected a token id or shape (N,), got {x.shape}")
-        N, single = (x.shape[0], False) if x.ndim else (1, True)
-        require_rows("(N,)", (rows,), N, rows, x)
-        bad = (x < 0) | (x >= I)
-        if bad.any():
-            token = x if single else x[bad.argmax()]
-            at = "" if single else f" at [n={int(bad.argmax())}]"
+        tokens, values = copy_integers("x", x)
+        if tokens.ndim > 1:
             raise ValueError(
-                f"x: token {token}{at} is out of range 0 <= token < I = {I}"
+                f"x: expected a token id or shape (N,), got {tokens.shape}"
             )
-        return np.array(x, dtype=np.int64, order="C"), N, single
+        N, single = (len(tokens), False) if tokens.ndim else (1, True)
+        require_rows("(N,)", (rows,), N, rows, tokens)
+        bad = (values < 0) | (values >= I)
+        if bad.any():
+            n = int(bad.argmax())
+            at = "" if single else f" at [n={n}]"
+            raise_out_of_range(f"token {values.flat[n]}{at}", I)
+        return tokens, N, single
     if x.dtype != dtype:
         raise TypeError(
             f"x: expected dtype {dtype} (that of the layer) or integer token ids, "
@@ -46,6 +56,10 @@ def check_x(x: Any, I: int, dtype: DType, rows: int | None) -> tuple[Any, int, b
     N, single = (x.shape[0], False) if x.ndim == 2 else (1, True)
     require_rows("(N, I)", (rows, I), N, rows, x)
     return contiguous(x), N, single
+
+
+def raise_out_of_range(token: str, I: int) -> NoReturn:  # noqa: E741
+    raise ValueError(f"x: {token} is out of range 0 <= token < I = {I}")
 
 
 def require_rows(
@@ -70,18 +84,20 @@ def check_state(value: Any, layer: Any, rows: int | None) -> list[FloatArray | N
 def which_rows(rows: Any, N: int) -> Any:
     """Return an index of the chosen rows among N."""
     if isinstance(rows, (int, np.integer)) and not isinstance(rows, bool):
-        rows = [rows]
+        rows = [check_integer("rows", rows)]
     a = check_integers("rows", rows, "biu", "a bool or integer")
     check_rank("rows", a, "(n,)", 1)
     if a.dtype.kind == "b":
-        if a.shape != (N,):
+        flags = a.copy()
+        if flags.shape != (N,):
             raise ValueError(
-                f"rows: expected shape (N,) = ({N},) of bool, got {a.shape}"
+                f"rows: expected shape (N,) = ({N},) of bool, got {flags.shape}"
             )
-        return a
+        return flags
+    found, a = copy_integers("rows", a)
     bad = (a < 0) | (a >= N)
     if bad.any():
         raise ValueError(
             f"rows: row {a[bad.argmax()]} is out of range 0 <= row < N = {N}"
         )
-    return a
+    return found

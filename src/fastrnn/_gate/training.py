@@ -1,14 +1,13 @@
 """The gate of clipping, optimizers and state dicts; see `fastrnn._gate.sequence`."""
 
-import math
-import numbers
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastrnn._gate.arguments import FLOATS, check_floating, plain
+from fastrnn._gate.arguments import FLOATS, check_floating, check_several, plain
+from fastrnn._gate.arguments import check_number as check_number  # for its users
 from fastrnn._gate.memory import RETIRED, allocation_of, require_current
 from fastrnn._types import DType, FloatArray
 
@@ -64,12 +63,7 @@ def require_writeable(name: str, a: Any) -> None:
 def split(name: str, value: Any) -> tuple[list[str], list[Any], bool]:
     if isinstance(value, np.ndarray):
         return [name], [value], True
-    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
-        raise TypeError(
-            f"{name}: expected a NumPy array or a sequence of them, "
-            f"got {type(value).__name__}"
-        )
-    values = list(value)
+    values = check_several(name, value, "a NumPy array or a sequence of them")
     return [f"{name}[{i}]" for i in range(len(values))], values, False
 
 
@@ -105,22 +99,6 @@ def check_like(name: str, value: Any, like: Arrays) -> list[FloatArray]:
             )
         arrays.append(a)
     return arrays
-
-
-def check_number(
-    name: str, value: Any, *, below: float = math.inf, infinite: bool = False
-) -> float:
-    """Check ``0 <= value < below``; with ``infinite``, infinity is allowed too."""
-    if not isinstance(value, numbers.Real) or isinstance(value, bool):
-        raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
-    number = float(value)
-    if not (0 <= number < below or (infinite and number == math.inf)):
-        if below < math.inf:
-            expected = f"0 <= {name} < {below:g}"
-        else:
-            expected = "a number >= 0" if infinite else "a finite number >= 0"
-        raise ValueError(f"{name}: expected {expected}, got {value}")
-    return number
 
 
 def check_state_dict(d: Any, expected: Mapping[str, Any]) -> dict[str, Any]:

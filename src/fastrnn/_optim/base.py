@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 import numpy as np
@@ -17,11 +17,11 @@ from fastrnn._gate.training import (
     check_number,
     check_state_dict,
 )
-from fastrnn._layers.base import Layer
 from fastrnn._optim.targets import (
     LayersOrArrays,
     LayerTarget,
     arrays_of,
+    listed,
     make_targets,
 )
 from fastrnn._types import FloatArray
@@ -73,10 +73,9 @@ class Optimizer:
         self.lr = lr
         self._rule = rule
         self._constants = constants
-        if not isinstance(params, (Layer, np.ndarray, str, bytes, Mapping)):
-            params = list(params) if isinstance(params, Iterable) else params
+        params = listed("params", params)  # an iterator, once
         names, arrays, self._single = check_arrays(
-            "params", arrays_of(params, "flat_params")
+            "params", arrays_of("params", params, "flat_params")
         )
         if not arrays:
             raise ValueError("params: expected at least one array, got none")
@@ -151,7 +150,7 @@ class Optimizer:
             if len(own) == len(self._targets):
                 return own
         like = Arrays(self._names, params, self._single)
-        return check_like("grads", arrays_of(grads, "flat_grads"), like)
+        return check_like("grads", arrays_of("grads", grads, "flat_grads"), like)
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
         """Return copies of the state; ``lr`` and other numbers are not part of it.

@@ -59,7 +59,7 @@ def clip_grad_norm(
     R. Pascanu, T. Mikolov, Y. Bengio, "On the difficulty of training recurrent neural
     networks", 2013; the 1e-6 is that of ``torch.nn.utils.clip_grad_norm_``.
     """
-    names, arrays, _ = check_arrays("grads", arrays_of(grads, "flat_grads"))
+    names, arrays, _ = check_arrays("grads", arrays_of("grads", grads, "flat_grads"))
     if len(arrays) > 1:
         APART.require(names, arrays, "", [])
     max_norm = check_number("max_norm", max_norm, infinite=True)
@@ -99,7 +99,7 @@ def clip_grad_value(grads: LayersOrArrays, clip_value: float) -> None:
     RuntimeError
         An array that its layer has left, since the layer moved into a `Sequential`.
     """
-    names, arrays, _ = check_arrays("grads", arrays_of(grads, "flat_grads"))
+    names, arrays, _ = check_arrays("grads", arrays_of("grads", grads, "flat_grads"))
     if len(arrays) > 1:
         APART.require(names, arrays, "", [])
     bound = check_number("clip_value", clip_value, infinite=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from fastrnn._gate.arguments import plain
+from fastrnn._gate.arguments import check_several, plain
 from fastrnn._gate.memory import (
     RETIRED,
     addresses,
@@ -23,15 +23,21 @@ from fastrnn._types import FloatArray
 LayersOrArrays: TypeAlias = Layer | FloatArray | Iterable[Layer | FloatArray]
 
 
-def arrays_of(value: Any, attribute: str) -> Any:
+def arrays_of(name: str, value: Any, attribute: str) -> Any:
     """Return the value with an array of each layer in the layer's place."""
+    value = listed(name, value)
     if isinstance(value, Layer):
         return getattr(value, attribute)
-    if isinstance(value, (np.ndarray, str, bytes, Mapping)):
-        return value
-    if not isinstance(value, Iterable):
+    if isinstance(value, np.ndarray):
         return value
     return [getattr(a, attribute) if isinstance(a, Layer) else a for a in value]
+
+
+def listed(name: str, value: Any) -> Any:
+    """Return a layer or an array as it is, and several of them as a list."""
+    if isinstance(value, (Layer, np.ndarray)):
+        return value
+    return check_several(name, value, "a NumPy array or a sequence of them")
 
 
 class LayerTarget:

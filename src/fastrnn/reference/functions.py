@@ -1,5 +1,7 @@
 """The six public functions: gate, walk, named results."""
 
+from __future__ import annotations
+
 from numpy.typing import ArrayLike
 
 from fastrnn._gate.sequence import check_backward, check_forward

@@ -1,5 +1,7 @@
 """The linear layer, and the loss on its outputs."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any
 

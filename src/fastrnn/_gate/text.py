@@ -1,0 +1,110 @@
+"""The gate of `fastrnn.text`; see `fastrnn._gate.sequence`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastrnn._gate.arguments import (
+    as_real,
+    check_flag,
+    check_ids,
+    check_integer,
+    check_integers,
+    check_number,
+    check_several,
+    check_text,
+    shown,
+)
+from fastrnn._types import FloatArray, IntArray
+
+MOST_ID = 2**63 - 1
+
+
+class How(NamedTuple):
+    """How ids are drawn."""
+
+    temperature: float
+    top_k: int  # 0: all
+    top_p: float
+
+
+def check_how(temperature: Any, top_k: Any, top_p: Any) -> How:
+    temperature = check_number("temperature", temperature)
+    top_k = check_integer("top_k", top_k, 0)
+    if not 0 <= as_real("top_p", top_p) <= 1:
+        raise ValueError(f"top_p: expected 0 <= top_p <= 1, got {shown(top_p)}")
+    return How(temperature, top_k, float(top_p))
+
+
+def check_texts(texts: Any) -> list[str]:
+    listed = check_several("text", texts, "a str or several")
+    return [check_text(f"text[{i}]", one) for i, one in enumerate(listed)]
+
+
+def check_vocabulary(
+    d: Any, specials: tuple[str, ...]
+) -> tuple[bool, list[str], list[str]]:
+    """Return words, the special tokens and the others of a vocabulary's state dict."""
+    if not isinstance(d, Mapping):
+        raise TypeError(f"d: expected a dict of state_dict(), got {type(d).__name__}")
+    missing = [name for name in ("words", "specials", "tokens") if name not in d]
+    if missing:
+        raise KeyError(
+            f"d: expected words, specials and tokens, got no {' and no '.join(missing)}"
+        )
+    words = check_flag("d['words']", d["words"])
+    lists = {}
+    seen: set[str] = set()
+    for name in ("specials", "tokens"):
+        where = f"d[{name!r}]"
+        lists[name] = check_several(where, d[name], "a list of str")
+        for i, token in enumerate(lists[name]):
+            where_i = f"{where}[{i}]"
+            if name == "specials" and check_text(where_i, token) not in specials:
+                listed = ", ".join(map(repr, specials))
+                raise ValueError(f"{where_i}: expected {listed}, got {shown(token)}")
+            if name == "tokens":
+                check_token(where_i, token, words)
+            if token in seen:
+                raise ValueError(
+                    f"{where_i}: expected a new token, got {shown(token)} again"
+                )
+            seen.add(token)
+    if not seen:
+        raise ValueError("d['tokens']: expected at least one token, got none")
+    return words, lists["specials"], lists["tokens"]
+
+
+def check_token(where: str, token: Any, words: bool) -> None:
+    length = len(check_text(where, token))
+    if length == 0 or (length > 1 and not words):
+        expected = "a word" if words else "one character"
+        raise ValueError(f"{where}: expected {expected}, got {shown(token)}")
+
+
+def check_prompt(prompt: Any, V: int | None) -> IntArray:
+    """Return a private copy, int64, as the ids that are drawn may not fit its dtype."""
+    a = check_integers("prompt", prompt, "iu", "an integer")
+    if a.ndim != 1 or not a.size:
+        raise ValueError(f"prompt: expected shape (T,) with T >= 1, got {a.shape}")
+    ids: IntArray = check_ids("prompt", "token", a, MOST_ID if V is None else V)
+    return ids
+
+
+def check_step(step: Any) -> tuple[FloatArray, Any]:
+    """Return the logits ``[V]`` and the state that a model gave for one row."""
+    if not isinstance(step, (tuple, list)) or len(step) != 2:
+        kind = type(step).__name__
+        raise TypeError(f"model: expected to return (logits, state), got {kind}")
+    logits, state = step
+    if not isinstance(logits, np.ndarray) or logits.dtype.kind != "f":
+        kind = getattr(logits, "dtype", type(logits).__name__)
+        raise TypeError(f"model: expected to return floating logits, got {kind}")
+    if logits.ndim != 3 or logits.shape[1] != 1 or not logits.size:
+        raise ValueError(
+            f"model: expected to return logits of shape (T, 1, V), got {logits.shape}"
+        )
+    return logits[-1, 0], state

@@ -1,0 +1,32 @@
+"""Text for networks: vocabularies, and sampling from a model's predictions.
+
+::
+
+    vocabulary = fastrnn.text.Vocabulary(text)
+    ids = vocabulary.encode(text)
+    ...
+    prompt = vocabulary.encode("The ")
+    ids = fastrnn.text.generate(model, prompt, 200, temperature=0.7, seed=0)
+    print(vocabulary.decode(ids))
+"""
+
+from fastrnn.text._sampling import choose, generate
+from fastrnn.text._vocabulary import (
+    EOS,
+    PAD,
+    UNK,
+    Vocabulary,
+    join_words,
+    split_words,
+)
+
+__all__ = [
+    "EOS",
+    "PAD",
+    "UNK",
+    "Vocabulary",
+    "choose",
+    "generate",
+    "join_words",
+    "split_words",
+]

@@ -1,0 +1,233 @@
+"""Vocabularies: the characters or words of a text, and their ids."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastrnn._gate.arguments import (
+    check_flag,
+    check_ids,
+    check_integer,
+    check_integers,
+    check_rank,
+    check_several,
+    check_text,
+)
+from fastrnn._gate.text import check_texts, check_vocabulary
+
+PAD, UNK, EOS = "<pad>", "<unk>", "<eos>"
+
+
+class Vocabulary:
+    """The distinct characters or words of a text; a token's position is its id.
+
+    Attributes
+    ----------
+    tokens : list of str
+        By id: `PAD`, `UNK`, `EOS` if requested, then the others, sorted.
+    pad, unk, eos : int or None
+        The ids of the special tokens; None without them.
+    words : bool
+        Whether tokens are words; otherwise they are characters.
+    """
+
+    __module__ = "fastrnn.text"
+
+    def __init__(
+        self,
+        text: str | Iterable[str],
+        *,
+        words: bool = False,
+        min_count: int = 1,
+        pad: bool = False,
+        unk: bool = False,
+        eos: bool = False,
+    ) -> None:
+        """Collect the tokens of a text.
+
+        Parameters
+        ----------
+        text : str, or iterable of str
+            One text or several.
+        words : bool
+            Whether to take words and punctuation marks, as `split_words` returns them,
+            or characters.
+        min_count : int
+            Tokens that occur less often are left out.
+        pad : bool
+            Whether to have a token that fills short rows; its id is 0.
+        unk : bool
+            Whether to have a token for everything outside the vocabulary; without it,
+            `encode` refuses such text.
+        eos : bool
+            Whether to have a token that ends a text.
+
+        Raises
+        ------
+        TypeError
+            A type is wrong.
+        ValueError
+            A value is out of range, or the text has no tokens.
+        """
+        self.words = check_flag("words", words)
+        least = check_integer("min_count", min_count, 1)
+        texts = [text] if isinstance(text, str) else check_texts(text)
+        counts: Counter[str] = Counter()
+        for one in texts:
+            counts.update(split_words(one) if self.words else one)
+        found = sorted(token for token, count in counts.items() if count >= least)
+        specials = {PAD: pad, UNK: unk, EOS: eos}
+        for token, wanted in specials.items():
+            check_flag(token.strip("<>"), wanted)
+        self._set([token for token, wanted in specials.items() if wanted], found)
+        if not self.tokens:
+            raise ValueError("text: expected at least one token, got none")
+
+    def _set(self, specials: list[str], tokens: list[str]) -> None:
+        self.tokens = specials + tokens
+        self.pad, self.unk, self.eos = (
+            specials.index(token) if token in specials else None
+            for token in (PAD, UNK, EOS)
+        )
+        self._first = len(specials)  # id of the first token that is not special
+        if self.words:
+            self._ids = {token: i for i, token in enumerate(tokens, self._first)}
+        else:
+            # Sorted to be searched; `_places` says where each is among the tokens.
+            codes = code_points("".join(tokens))
+            self._places = np.argsort(codes)
+            self._codes = codes[self._places]
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __repr__(self) -> str:
+        kind = "words" if self.words else "characters"
+        return f"Vocabulary({len(self)} {kind})"
+
+    def encode(self, text: str, *, eos: bool = False) -> NDArray[np.int32]:
+        """Return the ids of a text.
+
+        Parameters
+        ----------
+        text : str
+            Of any length, including 0.
+        eos : bool
+            Whether to append the id of `EOS`.
+
+        Returns
+        -------
+        [length] int32
+
+        Raises
+        ------
+        TypeError
+            ``text`` is not a str.
+        ValueError
+            A token is unknown and there is no `UNK`, or ``eos`` is set and there is no
+            `EOS`.
+        """
+        check_text("text", text)
+        if check_flag("eos", eos) and self.eos is None:
+            raise ValueError("eos: expected a vocabulary with EOS, got one without")
+        ids, known, tokens = (
+            self._word_ids(text) if self.words else self._character_ids(text)
+        )
+        if not known.all():
+            if self.unk is None:
+                at = int(known.argmin())
+                kind = "word" if self.words else "character"
+                raise ValueError(
+                    f"text: {kind} {tokens[at]!r} at {at} is not in the vocabulary"
+                )
+            ids[~known] = self.unk
+        return np.append(ids, [self.eos] if eos else []).astype(np.int32)
+
+    def _word_ids(self, text: str) -> tuple[Any, Any, Sequence[str]]:
+        tokens = split_words(text)
+        ids = np.array([self._ids.get(token, -1) for token in tokens], np.int64)
+        return ids, ids >= 0, tokens
+
+    def _character_ids(self, text: str) -> tuple[Any, Any, Sequence[str]]:
+        codes = code_points(text)
+        if not len(self._codes):
+            return np.zeros(len(codes), np.int64), np.zeros(len(codes), bool), text
+        at = np.searchsorted(self._codes, codes).clip(max=len(self._codes) - 1)
+        return self._places[at] + self._first, self._codes[at] == codes, text
+
+    def decode(self, ids: ArrayLike | Iterable[int]) -> str:
+        """Return the text of ids; `PAD` and `EOS` add nothing.
+
+        Words are joined by spaces, except before ``.`` or after ``(`` and the like,
+        because white space is not in the vocabulary.
+
+        Raises
+        ------
+        TypeError
+            ``ids`` are not integers.
+        ValueError
+            An id is outside the vocabulary.
+        """
+        if not isinstance(ids, np.ndarray):
+            ids = check_several("ids", ids, "an array or a list of ids")
+        a = check_integers("ids", ids, "iu", "an integer")
+        check_rank("ids", a, "(length,)", 1)
+        silent = (self.pad, self.eos)
+        checked = check_ids("ids", "id", a, len(self)).tolist()
+        tokens = [self.tokens[i] for i in checked if i not in silent]
+        return join_words(tokens) if self.words else "".join(tokens)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return a dict for `from_state_dict` that JSON can hold."""
+        return {
+            "words": self.words,
+            "specials": self.tokens[: self._first],
+            "tokens": self.tokens[self._first :],
+        }
+
+    @classmethod
+    def from_state_dict(cls, d: Mapping[str, Any]) -> Vocabulary:
+        """Return the vocabulary that `state_dict` described.
+
+        Parameters
+        ----------
+        d : mapping
+            ``words``, ``specials`` and ``tokens``; ids are the places in the two lists,
+            one after the other, in whatever order tokens stand there.
+
+        Raises
+        ------
+        KeyError
+            An entry is missing.
+        TypeError
+            A type is wrong.
+        ValueError
+            A token comes twice, is empty, or has several characters without ``words``.
+        """
+        words, specials, tokens = check_vocabulary(d, (PAD, UNK, EOS))
+        vocabulary = cls.__new__(cls)
+        vocabulary.words = words
+        vocabulary._set(specials, tokens)
+        return vocabulary
+
+
+def split_words(text: str) -> list[str]:
+    """Return the words (with inner apostrophes) and punctuation marks of a text."""
+    return re.findall(r"\w+(?:['’]\w+)*|[^\w\s]", check_text("text", text))
+
+
+def join_words(tokens: Iterable[str]) -> str:
+    """Join tokens with spaces, except where punctuation takes none."""
+    listed = check_several("tokens", tokens, "a list of str")
+    text = " ".join(check_text(f"tokens[{i}]", one) for i, one in enumerate(listed))
+    return re.sub(r" ([.,;:!?)\]}%])", r"\1", re.sub(r"([(\[{]) ", r"\1", text))
+
+
+def code_points(text: str) -> NDArray[np.uint32]:
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
