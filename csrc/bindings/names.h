@@ -40,10 +40,12 @@ constexpr Name<Sharing> kSharingNames[] = {{"best", Sharing::kBest},
 template <class Value, std::size_t count>
 Value named(const char* argument, const Name<Value> (&names)[count],
             std::string_view name) {
-  std::string expected;
-  for (std::size_t i = 0; i < count; ++i) {
-    if (names[i].name == name) return names[i].value;
-    expected += i == 0 ? "" : i + 1 < count ? ", " : " or ";
+  for (const Name<Value>& known : names) {
+    if (known.name == name) return known.value;
+  }
+  std::string expected(names[0].name);
+  for (std::size_t i = 1; i < count; ++i) {
+    expected += i + 1 < count ? ", " : " or ";
     expected += names[i].name;
   }
   throw std::invalid_argument(std::string(argument) + ": expected " + expected +

@@ -76,10 +76,10 @@ AnyPackedLayer pack(const py::tuple& sequence) {
 // Which gradients are wanted, as bits. The others are None, and are not computed.
 enum Wanted : unsigned { kDx = 1, kDwIh = 2, kDwHh = 4, kDbIh = 8, kDbHh = 16 };
 
-py::tuple backward(const py::tuple& sequence, const py::object& y,
-                   const py::object& gates, const py::object& c, const py::object& dy,
-                   const py::object& dh_n, const py::object& dc_n, const py::object& dc,
-                   bool return_dh, unsigned wanted) {
+py::tuple backward(const py::tuple& sequence, unsigned wanted, bool return_dh,
+                   const py::object& y, const py::object& gates, const py::object& c,
+                   const py::object& dy, const py::object& dh_n, const py::object& dc_n,
+                   const py::object& dc) {
   const SequenceCall call(sequence);
   const SequenceFields& f = call.fields;
   return by_dtype(call.dtype(), [&](auto type) {
@@ -130,9 +130,7 @@ py::tuple backward(const py::tuple& sequence, const py::object& y,
 void register_sequence(py::module_& m) {
   m.def("forward", forward, py::arg("sequence"), py::arg("packed") = py::none(),
         py::arg("layer_and_direction") = 0);
-  m.def("backward", backward, py::arg("sequence"), py::arg("y"), py::arg("gates"),
-        py::arg("c"), py::arg("dy"), py::arg("dh_n"), py::arg("dc_n"), py::arg("dc"),
-        py::kw_only(), py::arg("return_dh"), py::arg("wanted"));
+  m.def("backward", backward);
   py::class_<AnyPackedLayer>(m, "PackedLayer")
       .def(py::init(&pack))
       .def("forward", forward_of_packed);

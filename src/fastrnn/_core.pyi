@@ -72,6 +72,8 @@ class PackedLayer:
 # The bits of ``wanted`` ask for the first five.
 def backward(
     sequence: Sequence | tuple[Any, ...],
+    wanted: int,
+    return_dh: bool,
     y: FloatArray | int,
     gates: FloatArray | int | None,
     c: FloatArray | int | None,
@@ -79,9 +81,7 @@ def backward(
     dh_n: FloatArray | int | None,
     dc_n: FloatArray | int | None,
     dc: FloatArray | int | None,
-    *,
-    return_dh: bool,
-    wanted: int,
+    /,
 ) -> tuple[Any, Any, Any, Any, Any, Any, Any, Any, Any]: ...
 def linear_forward(
     rows: int,

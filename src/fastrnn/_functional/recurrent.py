@@ -314,8 +314,8 @@ def run_backward(tape: Tape, up: Upstream) -> Any:
     """Run a checked backward call; return the cell's gradients."""
     s = tape.sequence
     gradients = _core.backward(
-        s, tape._y, tape._gates, tape._extra, up.dy, up.dh_n, up.dc_n, None,
-        return_dh=up.return_dh, wanted=EVERY_GRADIENT,
+        s, EVERY_GRADIENT, up.return_dh,
+        tape._y, tape._gates, tape._extra, up.dy, up.dh_n, up.dc_n, None,
     )  # fmt: skip
     grads = CELLS[s.cell].grads
     return grads._make(

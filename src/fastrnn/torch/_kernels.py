@@ -139,7 +139,7 @@ def backward(
     ]
     addresses: list[Any] = [None if a is None else a.data_ptr() for a in others]
     dx, dw_ih, dw_hh, db_ih, db_hh, dh0, dc0, _, _ = _core.backward(
-        sequence, *addresses, return_dh=False, wanted=wanted
+        sequence, wanted, False, *addresses
     )
     return (
         None if dx is None else from_numpy(dx),
