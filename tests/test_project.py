@@ -27,6 +27,9 @@ PAGES = [
     ROOT / "examples" / "README.md",
     ROOT / "benchmarks" / "README.md",
 ]
+every_page = pytest.mark.parametrize(
+    "page", PAGES, ids=lambda page: str(page.relative_to(ROOT))
+)
 REPOSITORY = "https://example.org/fastrnn"
 
 
@@ -84,13 +87,20 @@ def anchors(text: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", h).lower().replace(" ", "-") for h in headings}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@every_page
 def test_links_of_a_page_lead_somewhere(page: Path) -> None:
     for link in links(page.read_text("utf-8")):
         name, _, anchor = link.partition("#")
         target = page.parent / name if name else page
         assert target.exists(), link
         assert not anchor or anchor in anchors(target.read_text("utf-8")), link
+
+
+@every_page
+def test_files_that_a_page_names_exist(page: Path) -> None:
+    folders = "tests|csrc|src|docs|examples|benchmarks|cmake|\\.ci|\\.github"
+    for name in re.findall(rf"`((?:{folders})/[\w./*-]*)`", page.read_text("utf-8")):
+        assert "foo" in name or list(ROOT.glob(name)), name
 
 
 @pytest.fixture
