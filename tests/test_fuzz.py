@@ -118,6 +118,8 @@ def test_wrong_values_are_found(
         (ValueError("a: id 3 at [1] is out of range 0 <= id < V = 2"), True),
         (ValueError("a, b[0]: expected arrays that share no memory, got two"), True),
         (MemoryError("Unable to allocate 8. GiB for an array"), True),
+        (FileNotFoundError(2, "No such file or directory", "there"), True),
+        (FileNotFoundError(2, "No such file or directory"), False),
         (MemoryError("std::bad_alloc"), False),
         (MemoryError(), False),
         (ValueError("expected 1, got 2"), False),

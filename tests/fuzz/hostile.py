@@ -206,6 +206,8 @@ def shown(value: Any) -> str:
 def complaint(error: BaseException, names: Iterable[str]) -> str | None:
     """Say what is wrong with an error, if it does not name an argument as it should."""
     kind = type(error).__name__
+    if isinstance(error, OSError) and error.filename is not None:
+        return None  # of the system, with the path
     if not isinstance(error, ERRORS):
         return f"{kind}: {error}"
     message = str(error.args[0]) if error.args else ""
