@@ -7,7 +7,7 @@ import cython
 import numpy as np
 
 from fastrnn import _core
-from fastrnn._gate.layers import check_size
+from fastrnn._gate.arguments import check_size
 from fastrnn._gate.stepper import check_state, check_x, which_rows
 from fastrnn._layers.recurrent import RecurrentLayer
 
