@@ -6,5 +6,6 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   fastrnn::register_packed(m);
   fastrnn::register_sequence(m);
   fastrnn::register_linear(m);
+  fastrnn::register_losses(m);
   fastrnn::register_optim(m);
 }
