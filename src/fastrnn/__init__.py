@@ -48,17 +48,22 @@ if TYPE_CHECKING:
     from fastrnn import torch as torch  # not in __all__: it needs PyTorch
     from fastrnn._convert import load_keras, load_torch
     from fastrnn._files import load, save
-    from fastrnn._functional.losses import (
-        accuracy,
-        bits_per_character,
+    from fastrnn._functional.ctc import ctc_loss
+    from fastrnn._functional.losses import accuracy, bits_per_character, perplexity
+    from fastrnn._functional.regression import (
+        binary_cross_entropy,
+        huber,
+        mean_absolute_error,
         mean_squared_error,
-        perplexity,
+        quantile_loss,
     )
+    from fastrnn._functional.softmax import log_softmax, softmax
     from fastrnn._layers.activation import Activation
     from fastrnn._layers.base import Layer
     from fastrnn._layers.dropout import Dropout
     from fastrnn._layers.embedding import Embedding
     from fastrnn._layers.linear import Linear
+    from fastrnn._layers.pooling import Last, MaxOverTime, MeanOverTime
     from fastrnn._layers.sequential import Sequential
     from fastrnn.stepper import Stepper
 else:
@@ -68,21 +73,31 @@ else:
         "Activation": "_layers.activation",
         "Dropout": "_layers.dropout",
         "Embedding": "_layers.embedding",
+        "Last": "_layers.pooling",
         "Layer": "_layers.base",
         "Linear": "_layers.linear",
+        "MaxOverTime": "_layers.pooling",
+        "MeanOverTime": "_layers.pooling",
         "Sequential": "_layers.sequential",
         "Stepper": "stepper",
         "accuracy": "_functional.losses",
+        "binary_cross_entropy": "_functional.regression",
         "bits_per_character": "_functional.losses",
+        "ctc_loss": "_functional.ctc",
         "data": "data",
+        "huber": "_functional.regression",
         "load": "_files",
         "load_keras": "_convert",
         "load_torch": "_convert",
-        "mean_squared_error": "_functional.losses",
+        "log_softmax": "_functional.softmax",
+        "mean_absolute_error": "_functional.regression",
+        "mean_squared_error": "_functional.regression",
         "perplexity": "_functional.losses",
         "plot": "plot",
+        "quantile_loss": "_functional.regression",
         "reference": "reference",
         "save": "_files",
+        "softmax": "_functional.softmax",
         "text": "text",
         "torch": "torch",
     }
@@ -116,21 +131,27 @@ __all__ = [
     "AdamW",
     "Dropout",
     "Embedding",
+    "Last",
     "Layer",
     "Linear",
+    "MaxOverTime",
+    "MeanOverTime",
     "RMSprop",
     "Sequential",
     "Stepper",
     "accuracy",
     "available_isas",
+    "binary_cross_entropy",
     "bits_per_character",
     "build_info",
     "clip_grad_norm",
     "clip_grad_value",
+    "ctc_loss",
     "data",
     "get_num_threads",
     "gru_backward",
     "gru_forward",
+    "huber",
     "isa",
     "linear_backward",
     "linear_cross_entropy",
@@ -138,15 +159,19 @@ __all__ = [
     "load",
     "load_keras",
     "load_torch",
+    "log_softmax",
     "lstm_backward",
     "lstm_forward",
+    "mean_absolute_error",
     "mean_squared_error",
     "perplexity",
     "plot",
+    "quantile_loss",
     "reference",
     "rnn_backward",
     "rnn_forward",
     "save",
     "set_num_threads",
+    "softmax",
     "text",
 ]

@@ -60,9 +60,7 @@ def check_steps(
     symbols = "(N, T, I)" if by_row else "(T, N, I)"
     check_rank("x", x, symbols, 3)
     if size is not None and x.shape[2] != size:
-        raise ValueError(
-            f"x: expected shape {symbols} with I = {size}, got {x.shape}"
-        )
+        raise ValueError(f"x: expected shape {symbols} with I = {size}, got {x.shape}")
     if by_row:
         x = contiguous(x.swapaxes(0, 1))
     T, N, _ = x.shape

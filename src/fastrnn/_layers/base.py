@@ -84,6 +84,10 @@ class Layer(Parameters):
         `Sequential` passes on to the layer, as keywords and as the caller gave them:
         not at all where that is None, ``"right"`` or False. ``()`` by default.
 
+    removes_time : bool
+        The output has no axis of time, as that of `Last`: a `Sequential` passes nothing
+        of what is in `wants` on to the layers that follow. False by default.
+
     Notes
     -----
     A derived class calls ``super().__init__(shapes, dtype)``, sets those of the
@@ -95,8 +99,9 @@ class Layer(Parameters):
     - ``backward(self, dy, ...)``, which gets that with ``self._recall("backward")``,
       adds to the gradients with ``self._add_grads(name=array)``, and returns the
       gradient of ``x`` (None if there is none, as for tokens). ``dy`` is None for zero;
-    - ``cross_entropy(self, x, targets, *, ignore_index, reduction)`` if `Sequential`'s
-      method of that name shall work with the layer as the last one.
+    - ``cross_entropy(self, x, targets, *, ignore_index, reduction, weights,
+      class_weights, label_smoothing)`` if `Sequential`'s method of that name shall work
+      with the layer as the last one.
 
     An argument of ``__init__`` that is kept as an attribute of the same name is an
     *option*: it is shown by ``repr``, and cannot be set again. So are the attributes
@@ -135,9 +140,10 @@ class Layer(Parameters):
     batch_first: bool | None = None
     has_state: bool = False
     wants: tuple[str, ...] = ()
+    removes_time: bool = False
     _options: ClassVar[frozenset[str]] = frozenset(
         {"input_size", "output_size", "batch_first", "has_state", "wants"}
-        | {"dtype", "rng"}
+        | {"removes_time", "dtype", "rng"}
     )  # these can be set once
     _fixed: frozenset[str] = frozenset({"params", "grads"})  # these are set
 

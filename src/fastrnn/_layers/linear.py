@@ -121,6 +121,9 @@ class Linear(Layer):
         *,
         ignore_index: int = -100,
         reduction: str = "mean",
+        weights: FloatArray | None = None,
+        class_weights: FloatArray | None = None,
+        label_smoothing: float = 0.0,
     ) -> Any:
         """Call the layer, and return the cross-entropy of its outputs in nats.
 
@@ -138,6 +141,13 @@ class Linear(Layer):
             Rows with this target take no part.
         reduction : {"mean", "sum", "none"}
             See `linear_cross_entropy`.
+        weights : [...], optional
+            What each row's loss is multiplied by.
+        class_weights : [O], optional
+            The same for rows of each class.
+        label_smoothing : float
+            The share, ``0 .. 1``, of a target's probability that all classes get.
+            For the exact meaning of these three see `linear_cross_entropy`.
 
         Returns
         -------
@@ -155,6 +165,8 @@ class Linear(Layer):
         loss, grads = linear_cross_entropy(
             x, self.params["weight"], self.params.get("bias"), targets,
             ignore_index=ignore_index, reduction=reduction, training=self.training,
+            weights=weights, class_weights=class_weights,
+            label_smoothing=label_smoothing,
         )  # fmt: skip
         self._remember(grads)
         return loss

@@ -24,6 +24,7 @@ class Pooling(Layer):
     """
 
     wants = ("lengths", "padding", "batch_first")
+    removes_time = True
 
     def __init__(self) -> None:
         """Make a layer in training mode."""
@@ -230,7 +231,7 @@ class MaxOverTime(Pooling):
 
 
 def ends(steps: Steps) -> tuple[IntArray, IntArray]:
-    """Return the first and the last valid step of each row; some step if it has none."""
+    """Return the first and last valid step of each row; some step if it has none."""
     T, N, _ = steps.x.shape
     lengths = np.full(N, T) if steps.lengths is None else steps.lengths
     if steps.padding == "right":

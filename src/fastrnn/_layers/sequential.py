@@ -85,6 +85,7 @@ class Sequential(Composite):
         dtype = check_row(row)
         self.input_size, self.output_size = row_sizes(row)
         self.batch_first = one_layout(row)
+        self.removes_time = any(layer.removes_time for layer in row.values())
         super().__init__(row, dtype)
 
     def __call__(
@@ -142,6 +143,9 @@ class Sequential(Composite):
         *,
         ignore_index: int = -100,
         reduction: str = "mean",
+        weights: FloatArray | None = None,
+        class_weights: FloatArray | None = None,
+        label_smoothing: float = 0.0,
         lengths: ArrayLike | None = None,
         padding: str = "right",
         resets: ArrayLike | None = None,
@@ -158,7 +162,7 @@ class Sequential(Composite):
             As for a call.
         targets : [...] integer
             A class for every row that reaches the last layer, or ``ignore_index``.
-        ignore_index, reduction
+        ignore_index, reduction, weights, class_weights, label_smoothing
             See `linear_cross_entropy`.
 
         Returns
@@ -184,8 +188,12 @@ class Sequential(Composite):
         self._forget()
         y, final = walk(body, x, states, how)
         loss_of = partial(
-            head.cross_entropy, ignore_index=ignore_index, reduction=reduction
-        )
+            head.cross_entropy, ignore_index=ignore_index, reduction=reduction,
+            weights=weights, class_weights=class_weights,
+            label_smoothing=label_smoothing,
+        )  # fmt: skip
+        if any(layer.removes_time for layer in body):
+            how = {}
         options = wanted_by(head, how) if how else how
         if head.has_state:
             loss, after = loss_of(y, targets, initial, **options)
@@ -296,4 +304,6 @@ def walk(
             final.append(after)
         else:
             x = layer(x, **options)
+        if layer.removes_time:
+            how = {}
     return x, final
