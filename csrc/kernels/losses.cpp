@@ -5,7 +5,8 @@
 //   absolute             |e|                              sign(e)
 //   Huber                c·(e − c/2), c = e cut at ±δ     c
 //   quantile             q·(−e) if e < 0, else (1 − q)·e  −q if e < 0, 1 − q if e > 0
-//   binary (y = logits)  max(y, 0) − y·t + log(1 + e^−|y|)   σ(y) − t
+//   binary (y = logits)  |y|·(y > 0 ? 1 − t : t)          σ(y) − t
+//                          + log(1 + e^−|y|)
 //
 // total = Σ w·loss, dy = scale·w·dloss/dy; where w = 0, y and t are not read as numbers
 // (NaN there does no harm). The squares, the weighting and all sums are in double, in
@@ -90,7 +91,10 @@ struct Binary {
     const Vec<T> zero = {}, one = broadcast(T(1));
     const Vec<T> e = exp<T>(negative_magnitude<T>(y));
     slope = (y < zero ? e : one) * reciprocal<T>(one + e) - t;  // sigmoid, as in math.h
-    return maximum(zero, y) - y * t + log1p<T>(e);
+    // |y| times the share of the other answer: 0, not NaN, of an infinite y that is
+    // right.
+    const Vec<T> share = y > zero ? one - t : t, size = y < zero ? -y : y;
+    return (share == zero ? zero : size * share) + log1p<T>(e);
   }
 };
 

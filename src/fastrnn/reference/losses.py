@@ -151,7 +151,9 @@ def binary_cross_entropy(
     z, t = counting(a, a.y), counting(a, a.targets)
     small = np.exp(-np.abs(z))
     sigmoid = np.where(z < 0, small, 1) / (1 + small)
-    return mean(a, np.maximum(z, 0) - z * t + np.log1p(small), sigmoid - t)
+    share = np.where(z > 0, 1 - t, t)  # of the answer that z is against
+    against = np.where(share == 0, 0, np.abs(z) * share)
+    return mean(a, against + np.log1p(small), sigmoid - t)
 
 
 def counting(a: Loss, values: FloatArray) -> FloatArray:
@@ -316,6 +318,8 @@ def align(
     total = add(alpha[T] + beta[T], 0)
     if total == -np.inf:
         return np.inf, np.zeros_like(logits)
+    if np.isnan(total):
+        return np.nan, np.full_like(logits, np.nan)
     dlogits = np.exp(log_p)
     for s in range(S):
         dlogits[:, labels[s]] -= np.exp(alpha[1:, s] + beta[1:, s] - total)
