@@ -230,9 +230,7 @@ GOOD = {
             "logits": LOGITS[..., :0]
         },
         "targets: expected shape (N, S), got (3,)": {"targets": [1, 2, 3]},
-        "targets: expected shape (N, S) = (2, 3), got (1, 3)": {
-            "targets": [[1, 2, 3]]
-        },
+        "targets: expected shape (N, S) = (2, 3), got (1, 3)": {"targets": [[1, 2, 3]]},
         "lengths: expected shape (N,) = (2,), got (3,)": {"lengths": [6, 5, 4]},
         "lengths: length 7 at [n=1] is out of range 0 <= length <= T = 6": {
             "lengths": [6, 7]

@@ -228,9 +228,7 @@ def test_bad_numbers(module: Any) -> None:
         with raises(TypeError, f"{name}: expected a number, got str"):
             function(y, t, **{name: "x"})
     for delta in (0, -1, np.inf, np.nan):
-        with raises(
-            ValueError, f"delta: expected a finite delta > 0, got {delta}"
-        ):
+        with raises(ValueError, f"delta: expected a finite delta > 0, got {delta}"):
             module.huber(y, t, delta=delta)
     for q in (0, 1, 2.5):
         with raises(ValueError, f"quantile: expected 0 < quantile < 1, got {q}"):

@@ -59,10 +59,13 @@ if TYPE_CHECKING:
     )
     from fastrnn._functional.softmax import log_softmax, softmax
     from fastrnn._layers.activation import Activation
+    from fastrnn._layers.attention import Attention
     from fastrnn._layers.base import Layer
     from fastrnn._layers.dropout import Dropout
     from fastrnn._layers.embedding import Embedding
+    from fastrnn._layers.heads import Heads
     from fastrnn._layers.linear import Linear
+    from fastrnn._layers.normalise import BatchNorm, LayerNorm
     from fastrnn._layers.pooling import Last, MaxOverTime, MeanOverTime
     from fastrnn._layers.sequential import Sequential
     from fastrnn.stepper import Stepper
@@ -71,10 +74,14 @@ else:
     # wait for the rest.
     LAZY = {
         "Activation": "_layers.activation",
+        "Attention": "_layers.attention",
+        "BatchNorm": "_layers.normalise",
         "Dropout": "_layers.dropout",
         "Embedding": "_layers.embedding",
+        "Heads": "_layers.heads",
         "Last": "_layers.pooling",
         "Layer": "_layers.base",
+        "LayerNorm": "_layers.normalise",
         "Linear": "_layers.linear",
         "MaxOverTime": "_layers.pooling",
         "MeanOverTime": "_layers.pooling",
@@ -129,10 +136,14 @@ __all__ = [
     "Adagrad",
     "Adam",
     "AdamW",
+    "Attention",
+    "BatchNorm",
     "Dropout",
     "Embedding",
+    "Heads",
     "Last",
     "Layer",
+    "LayerNorm",
     "Linear",
     "MaxOverTime",
     "MeanOverTime",

@@ -58,12 +58,17 @@ class Layer(Parameters):
         zero at first: write their first values into `params`.
     dtype : float32 or float64
         Of the parameters and gradients.
+    buffers : mapping of str to tuple of int, optional
+        Arrays that are saved, loaded, copied and pickled like parameters, but are not
+        trained, such as running averages. All are zero at first.
 
     Attributes
     ----------
     params, grads : dict of str to array
         Views into `flat_params` and `flat_grads`. Write into them; they cannot be
         replaced.
+    buffers : dict of str to array
+        Those that are not trained. Write into them; they cannot be replaced.
     dtype : numpy.dtype
         Of parameters, floating inputs and outputs.
     training : bool
@@ -153,11 +158,22 @@ class Layer(Parameters):
             cls._options = cls._options | frozenset(inspect.signature(cls).parameters)
 
     def __init__(
-        self, shapes: Mapping[str, tuple[int, ...]], dtype: DTypeLike = np.float32
+        self,
+        shapes: Mapping[str, tuple[int, ...]],
+        dtype: DTypeLike = np.float32,
+        buffers: Mapping[str, tuple[int, ...]] | None = None,
     ) -> None:
         self.dtype = check_layer_dtype(dtype)
         self.training = True
-        super().__init__(check_shapes(shapes), self.dtype)
+        checked = check_shapes("shapes", shapes)
+        not_trained = check_shapes("buffers", {} if buffers is None else buffers)
+        for name in not_trained:
+            if name in checked:
+                raise ValueError(
+                    f"buffers[{name!r}]: expected a name of its own, got that of a "
+                    f"parameter"
+                )
+        super().__init__(checked, self.dtype, not_trained)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in self._fixed:

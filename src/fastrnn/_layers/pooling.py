@@ -63,7 +63,7 @@ class Pooling(Layer):
         ValueError
             A shape or value is wrong.
         """
-        steps = check_steps(x, lengths, padding, batch_first)
+        steps = check_steps(x, lengths, padding, batch_first, **self._expects)
         self._check(steps)
         self._forget()
         y, record = self._pool(steps)
@@ -101,6 +101,11 @@ class Pooling(Layer):
         check_shape("dy", dy, "(N, I)", steps.x.shape[1:])
         dx = self._spread(dy, steps, record)
         return dx.swapaxes(0, 1).copy() if steps.by_row else dx
+
+    @property
+    def _expects(self) -> dict[str, Any]:
+        """Return the size and dtype that the layer expects, if it does."""
+        return {}
 
     def _check(self, steps: Steps) -> None:
         """Check what a derived class asks for beyond the shapes."""

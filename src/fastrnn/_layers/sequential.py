@@ -232,14 +232,7 @@ class Sequential(Composite):
         ValueError
             A shape is wrong.
         """
-        for name, then, now in zip(
-            self._layers, self._recall("backward"), self._calls(), strict=True
-        ):
-            if now != then:
-                raise RuntimeError(
-                    f"backward: expected no call since that of the model, got one of "
-                    f"its layer {name}"
-                )
+        self._require_no_call_since()
         upstream = one_each("dstate", dstate, self._layers.values())
         dinitial: list[Any] = []
         layers = reversed(self._layers.values())
@@ -262,16 +255,23 @@ class Sequential(Composite):
             raise ValueError(
                 f"batch_first: expected {mine} (that of the layers), got {batch_first}"
             )
-        how = {}
-        if lengths is not None:
-            how["lengths"] = lengths
-        if not isinstance(padding, str) or padding != "right":
-            how["padding"] = padding
-        if resets is not None:
-            how["resets"] = resets
-        if batch_first:
-            how["batch_first"] = True
-        return how
+        return not_default(lengths, padding, resets, batch_first)
+
+
+def not_default(
+    lengths: Any, padding: Any, resets: Any, batch_first: bool | None
+) -> dict[str, Any]:
+    """Return what layers can want, unless it is as by default."""
+    how = {}
+    if lengths is not None:
+        how["lengths"] = lengths
+    if not isinstance(padding, str) or padding != "right":
+        how["padding"] = padding
+    if resets is not None:
+        how["resets"] = resets
+    if batch_first:
+        how["batch_first"] = True
+    return how
 
 
 def one_each(name: str, state: Any, layers: Collection[Layer]) -> list[Any]:
