@@ -1,4 +1,4 @@
-"""Losses of numbers: differences, PyTorch, the reference, weights, masks, bad arguments."""
+"""Losses of numbers: differences, PyTorch, reference, weights, masks, bad arguments."""
 
 from typing import Any
 

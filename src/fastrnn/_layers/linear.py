@@ -40,9 +40,8 @@ class Linear(Layer):
     Attributes
     ----------
     params, grads : dict of str to array
-        ``weight [O, I]``, unless it is tied, and ``bias [O]``; first values are uniform,
-        within
-        ``-1/sqrt(I) .. 1/sqrt(I)``, as PyTorch's.
+        ``weight [O, I]``, unless it is tied, and ``bias [O]``; first values are uniform
+        within ``-1/sqrt(I) .. 1/sqrt(I)``, as PyTorch's.
     """
 
     __module__ = "fastrnn"
