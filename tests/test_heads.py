@@ -72,6 +72,7 @@ def test_heads_in_a_model(batch_first: bool) -> None:
         for i in rng.choice(a.size, min(a.size, 3), replace=False):
             expected = differences(a, i, loss)
             assert gradient.flat[i] == pytest.approx(expected, abs=1e-7)
+    y, _ = model(x, **how)
     for same in duplicates(model):
         for name, a in same(x, **how)[0].items():
             np.testing.assert_array_equal(a, y[name])

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from fastrnn._layers.activation import Activation
     from fastrnn._layers.attention import Attention
     from fastrnn._layers.base import Layer
+    from fastrnn._layers.differences import check_gradients
     from fastrnn._layers.dropout import Dropout
     from fastrnn._layers.embedding import Embedding
     from fastrnn._layers.heads import Heads
@@ -90,6 +91,7 @@ else:
         "accuracy": "_functional.losses",
         "binary_cross_entropy": "_functional.regression",
         "bits_per_character": "_functional.losses",
+        "check_gradients": "_layers.differences",
         "ctc_loss": "_functional.ctc",
         "data": "data",
         "huber": "_functional.regression",
@@ -155,6 +157,7 @@ __all__ = [
     "binary_cross_entropy",
     "bits_per_character",
     "build_info",
+    "check_gradients",
     "clip_grad_norm",
     "clip_grad_value",
     "ctc_loss",

@@ -146,6 +146,7 @@ class Layer(Parameters):
     has_state: bool = False
     wants: tuple[str, ...] = ()
     removes_time: bool = False
+    _gives_dh: bool = False  # backward takes return_dh
     _options: ClassVar[frozenset[str]] = frozenset(
         {"input_size", "output_size", "batch_first", "has_state", "wants"}
         | {"removes_time", "dtype", "rng"}

@@ -12,7 +12,7 @@ from fastrnn._gate.arguments import check_flag
 from fastrnn._layers.base import Layer
 from fastrnn._layers.composite import Composite
 from fastrnn._layers.row import ALL_WANTS, check_row, one_layout
-from fastrnn._layers.sequential import not_default, one_each, wanted_by
+from fastrnn._layers.sequential import go_back, not_default, one_each, wanted_by
 from fastrnn._types import FloatArray
 
 State = tuple[Any, ...]  # a state for every head that has one
@@ -72,6 +72,7 @@ class Heads(Composite):
         self.batch_first = one_layout(layers)
         heads = layers.values()
         self.has_state = any(layer.has_state for layer in heads)
+        self._gives_dh = self.has_state
         self.removes_time = all(layer.removes_time for layer in heads)
         super().__init__(dict(layers), dtype)
 
@@ -129,7 +130,11 @@ class Heads(Composite):
     # NaN and Inf in the data pass through as IEEE arithmetic has them: no warning.
     @np.errstate(all="ignore")
     def backward(
-        self, dy: Mapping[str, Any] | None, dstate: State | None = None
+        self,
+        dy: Mapping[str, Any] | None,
+        dstate: State | None = None,
+        *,
+        return_dh: bool = False,
     ) -> Any:
         """Carry gradients back through the last call, and add to `grads`.
 
@@ -139,13 +144,17 @@ class Heads(Composite):
             Gradients of the outputs; one that is left out or None is zero.
         dstate : tuple, optional
             Gradients of the final states; each can be None.
+        return_dh : bool
+            Whether to return the total gradient that reaches each state of the
+            recurrent layers as well.
 
         Returns
         -------
         dx : array or None
             The sum of the gradients of ``x``; None for tokens, or without any gradient.
             If a layer has a state, ``dx, dstate``, with None for a layer that got no
-            gradient.
+            gradient. With ``return_dh``, a dict of them is appended, as `Sequential`
+            does.
 
         Raises
         ------
@@ -159,22 +168,27 @@ class Heads(Composite):
         ValueError
             A shape is wrong.
         """
+        return_dh = check_flag("return_dh", return_dh)
         self._require_no_call_since()
         upstream = one_each("dstate", dstate, self._layers.values())
         given = {} if dy is None else check_gradients(dy, self._layers)
         dx: FloatArray | None = None
         dinitial: list[Any] = []
+        dh: dict[str, FloatArray] | None = {} if return_dh else None
         for (name, layer), dfinal in zip(self._layers.items(), upstream, strict=True):
             d, found, before = given.get(name), None, None
             if layer.has_state and (d is not None or dfinal is not None):
-                found, before = layer.backward(d, dfinal)
+                found, before = go_back(name, layer, d, dfinal, dh)
             elif d is not None:
                 found = layer.backward(d)
             if layer.has_state:
                 dinitial.append(before)
             if found is not None:
                 dx = found if dx is None else dx + found
-        return (dx, tuple(dinitial)) if self.has_state else dx
+        parts = (dx, tuple(dinitial)) if self.has_state else (dx,)
+        if dh is not None:
+            return (*parts, dh)
+        return parts if self.has_state else dx
 
 
 def one_input(layers: Mapping[str, Layer]) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias, overload
 
 from numpy.typing import ArrayLike
 
@@ -50,6 +50,7 @@ class Sequential(Composite):
     __module__ = "fastrnn"
 
     has_state = True
+    _gives_dh = True
     wants = ALL_WANTS
 
     def __init__(self, /, *layers: Layer, **named: Layer) -> None:
@@ -203,17 +204,42 @@ class Sequential(Composite):
         self._remember(self._calls())
         return loss, tuple(final)
 
+    @overload
     def backward(
-        self, dy: FloatArray | None = None, dstate: State | None = None
-    ) -> tuple[FloatArray | None, State]:
+        self,
+        dy: Any = None,
+        dstate: State | None = None,
+        *,
+        return_dh: Literal[False] = False,
+    ) -> tuple[FloatArray | None, State]: ...
+
+    @overload
+    def backward(
+        self,
+        dy: Any = None,
+        dstate: State | None = None,
+        *,
+        return_dh: Literal[True],
+    ) -> tuple[FloatArray | None, State, dict[str, FloatArray]]: ...
+
+    def backward(
+        self,
+        dy: Any = None,
+        dstate: State | None = None,
+        *,
+        return_dh: bool = False,
+    ) -> Any:
         """Carry gradients back through the last call, and add to `grads`.
 
         Parameters
         ----------
         dy : array, or None after `cross_entropy`
-            Gradient of ``y``.
+            Gradient of ``y``; for `Heads` as the last layer a dict.
         dstate : tuple, optional
             Gradients of the final states; each can be None.
+        return_dh : bool
+            Whether to return the total gradient that reaches each state of the
+            recurrent layers as well.
 
         Returns
         -------
@@ -221,6 +247,8 @@ class Sequential(Composite):
             Gradient of ``x``; None for tokens.
         dstate : tuple
             Gradients of the initial states.
+        dh : dict of str to [T, N, H]
+            With ``return_dh``: by name of the layer and as there, ``"rnn.l0"``.
 
         Raises
         ------
@@ -232,17 +260,20 @@ class Sequential(Composite):
         ValueError
             A shape is wrong.
         """
+        return_dh = check_flag("return_dh", return_dh)
         self._require_no_call_since()
         upstream = one_each("dstate", dstate, self._layers.values())
         dinitial: list[Any] = []
-        layers = reversed(self._layers.values())
-        for layer, dfinal in zip(layers, reversed(upstream), strict=True):
+        dh: dict[str, FloatArray] | None = {} if return_dh else None
+        layers = reversed(self._layers.items())
+        for (name, layer), dfinal in zip(layers, reversed(upstream), strict=True):
             if layer.has_state:
-                dy, before = layer.backward(dy, dfinal)
+                dy, before = go_back(name, layer, dy, dfinal, dh)
                 dinitial.append(before)
             else:
                 dy = layer.backward(dy)
-        return dy, tuple(reversed(dinitial))
+        found = dy, tuple(reversed(dinitial))
+        return found if dh is None else (*found, dh)
 
     def _how(
         self, lengths: Any, padding: Any, resets: Any, batch_first: Any
@@ -307,3 +338,15 @@ def walk(
         if layer.removes_time:
             how = {}
     return x, final
+
+
+def go_back(
+    name: str, layer: Layer, dy: Any, dfinal: Any, dh: dict[str, FloatArray] | None
+) -> tuple[Any, Any]:
+    """Return dx and the gradient of the initial state; ``dh`` is added to."""
+    if dh is None or not layer._gives_dh:
+        dx, before = layer.backward(dy, dfinal)
+        return dx, before
+    dx, before, inner = layer.backward(dy, dfinal, return_dh=True)
+    dh.update((f"{name}.{key}", a) for key, a in inner.items())
+    return dx, before
