@@ -44,7 +44,8 @@ py::array softmax(const py::array& x, Size rows, Size width, bool log) {
     T* into = to.mutable_data();
     {
       const py::gil_scoped_release unlocked;
-      kernels<T>().softmax(from, rows, width, log, into, get_num_threads());
+      Scratch scratch;
+      kernels<T>().softmax(from, rows, width, log, into, get_num_threads(), scratch);
     }
     return std::move(to);
   });

@@ -85,9 +85,7 @@ struct CtcRow {
       const double log_sum = double(row.most) + __builtin_log(double(row.sum));
       if (log_sum != log_sum) return log_sum;
       const Vec<T> factor = broadcast(a.scale[n]) / broadcast(row.sum);
-      for_vectors<T>(a.V, [&](Size i, Size lanes) {
-        store_some(dlogits + i, load_some(probability + i, lanes) * factor, lanes);
-      });
+      map_row(probability, a.V, dlogits, [&](Vec<T> p) { return p * factor; });
       double* e = emission + t * stride;
       for (Size i = 0; i < stride; ++i) e[i] = kImpossible;
       for (Size s = 0; s < states; ++s) {

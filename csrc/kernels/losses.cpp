@@ -209,35 +209,35 @@ double loss(const LossArgs<T>& a, Scratch& scratch) {
   return 0;
 }
 
-// to = softmax of each row, or its logarithm. `to` may be x.
+// to = softmax of each row, or its logarithm; `to` may not be x.
 template <class T>
-void softmax(const T* x, Size rows, Size width, bool log, T* to, int threads) {
+void softmax(const T* x, Size rows, Size width, bool log, T* to, int threads,
+             Scratch& scratch) {
   struct Job {
     const T* x;
     Size rows, width;
     bool log;
-    T* to;
-  } job{x, rows, width, log, to};
+    T *to, *exps;
+  } job{x, rows, width, log, to, nullptr};
+  if (rows * width < kWorthSharing) threads = 1;
+  job.exps = scratch.take<T>(width * threads);
   run_team(
-      rows * width < kWorthSharing ? 1 : threads,
+      threads,
       [](Team team, void* context) {
         const Job& j = *static_cast<const Job*>(context);
         const Range mine = share_of(j.rows, team.rank, team.size);
+        T* exps = j.exps + team.rank * j.width;
         for (Size r = mine.begin; r < mine.end; ++r) {
           const T* row = j.x + r * j.width;
           T* out = j.to + r * j.width;
-          const SoftmaxRow<T> s = softmax_row(row, j.width, out);
+          const SoftmaxRow<T> s = softmax_row(row, j.width, exps);
           if (j.log) {
-            const T log_sum = T(__builtin_log(double(s.sum)));
-            const Vec<T> most = broadcast(s.most), less = broadcast(log_sum);
-            for_vectors<T>(j.width, [&](Size i, Size lanes) {
-              store_some(out + i, (load_some(row + i, lanes) - most) - less, lanes);
-            });
+            const Vec<T> most = broadcast(s.most);
+            const Vec<T> less = broadcast(T(__builtin_log(double(s.sum))));
+            map_row(row, j.width, out, [&](Vec<T> v) { return (v - most) - less; });
           } else {
             const Vec<T> sum = broadcast(s.sum);
-            for_vectors<T>(j.width, [&](Size i, Size lanes) {
-              store_some(out + i, load_some(out + i, lanes) / sum, lanes);
-            });
+            map_row(exps, j.width, out, [&](Vec<T> v) { return v / sum; });
           }
         }
       },
@@ -246,8 +246,8 @@ void softmax(const T* x, Size rows, Size width, bool log, T* to, int threads) {
 
 template double loss(const LossArgs<float>&, Scratch&);
 template double loss(const LossArgs<double>&, Scratch&);
-template void softmax(const float*, Size, Size, bool, float*, int);
-template void softmax(const double*, Size, Size, bool, double*, int);
+template void softmax(const float*, Size, Size, bool, float*, int, Scratch&);
+template void softmax(const double*, Size, Size, bool, double*, int, Scratch&);
 
 }  // namespace FASTRNN_NS
 }  // namespace fastrnn
