@@ -14,7 +14,14 @@ from fastrnn._optim.clip import clip_grad_norm
 from fastrnn._optim.targets import LayerTarget
 from fastrnn._training.checkpoint import Checkpoint, layers_of
 from fastrnn._training.history import Best, History
-from fastrnn._training.loss import Loss, amount, as_batch, check_loss, require_layer, run_batch
+from fastrnn._training.loss import (
+    Loss,
+    amount,
+    as_batch,
+    check_loss,
+    require_layer,
+    run_batch,
+)
 from fastrnn._training.progress import Progress
 
 Schedule = Callable[[float, History], float]

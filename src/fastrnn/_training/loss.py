@@ -126,7 +126,8 @@ def apply(loss: Any, y: Any, batch: Batch, model: Layer) -> tuple[Any, Any]:
     weights = {} if batch.weights is None else {"weights": batch.weights}
     valid = valid_targets(y, batch, model)
     if valid is None:
-        return loss(y, batch.targets, **weights)
+        value, dy = loss(y, batch.targets, **weights)
+        return value, dy
     weights = {name: a[valid] for name, a in weights.items()}
     value, gradient = loss(y[valid], batch.targets[valid], **weights)
     dy = np.zeros_like(y)

@@ -34,8 +34,6 @@ class Batch(NamedTuple):
         then carries the state over (and no gradient); an epoch begins without one.
     """
 
-    __module__ = "fastrnn.data"
-
     x: Any
     targets: Any = None
     lengths: IntArray | None = None
@@ -51,8 +49,6 @@ class StreamBatch(NamedTuple):
     Its rows go on where those of the piece before ended: `fastrnn.fit` takes it for
     ``Batch(x, targets, continues=True)``.
     """
-
-    __module__ = "fastrnn.data"
 
     x: IntArray
     targets: IntArray

@@ -179,13 +179,9 @@ class Batches:
         targets, weights = self._targets, self._weights
         return Batch(
             x=self._arrays(self._x, batch, lengths, 0),
-            targets=None
-            if targets is None
-            else self._arrays(targets, batch, lengths, IGNORED),
+            targets=targets and self._arrays(targets, batch, lengths, IGNORED),
             lengths=None if isinstance(self._x.values, np.ndarray) else lengths,
-            weights=None
-            if weights is None
-            else self._weights_of(weights, batch, lengths),
+            weights=weights and self._weights_of(weights, batch, lengths),
         )
 
     def _weights_of(self, weights: Column, batch: IntArray, lengths: IntArray) -> Any:
@@ -212,4 +208,6 @@ class Batches:
                 dtype = np.dtype(np.int64)
             members = [values[i] for i in batch]
             laid = lay_side_by_side(members, lengths, padding, dtype=dtype)
-        return np.ascontiguousarray(laid.swapaxes(0, 1) if self._batch_first else laid, dtype)
+        if self._batch_first:
+            laid = laid.swapaxes(0, 1)
+        return np.ascontiguousarray(laid, dtype)
