@@ -97,9 +97,10 @@ def check_weights(name: str, value: Any, lengths: IntArray, dtype: Any) -> Colum
     if rank == 1:
         require_lengths(name, values, lengths)
     for k, a in enumerate([values] if rank == 0 else values):
-        if not (np.isfinite(a) & (a >= 0)).all():
+        wrong = a[~(np.isfinite(a) & (a >= 0))]
+        if wrong.size:
             where = name if rank == 0 else f"{name}[{k}]"
-            raise ValueError(f"{where}: expected finite numbers >= 0, got others")
+            raise ValueError(f"{where}: expected finite numbers >= 0, got {wrong[0]}")
     return Column(values, rank == 1, dtype)
 
 
@@ -118,7 +119,7 @@ def as_members(name: str, value: Any) -> Any:
         return list(a)
     if a.dtype.kind not in "biuf":
         hint = ""
-        if a.dtype.kind in "OUST":
+        if name == "targets":
             hint = " (np.unique(labels, return_inverse=True) numbers labels)"
         raise TypeError(f"{name}: expected numbers, got dtype {a.dtype}{hint}")
     if a.ndim == 0 or not len(a):

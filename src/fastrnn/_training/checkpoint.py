@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastrnn._files import load, save
+from fastrnn._files.whole import check_path
 from fastrnn._layers.base import Layer
 from fastrnn._optim.base import Optimizer
 from fastrnn._training.history import Best, History
@@ -32,7 +33,8 @@ class Checkpoint:
         history: History,
         best: Best,
     ) -> None:
-        self.path, self.model, self.optimizer = path, model, optimizer
+        self.path = None if path is None else check_path("checkpoint", path)
+        self.model, self.optimizer = model, optimizer
         self.history, self.best = history, best
         self.generators = [
             owner.rng
@@ -61,8 +63,11 @@ class Checkpoint:
         save(self.path, arrays, facts, kind=KIND)
 
     def restore(self) -> None:
-        """Return to where the file was written, if there is one."""
-        if self.path is None or not os.path.exists(self.path):
+        """Return to where the file was written, or write the first one."""
+        if self.path is None:
+            return
+        if not os.path.exists(self.path):
+            self.save()  # an error comes now, not after an epoch
             return
         arrays, facts = load(self.path, kind=KIND)
         try:
@@ -81,7 +86,7 @@ class Checkpoint:
             reason = error.args[0] if error.args else error
             raise ValueError(
                 f"checkpoint: expected one of this model, optimizer and batches, "
-                f"got {os.fspath(self.path)!r}: {reason}"
+                f"got {self.path!r}: {reason}"
             ) from error
         self.optimizer.lr = facts["lr"]
         history, best = self.history, self.best

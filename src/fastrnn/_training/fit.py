@@ -84,8 +84,9 @@ def fit(
         Stop after so many epochs without a new lowest loss (on validation, if there
         is), and in any case put the parameters of the best epoch back at the end.
     checkpoint : path, optional
-        A file that is written after each epoch. If it is there already, training goes
-        on from it, and gives the same bits as without the interruption. It holds the
+        A file that is written at the beginning and after each epoch. If it is there
+        already, training goes on from it, and gives the same bits as without the
+        interruption. It holds the
         parameters, the optimizer's state, the history, and the states of the random
         generators (``rng``) of layers, batches and validation.
     callbacks : functions

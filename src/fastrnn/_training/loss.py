@@ -137,9 +137,10 @@ def apply(loss: Any, y: Any, batch: Batch, model: Layer) -> tuple[Any, Any]:
 
 def valid_targets(y: Any, batch: Batch, model: Layer) -> BoolArray | None:
     """Return which steps are valid, if there are padding and a target for each step."""
-    if batch.lengths is None or not isinstance(y, np.ndarray) or y.ndim < 3:
+    targets = batch.targets
+    if not isinstance(y, np.ndarray) or not isinstance(targets, np.ndarray):
         return None
-    if np.shape(batch.targets)[:2] != y.shape[:2]:
+    if batch.lengths is None or y.ndim < 3 or targets.shape[:2] != y.shape[:2]:
         return None
     return valid(y.shape, batch, model)
 

@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from fastrnn._gate.arguments import (
     check_flag,
-    check_ids,
     check_integer,
     check_integers,
     check_rank,
@@ -147,7 +146,12 @@ class Batches:
         if indices is not None:
             taken = check_integers("indices", indices, "iu", "an integer")
             check_rank("indices", taken, "(k,)", 1)
-            self._taken = check_ids("indices", "index", taken, K)
+            wrong = taken[(taken < 0) | (taken >= K)]
+            if wrong.size:
+                raise ValueError(
+                    f"indices: expected 0 <= index < K = {K}, got {wrong[0]}"
+                )
+            self._taken = taken.astype(np.int64)
 
     def __len__(self) -> int:
         """The number of batches per epoch."""
