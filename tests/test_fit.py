@@ -101,7 +101,7 @@ def test_a_function_sees_valid_steps(batch_first: bool) -> None:
         axis = y.shape[1] if batch_first else y.shape[0]
         mask = np.arange(axis) < b.lengths[:, None]
         mask = mask if batch_first else mask.T
-        value, dy = fastrnn.mean_squared_error(y, b.targets, mask)
+        value, dy = fastrnn.mean_squared_error(y, b.targets, mask=mask)
         other.zero_grad()
         other.backward(dy)
         fastrnn.clip_grad_norm(other, 1.0)
@@ -152,6 +152,55 @@ def test_one_target_for_a_sequence() -> None:
     )
     fit(model, batches(list(x), targets), loss=loss)
     assert shapes == [((4, 4), (4, 4))]
+
+
+def test_weights_of_labels_are_weights_of_classes() -> None:
+    labels = np.array([a[0] % O for a in TOKENS])
+    w = np.array([0.5, 2.0, 1.0], np.float32)
+
+    def make() -> Any:
+        return fastrnn.Sequential(
+            fastrnn.Embedding(V, 4, seed=0),
+            fastrnn.LSTM(4, 8, seed=1),
+            fastrnn.Last(),
+            fastrnn.Linear(8, O, seed=3),
+        )
+
+    def data() -> Any:
+        return batches(TOKENS, labels, rows=8, seed=1, weights=w[labels])
+
+    model, other = make(), make()
+    history = fit(model, data(), validation=data())
+    adam, losses, weights = fastrnn.Adam(other, lr=0.01), [], []
+    for b in data():
+        loss, _ = other.cross_entropy(
+            b.x, b.targets, lengths=b.lengths, class_weights=w
+        )
+        other.zero_grad()
+        other.backward()
+        fastrnn.clip_grad_norm(other, 1.0)
+        adam.step()
+        losses.append(float(loss))
+        weights.append(float(w[b.targets].sum()))
+    assert_same_bits(model.flat_params, other.flat_params)
+    np.testing.assert_allclose(history["loss"], np.average(losses, weights=weights))
+
+
+def test_weights_of_sequences_reach_their_steps() -> None:
+    w = np.linspace(0.1, 2, len(SERIES)).astype(np.float32)
+    model = counter()
+    history = fit(
+        model,
+        batches(SERIES, NUMBERS, weights=w, seed=0),
+        loss="mean_squared_error",
+        optimizer=fastrnn.SGD(model, lr=0.0),
+    )
+    squares = [
+        np.square(y - t).sum()
+        for y, t in zip(fastrnn.predict(model, SERIES), NUMBERS, strict=True)
+    ]
+    expected = w @ squares / (w @ [len(a) for a in SERIES])
+    assert history["loss"] == [pytest.approx(expected, rel=1e-5)]
 
 
 def test_streams_carry_the_state() -> None:

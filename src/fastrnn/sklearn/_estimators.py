@@ -24,7 +24,7 @@ from fastrnn.sklearn._inputs import Scale, join_equal, read_sequences
 from fastrnn.sklearn._network import Data, run, train
 
 
-class SequenceEstimator(BaseEstimator):  # type: ignore[misc]
+class SequenceEstimator(BaseEstimator):
     """The base class of both: options, the network, and how it is trained."""
 
     def __init__(
@@ -131,7 +131,6 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _train(self, X: Any, y: Any, weights: FloatArray, outputs: int) -> None:
         """Train on targets [K] of classes, or [K, O] of numbers; set the results."""
-        X, y, weights = join_equal(X, y, weights)
         inputs = X[0].shape[1]
         self._scale = Scale.of(X, weights) if self.standardize else Scale.none(inputs)
         self.model_, history = train(
@@ -148,7 +147,7 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]
         return run(self.model_, self._scale.apply(read_sequences(self, X, reset=False)))
 
 
-class SequenceClassifier(ClassifierMixin, SequenceEstimator):  # type: ignore[misc]
+class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     """A recurrent network that gives each sequence a class.
 
     Attributes
@@ -221,7 +220,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):  # type: ignore[mi
             by_class = np.zeros(len(labels))
             by_class[taken] = compute_sample_weight(self.class_weight, labels[taken])
             weights = weights * by_class
-        self._train(sequences, classes, weights, len(self.classes_))
+        self._train(*join_equal(sequences, classes, weights), len(self.classes_))
         return self
 
     def predict_proba(self, X: Any) -> FloatArray:
@@ -250,7 +249,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):  # type: ignore[mi
         return labels
 
 
-class SequenceRegressor(RegressorMixin, SequenceEstimator):  # type: ignore[misc]
+class SequenceRegressor(RegressorMixin, SequenceEstimator):
     """A recurrent network that gives each sequence one or more numbers.
 
     Attributes
@@ -316,7 +315,9 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):  # type: ignore[misc
         check_consistent_length(sequences, numbers)
         weights = self._weights(sample_weight, len(numbers))
         self._single = numbers.ndim == 1
-        targets = numbers.reshape(len(numbers), -1)
+        sequences, targets, weights = join_equal(
+            sequences, numbers.reshape(len(numbers), -1), weights
+        )
         size = targets.shape[1]
         self._target_scale = Scale.none(size)
         if self.standardize:

@@ -9,6 +9,7 @@ import hashlib
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.utils.validation import assert_all_finite, validate_data
 
 from fastrnn._types import FloatArray
@@ -39,7 +40,7 @@ def read_sequences(estimator: Any, X: Any, *, reset: bool) -> Sequences:
     else:
         found = [as_floats(f"X[{k}]", a) for k, a in enumerate(members)]
         for k, a in enumerate(found):
-            if a.ndim != 2 or 0 in a.shape or a.shape[1] != found[0].shape[1]:
+            if a.ndim != 2 or 0 in a.shape or a.shape[1:] != found[0].shape[1:]:
                 raise ValueError(
                     f"X[{k}]: expected shape (length, I) with length >= 1 and I as in "
                     f"X[0], got {a.shape}"
@@ -85,8 +86,8 @@ def as_floats(name: str, value: Any) -> FloatArray:
 
 
 def join_equal(
-    X: Sequences, y: FloatArray, weights: FloatArray
-) -> tuple[Sequences, FloatArray, FloatArray]:
+    X: Sequences, y: NDArray[Any], weights: FloatArray
+) -> tuple[Sequences, NDArray[Any], FloatArray]:
     """Return each pair of a sequence and its target once, with all of its weight.
 
     So a weight means what it says: 2 is the same as the pair given twice, 0 as not
@@ -95,8 +96,8 @@ def join_equal(
     places: dict[bytes, int] = {}
     total: dict[bytes, float] = {}
     for k in np.flatnonzero(weights):
-        content = hashlib.blake2b(np.ascontiguousarray(X[k]), digest_size=16)
-        content.update(np.ascontiguousarray(y[k]))
+        content = hashlib.blake2b(X[k].tobytes(), digest_size=16)
+        content.update(y[k].tobytes())
         key = content.digest()
         places.setdefault(key, int(k))
         total[key] = total.get(key, 0.0) + weights[k]
