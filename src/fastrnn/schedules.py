@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 
 from fastrnn._gate.arguments import as_real, check_integer, check_number
 
-__all__ = ["Schedule", "cosine", "exponential", "plateau", "warmup"]
+__all__ = ["cosine", "exponential", "plateau", "warmup"]
 
 Schedule: TypeAlias = Callable[[float, Mapping[str, Any]], float]
 

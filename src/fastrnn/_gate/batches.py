@@ -9,7 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastrnn._gate.arguments import check_several, from_sequence, plain
+from fastrnn._gate.arguments import (
+    check_several,
+    from_sequence,
+    plain,
+    require_countable,
+)
 from fastrnn._gate.data import as_sequence, check_sequences
 from fastrnn._types import IntArray
 
@@ -31,6 +36,7 @@ def check_inputs(name: str, value: Any, dtype: Any) -> tuple[Column, IntArray]:
                 f"{name}: expected shape (K, T) or (K, T, I) with K >= 1, "
                 f"got {values.shape}"
             )
+        require_countable(name, values, 1)
         lengths = np.full(len(values), values.shape[1], np.int64)
         kind, rank = values.dtype, values.ndim - 1
     else:
@@ -112,7 +118,7 @@ def as_members(name: str, value: Any) -> Any:
         a = plain(name, from_sequence(name, value))
     else:
         members = check_several(name, value, "a list or an array")
-        if not members or np.ndim(members[0]):
+        if not members or from_sequence(f"{name}[0]", members[0]).ndim:
             return members
         a = from_sequence(name, members)
     if a.dtype == object and a.ndim == 1:

@@ -7,19 +7,23 @@ import os
 from collections.abc import Callable, Iterable, Sized
 from typing import Any
 
-from fastrnn._gate.arguments import check_flag, check_integer, check_number
+from fastrnn._gate.arguments import check_flag
 from fastrnn._layers.base import Layer
 from fastrnn._optim.base import Optimizer
 from fastrnn._optim.clip import clip_grad_norm
-from fastrnn._optim.targets import LayerTarget
-from fastrnn._training.checkpoint import Checkpoint, layers_of
+from fastrnn._training.check import (
+    check_functions,
+    check_model,
+    check_numbers,
+    gradients_of,
+)
+from fastrnn._training.checkpoint import Checkpoint
 from fastrnn._training.history import Best, History
 from fastrnn._training.loss import (
     Loss,
     amount,
     as_batch,
     check_loss,
-    require_layer,
     run_batch,
 )
 from fastrnn._training.progress import Progress
@@ -122,8 +126,10 @@ def fit(
     the optimizer with the learning rate, that they had before.
     """
     loss = check_loss(loss)
-    check_arguments(model, optimizer, epochs, clip, patience, progress)
-    gradients_of(optimizer, model)
+    check_model(model, optimizer)
+    callbacks = check_functions(batches, validation, schedule, callbacks)
+    epochs, clip, patience = check_numbers(epochs, clip, patience)
+    progress = check_flag("progress", progress)
     history, best = History(), Best(patience)
     saved = Checkpoint(
         checkpoint, model, optimizer, (batches, validation), history, best
@@ -255,36 +261,3 @@ def clip_gradient(model: Layer, clip: float, history: History) -> None:
             f"finite gradient, got a norm of {norm}; a smaller learning rate may help, "
             f"or data without infinite and missing values"
         )
-
-
-def gradients_of(optimizer: Optimizer, model: Layer) -> Any:
-    """Return what the optimizer's ``step`` is given; None if it has layers alone."""
-    inside = {id(layer) for layer in layers_of(model)}
-    targets = optimizer._targets
-    if not all(id(target.layer) in inside for target in targets):
-        kind = type(optimizer).__name__
-        raise ValueError(
-            f"optimizer: expected one of the model's parameters, {kind}(model), "
-            f"got one of others"
-        )
-    if all(isinstance(target, LayerTarget) for target in targets):
-        return None
-    found = [target.gradient() for target in targets]
-    return found[0] if optimizer._single else found
-
-
-def check_arguments(
-    model: Any, optimizer: Any, epochs: Any, clip: Any, patience: Any, progress: Any
-) -> None:
-    require_layer(model)
-    if not isinstance(optimizer, Optimizer):
-        kind = type(optimizer).__name__
-        raise TypeError(
-            f"optimizer: expected one such as fastrnn.Adam(model), got {kind}"
-        )
-    check_integer("epochs", epochs, 0)
-    if clip is not None:
-        check_number("clip", clip, infinite=True)
-    if patience is not None:
-        check_integer("patience", patience, 1)
-    check_flag("progress", progress)

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastrnn._layers.base import Layer
-from fastrnn._training.loss import call, require_dtype, require_layer
+from fastrnn._training.check import require_layer
+from fastrnn._training.loss import call, require_dtype
 from fastrnn._types import IntArray
 from fastrnn.data import Batch, Batches
 
