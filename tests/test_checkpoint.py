@@ -58,6 +58,7 @@ def train(path: Any, steps: int = -1, seed: Any = 4) -> tuple[Any, Any, Any]:
         fastrnn.Embedding(V, 4, seed=0),
         fastrnn.GRU(4, 6, 2, dropout=0.2, zoneout=0.1, weight_dropout=0.1, seed=1),
         fastrnn.Dropout(0.2, seed=2),
+        fastrnn.BatchNorm(6),
         fastrnn.Linear(6, O, seed=3),
     )
     adam = fastrnn.Adam(model, lr=0.05)
@@ -80,7 +81,8 @@ def assert_same(found: Any, expected: Any) -> None:
     (model, adam, history), (other, other_adam, other_history) = found, expected
     assert history == other_history
     assert vars(history) == vars(other_history)
-    assert_same_bits(model.flat_params, other.flat_params)
+    for name, a in model.state_dict().items():  # averages of BatchNorm too
+        assert_same_bits(a, other.state_dict()[name])
     for name, a in adam.state_dict().items():
         assert_same_bits(a, other_adam.state_dict()[name])
     assert model.layers["1"].rng.bit_generator.state == (
@@ -124,8 +126,8 @@ print(digest(train(sys.argv[1])), flush=True)
 
 def digest(trained: Any) -> str:
     model, adam, history = trained
-    content = hashlib.sha256(model.flat_params)
-    for a in adam.state_dict().values():
+    content = hashlib.sha256()
+    for a in (*model.state_dict().values(), *adam.state_dict().values()):
         content.update(np.ascontiguousarray(a))
     content.update(repr((history, history.steps)).encode())
     return content.hexdigest()

@@ -203,6 +203,26 @@ def test_weights_of_sequences_reach_their_steps() -> None:
     assert history["loss"] == [pytest.approx(expected, rel=1e-5)]
 
 
+def test_heads() -> None:
+    x = np.stack([a[:1].repeat(4, 0) for a in SERIES])
+    model = fastrnn.Sequential(
+        fastrnn.GRU(2, 5, seed=1),
+        fastrnn.Last(),
+        fastrnn.Heads(a=fastrnn.Linear(5, 1, seed=2), b=fastrnn.Linear(5, 2, seed=3)),
+    )
+
+    def loss(y: Any, targets: Any) -> Any:
+        first, da = fastrnn.mean_squared_error(y["a"], targets[:, :1])
+        second, db = fastrnn.mean_squared_error(y["b"], targets)
+        return first + second, {"a": da, "b": db}
+
+    history = fit(model, batches(x, x[:, 0], seed=0), loss=loss, epochs=30)
+    assert history["loss"][-1] < history["loss"][0] / 2
+    found = fastrnn.predict(model, list(x), rows=4)
+    assert {name: y.shape for name, y in found.items()} == {"a": (30, 1), "b": (30, 2)}
+    assert_same_bits(found["b"], fastrnn.predict(model, x)["b"])
+
+
 def test_streams_carry_the_state() -> None:
     text = np.random.default_rng(1).integers(0, V, 200)
     pieces = stream_batches(text, rows=4, steps=7)

@@ -51,7 +51,7 @@ def test_scikit_learn_checks_it(kind: Any) -> None:
 
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
-@pytest.mark.parametrize("pooling", ["last", "mean", "max"])
+@pytest.mark.parametrize("pooling", ["last", "mean", "max", "attention"])
 def test_it_learns(cell: str, pooling: str) -> None:
     options = SMALL | {"cell": cell, "pooling": pooling, "bidirectional": True}
     classifier = SequenceClassifier(**options).fit(X, LABELS)
