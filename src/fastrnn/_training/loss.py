@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from fastrnn._functional import losses
+from fastrnn._functional import regression
 from fastrnn._gate.arguments import check_choice
 from fastrnn._layers.base import Layer
 from fastrnn._types import BoolArray, valid_steps
@@ -34,7 +34,7 @@ def check_loss(loss: Any) -> Loss:
         kind = type(loss).__name__
         raise TypeError(f"loss: expected a name or a function, got {kind}")
     check_choice("loss", loss, NAMES)
-    return loss if loss == "cross_entropy" else getattr(losses, loss)
+    return loss if loss == "cross_entropy" else getattr(regression, loss)
 
 
 def as_batch(name: str, value: Any, model: Layer) -> Batch:

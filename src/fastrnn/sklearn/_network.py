@@ -10,6 +10,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 
 from fastrnn._gate.arguments import check_choice
+from fastrnn._layers.attention import Attention
 from fastrnn._layers.base import Layer
 from fastrnn._layers.cells import GRU, LSTM, RNN
 from fastrnn._layers.dropout import Dropout
@@ -98,8 +99,6 @@ def make_model(
     if options.pooling == "last":
         layers["pooling"] = Last(bidirectional=options.bidirectional)
     elif options.pooling == "attention":
-        from fastrnn._layers.attention import Attention
-
         layers["pooling"] = Attention(size, seed=rng)
     else:
         layers["pooling"] = {"mean": MeanOverTime, "max": MaxOverTime}[
