@@ -116,6 +116,32 @@ def test_every_generator(kind: str, tmp_path: Path) -> None:
     assert_same(train(tmp_path / "a", seed=seed()), expected)
 
 
+def test_a_learning_rate_that_a_callback_changes(tmp_path: Path) -> None:
+    def fit(epochs: int, path: Any) -> Any:
+        model = fastrnn.Sequential(
+            fastrnn.LSTM(V, 5, seed=0), fastrnn.Linear(5, O, seed=1)
+        )
+        adam = fastrnn.Adam(model, lr=0.1)
+
+        def fall(model: Any, history: Any) -> None:
+            adam.lr *= 0.7
+
+        history = fastrnn.fit(
+            model,
+            batches(TOKENS, TAGS, seed=0),
+            optimizer=adam,
+            epochs=epochs,
+            checkpoint=path,
+            callbacks=[fall],
+        )
+        return model, adam, history
+
+    fit(2, tmp_path / "a")
+    found, expected = fit(4, tmp_path / "a"), fit(4, None)
+    assert found[1].lr == expected[1].lr
+    assert_same_bits(found[0].flat_params, expected[0].flat_params)
+
+
 PROGRAM = """
 import sys
 from tests.test_checkpoint import digest, train

@@ -314,6 +314,14 @@ def test_validation_changes_no_bit() -> None:
     assert_same_bits(model.flat_params, other.flat_params)
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_the_mode_stays(training: bool) -> None:
+    model = tagger().train() if training else tagger().eval()
+    for validation in (None, tags()):
+        fit(model, tags(), validation=validation)
+        assert model.training == training
+
+
 def test_patience_puts_the_best_parameters_back() -> None:
     model, states = tagger(), []
     history = fit(

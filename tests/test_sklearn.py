@@ -146,6 +146,12 @@ def test_early_stopping() -> None:
     )
 
 
+def test_early_stopping_puts_some_of_each_class_aside() -> None:
+    y = np.where(np.arange(80) == 0, "alone", "other")
+    with pytest.raises(ValueError, match="least populated class"):
+        SequenceClassifier(**SMALL, early_stopping=True).fit(X, y)
+
+
 def test_grid_search_in_processes_and_cross_validation() -> None:
     search = GridSearchCV(
         SequenceClassifier(**SMALL, max_epochs=20),
