@@ -19,6 +19,7 @@ the recurrent and linear functions in plain NumPy.
 
 from typing import TYPE_CHECKING, Any
 
+from fastrnn import _core  # noqa: F401 - ahead of NumPy: it refuses subinterpreters
 from fastrnn._functional.linear import (
     linear_backward,
     linear_cross_entropy,
@@ -41,6 +42,7 @@ from fastrnn._runtime import (
     get_num_threads,
     isa,
     set_num_threads,
+    trim_memory,
 )
 
 if TYPE_CHECKING:
@@ -149,4 +151,5 @@ __all__ = [
     "save",
     "set_num_threads",
     "text",
+    "trim_memory",
 ]
