@@ -94,9 +94,7 @@ def run_side_by_side(
         raise
 
 
-def run_limited(
-    call: Callable[[], ResultT], threads: int, stop: Any = None
-) -> ResultT:
+def run_limited(call: Callable[[], ResultT], threads: int, stop: Any = None) -> ResultT:
     """Run a call on so many threads; it is given up when ``stop`` is set."""
     before = _core.limit_threads(threads)
     _core.heed(stop)
