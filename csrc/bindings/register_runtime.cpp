@@ -1,5 +1,6 @@
 #include <pybind11/stl.h>
 
+#include <cfenv>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -65,6 +66,19 @@ py::array draw_flags(const py::array& state, std::uint32_t threshold, Size count
   });
 }
 
+// A context of Python. Of the caller's mode, only the rounding and the traps change.
+class RoundingToNearest {
+ public:
+  void enter() {
+    feholdexcept(&before_);
+    fesetround(FE_TONEAREST);
+  }
+  void exit(const py::args& /*error*/) { fesetenv(&before_); }
+
+ private:
+  fenv_t before_;
+};
+
 }  // namespace
 
 void register_runtime(py::module_& m) {
@@ -76,6 +90,10 @@ void register_runtime(py::module_& m) {
   py::class_<StopFlag>(m, "StopFlag")
       .def(py::init<>())
       .def("set", [](StopFlag& flag) { flag.is_set = true; });
+  py::class_<RoundingToNearest>(m, "RoundingToNearest")
+      .def(py::init<>())
+      .def("__enter__", &RoundingToNearest::enter)
+      .def("__exit__", &RoundingToNearest::exit);
   m.def("limit_threads", limit_threads);
   m.def("heed", heed);
   m.def("trim_memory", trim_memory);
