@@ -155,6 +155,7 @@ class Backward {
     // Chunks as even as possible.
     even_rows_ = divide_up(valid, divide_up(valid, most) + (valid == 0));
     chunk_.most_rows = at_most(valid, even_rows_ + s_.N);
+    between_looks_ = 1 + Size(kBetweenLooks * double(s_.steps) / (flops + 1));
 
     chunk_.rows = scratch_.take<typename Chunk<T>::Row>(chunk_.most_rows);
     chunk_.dz =
@@ -174,6 +175,7 @@ class Backward {
     clear(team);
     team.barrier();
     Size end = s_.steps, last_base = 0;  // rows of step `end` begin at last_base
+    Size until_look = between_looks_;
     while (end > 0) {
       Size begin = end, rows = 0;
       while (begin > 0 && (begin == end || rows + s_.active[begin - 1] <= even_rows_)) {
@@ -181,7 +183,7 @@ class Backward {
       }
       if (team.rank == 0) list_chunk(begin, end);
       if (team.rank == team.size - 1) save_next_step(end, last_base);
-      team.barrier();
+      if (team.barrier()) return;
       gradients_.pack_chunk(team, rows);
       Size base = 0;
       for (Size s = end - 1; s >= begin; --s) {
@@ -189,12 +191,16 @@ class Backward {
         step(team, slice, units, s, base, next);
         last_base = base;
         base += s_.active[s];
-        if (slice.unit_ways > 1) team.barrier();
+        if (--until_look == 0) {
+          until_look = between_looks_;
+          if (team.is_stopped() && slice.unit_ways == 1) break;
+        }
+        if (slice.unit_ways > 1 && team.barrier()) return;
       }
-      team.barrier();
+      if (team.barrier()) return;
       gradients_.add_chunk(team, rows, end == s_.steps);
       end = begin;
-      team.barrier();
+      if (team.barrier()) return;
     }
     if (s_.steps > 0) initial_step(team, slice, units, last_base);
     team.barrier();
@@ -345,6 +351,7 @@ class Backward {
   Chunk<T> chunk_;
   ChunkGradients<Cell, T> gradients_;
   Size even_rows_ = 0;              // rows of a chunk, unless a single step has more
+  Size between_looks_ = 1;          // steps
   T* w_hh_ = nullptr;               // packed
   T* zeros_ = nullptr;              // [H]
   T* carry_ = nullptr;              // [N, H]: see BackwardRow

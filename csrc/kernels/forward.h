@@ -152,6 +152,7 @@ class Forward {
     const double flops = 2.0 * double(valid) * double((I_ + H_) * G * H_);
     plan_ = make_plan<T>(a_.threads, s_, flops, G * H_ * H_, vectors_);
     input_.prepare(plan_, valid, scratch_);
+    between_looks_ = 1 + Size(kBetweenLooks * double(s_.steps) / (flops + 1));
     if (a_.packed) {
       w_ = *a_.packed;
       if (w_.bfloat16) {
@@ -176,7 +177,7 @@ class Forward {
     team.barrier();
     const Slice slice = slice_of(team, plan_.share_units);
     const Range units = share_of(vectors_, slice.unit_rank, slice.unit_ways);
-    Size s = 0;
+    Size s = 0, until_look = between_looks_;
     while (s < s_.steps) {
       Size end = s, rows = 0;
       while (end < s_.steps) {
@@ -192,7 +193,13 @@ class Forward {
         const Size count = list_rows(team, slice, s, base);
         step(team, units, s, count, rows);
         base += count;
-        if (slice.unit_ways > 1) team.barrier();
+        bool stopped = false;
+        if (--until_look == 0) {
+          until_look = between_looks_;
+          stopped = team.is_stopped();
+        }
+        if (slice.unit_ways > 1) stopped = team.barrier();
+        if (stopped) return;
       }
     }
     final_states(team, slice);
@@ -317,6 +324,7 @@ class Forward {
   const Size H_, I_, vectors_;
   Scratch& scratch_;
   Plan plan_ = {1, false};
+  Size between_looks_ = 1;   // steps
   PackedWeights<T> w_ = {};  // a_.packed, or packed in this call
   ForwardInput<G, T> input_;
   Size panel_size_ = 0;            // 0 unless weights are bfloat16

@@ -203,6 +203,7 @@ class ChunkGradients {
                                      team.size, kTileRows<1, Rows::kTogether>);
         const Size offset = region.begin * H_;
         for (Size m = share.begin; m < share.end; m += kGradientRows) {
+          if (team.is_stopped()) return;
           const Range part{offset + m, offset + at_most(share.end, m + kGradientRows)};
           add_part(team, part, region, columns, rows, first, i == 0);
         }
