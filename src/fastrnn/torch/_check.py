@@ -31,9 +31,7 @@ def check_layer(
         )
     w_ih, w_hh, b_ih, b_hh, h0, c0, lengths, resets = others[:8]
     check_readable(x=x, w_ih=w_ih, w_hh=w_hh)
-    check_optional(
-        b_ih=b_ih, b_hh=b_hh, h0=h0, c0=c0, lengths=lengths, resets=resets
-    )
+    check_optional(b_ih=b_ih, b_hh=b_hh, h0=h0, c0=c0, lengths=lengths, resets=resets)
     if x.dtype not in _kernels.DTYPES:
         raise TypeError(f"x: expected dtype float32 or float64, got {x.dtype}")
     check_rank("x", x, LAYOUTS[layout])

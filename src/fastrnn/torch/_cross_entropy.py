@@ -150,7 +150,8 @@ def run_kernel(
 
 @torch.library.impl(_ops.library, "linear_cross_entropy", "CPU")
 def run_on_cpu(*arguments: Any) -> tuple[Tensor, ...]:
-    check_operands(*arguments[:4], arguments[6])
+    x, w, b, target, _, _, wanted = arguments
+    check_operands(x, w, b, target, wanted)
     return _ops.fill(run_kernel(*arguments), arguments[0])
 
 
