@@ -33,8 +33,8 @@ T* mutable_data(py::handle array) {
   return const_cast<T*>(data<T>(array));
 }
 
-// A new array, aligned for the kernels. Throws std::bad_alloc, also if its sizes are more
-// than NumPy can count, even where one of them is 0.
+// A new array, aligned for the kernels. Throws std::bad_alloc, also if its sizes are
+// more than NumPy can count, even where one of them is 0.
 template <class T>
 py::array_t<T> empty(const std::vector<Size>& shape) {
   Size bytes = sizeof(T);

@@ -1,5 +1,5 @@
-// What every call that computes has around it: no GIL, a floating-point mode of its own,
-// an ear for Ctrl-C, and a MemoryError with a name.
+// What every call that computes has around it: no GIL, a floating-point mode of its
+// own, an ear for Ctrl-C, and a MemoryError with a name.
 #pragma once
 
 #include <pybind11/pybind11.h>

@@ -1,6 +1,7 @@
 // Names that Python passes, as the enums that the kernels take.
 #pragma once
 
+#include <cctype>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -52,13 +53,14 @@ Value named(const char* argument, const Name<Value> (&names)[count],
                               ", got " + std::string(name));
 }
 
-// The other way.
-template <class Value, std::size_t count>
-std::string_view name_of(const Name<Value> (&names)[count], Value value) {
-  for (const Name<Value>& n : names) {
-    if (n.value == value) return n.name;
+// The name of the layer with this cell: LSTM.
+inline std::string layer_name(CellKind cell) {
+  std::string name;
+  for (const Name<CellKind>& n : kCellNames) {
+    if (n.value == cell) name = n.name;
   }
-  return "";
+  for (char& c : name) c = char(std::toupper(c));
+  return name;
 }
 
 }  // namespace fastrnn

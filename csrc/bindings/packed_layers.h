@@ -34,7 +34,8 @@ class AnyPackedLayers {
                           params_.data()};
     with_memory(
         [&] {
-          return no_memory(cell, "the packed weights of (I, H, L)", {I, H, layers});
+          return no_memory(layer_name(network.cell), "the packed weights of (I, H, L)",
+                           {I, H, layers});
         },
         [&] {
           by_dtype(params_, [&](auto type) {

@@ -75,8 +75,7 @@ void clip(const py::array& values, double bound) {
     using T = decltype(type);
     T* first = mutable_data<T>(values);
     const Size count = values.size();
-    without_gil(
-        [&] { kernels<T>().clip(first, count, T(bound), get_num_threads()); });
+    without_gil([&] { kernels<T>().clip(first, count, T(bound), get_num_threads()); });
   });
 }
 

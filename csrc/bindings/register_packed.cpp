@@ -59,7 +59,7 @@ py::object forward_all(const AnyPackedLayers& layers, Size steps, Size N,
   };
   const auto what = [&] {
     const Network& network = layers.network();
-    return no_memory(std::string(name_of(kCellNames, network.cell)), "(T, N, I, H)",
+    return no_memory(layer_name(network.cell), "(T, N, I, H)",
                      {steps, N, network.I, network.H});
   };
   return with_memory(what, [&] { return layers.visit(run); });

@@ -87,9 +87,9 @@ void register_runtime(py::module_& m) {
   m.def("select_isa", [](const std::string& name) { select_isa(name.c_str()); });
   m.def("get_num_threads", get_num_threads);
   m.def("set_num_threads", set_num_threads);
-  py::class_<StopFlag>(m, "StopFlag")
-      .def(py::init<>())
-      .def("set", [](StopFlag& flag) { flag.is_set = true; });
+  py::class_<StopFlag>(m, "StopFlag").def(py::init<>()).def("set", [](StopFlag& flag) {
+    flag.is_set = true;
+  });
   py::class_<RoundingToNearest>(m, "RoundingToNearest")
       .def(py::init<>())
       .def("__enter__", &RoundingToNearest::enter)
@@ -98,6 +98,7 @@ void register_runtime(py::module_& m) {
   m.def("heed", heed);
   m.def("trim_memory", trim_memory);
   remember_main_thread();
+  py::detail::npy_api::get();  // at the first use it would give the GIL away
   m.def("shrink_teams", shrink_teams);
   m.def("use_openmp_of",
         [](const std::string& path) { return use_openmp_of(path.c_str()); });

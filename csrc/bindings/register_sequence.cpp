@@ -139,9 +139,8 @@ py::tuple backward(const py::tuple& sequence, unsigned wanted, bool return_dh,
     return py::make_tuple(dx.array, dw_ih.array, dw_hh.array, db_ih.array, db_hh.array,
                           dh0.array, dc0.array, dembedding.array, dh.array);
   };
-  return with_memory(memory_of(sequence, "_backward"), [&] {
-    return by_dtype(SequenceCall::dtype_of(sequence), run);
-  });
+  return with_memory(memory_of(sequence, "_backward"),
+                     [&] { return by_dtype(SequenceCall::dtype_of(sequence), run); });
 }
 
 }  // namespace

@@ -16,8 +16,8 @@ namespace {
 // Rows of one pass over dw, so that packed x stays near.
 constexpr Size kLinearChunkRows = 256;
 
-// A product with this many operations per row, some rows at a time: between them the call
-// may be given up. Reading weights once for so many rows costs nothing.
+// A product with this many operations per row, some rows at a time: between them the
+// call may be given up. Reading weights once for so many rows costs nothing.
 template <class T>
 void multiply_by_blocks(Team team, Product<T> x, Range columns, double row_flops) {
   constexpr Size kFewestRows = 512;

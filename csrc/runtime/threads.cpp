@@ -36,7 +36,7 @@ struct Meeting {
 namespace {
 
 std::atomic<int> num_threads{1};
-thread_local int limit = 0;  // for calls of this thread; 0: none
+thread_local int limit = 0;                    // for calls of this thread; 0: none
 thread_local StopCheck* stop_check = nullptr;  // for calls of this thread
 std::atomic<Sharing> sharing{Sharing::kBest};
 

@@ -17,8 +17,8 @@ struct Team {
   // Returns when all members have called it. True, to all of them alike, if the call is
   // to be given up: the body returns then.
   bool barrier() const;
-  // The same without waiting: members may learn of it at different times, but must still
-  // meet at the next barrier.
+  // The same without waiting: members may learn of it at different times, but must
+  // still meet at the next barrier.
   bool is_stopped() const;
 };
 

@@ -31,9 +31,7 @@ def check_layer(
         )
     w_ih, w_hh, b_ih, b_hh, h0, c0, lengths, resets = others[:8]
     check_readable(x=x, w_ih=w_ih, w_hh=w_hh)
-    check_optional(
-        b_ih=b_ih, b_hh=b_hh, h0=h0, c0=c0, lengths=lengths, resets=resets
-    )
+    check_optional(b_ih=b_ih, b_hh=b_hh, h0=h0, c0=c0, lengths=lengths, resets=resets)
     if x.dtype not in _kernels.DTYPES:
         raise TypeError(f"x: expected dtype float32 or float64, got {x.dtype}")
     check_rank("x", x, LAYOUTS[layout])
@@ -41,6 +39,8 @@ def check_layer(
     check_rank("w_hh", w_hh, "(G*H, H)")
     if layout == "packed" and (lengths is None or h0 is None):
         raise TypeError("lengths, h0: expected batch_sizes and states, got None")
+    if layout == "packed":
+        lengths = _kernels.check_batch_sizes(lengths, x.shape[0])
     _, N, I = _kernels.sizes(layout, x, lengths)  # noqa: E741
     H = w_hh.shape[-1]
     if H < 1 or I < 1:
@@ -72,7 +72,10 @@ def check_backward(
     gated = mode in ("GRU", "LSTM")
     if gated and (gates is None or c is None):
         raise TypeError("gates, c: expected tensors, got None")
-    _, N, _ = _kernels.sizes(layout, x, tensors[7])
+    lengths = tensors[7]
+    if layout == "packed":
+        lengths = _kernels.check_batch_sizes(lengths, x.shape[0])
+    _, N, _ = _kernels.sizes(layout, x, lengths)
     H = w_hh.shape[1]
     lead = tuple(x.shape[:-1])
     check_all(
@@ -115,6 +118,13 @@ def check_optional(**tensors: Any) -> None:
                 f"{a.device}"
             )
         _kernels.require_storage(name, a)
+
+
+def require_one_device(*tensors: Any) -> None:
+    """Refuse a mixture of devices, where there is no memory to look at."""
+    found = {str(a.device) for a in tensors if isinstance(a, Tensor)}
+    if len(found) > 1:
+        raise RuntimeError(f"expected tensors on one device, got {sorted(found)}")
 
 
 def check_rank(name: str, a: Tensor, symbols: str) -> None:

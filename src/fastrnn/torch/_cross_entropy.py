@@ -15,6 +15,7 @@ from fastrnn._functional.linear import run_cross_entropy
 from fastrnn._gate.linear import GRADIENTS, check_cross_entropy
 from fastrnn.torch import _kernels, _ops
 from fastrnn.torch._check import check_cross_entropy as check_operands
+from fastrnn.torch._check import require_one_device
 from fastrnn.torch._dispatch import choose
 
 _ops.library.define(
@@ -149,7 +150,8 @@ def run_kernel(
 
 @torch.library.impl(_ops.library, "linear_cross_entropy", "CPU")
 def run_on_cpu(*arguments: Any) -> tuple[Tensor, ...]:
-    check_operands(*arguments[:4], arguments[6])
+    x, w, b, target, _, _, wanted = arguments
+    check_operands(x, w, b, target, wanted)
     return _ops.fill(run_kernel(*arguments), arguments[0])
 
 
@@ -163,6 +165,7 @@ def run_fake(
     reduction: str,
     wanted: int,
 ) -> tuple[Tensor, ...]:
+    require_one_device(x, w, b, target)
     loss = x.new_empty(target.shape if reduction == "none" else ())
     return loss, *(
         x.new_empty(a.shape if a is not None and wanted >> i & 1 else 0)

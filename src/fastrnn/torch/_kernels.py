@@ -172,9 +172,7 @@ def describe(
 ) -> tuple[Sequence, list[Tensor | None]]:
     """Return the call, with addresses for arrays, and the tensors that own them."""
     cell, nonlinearity = MODES[mode]
-    at, alive = locate(
-        x=x, w_ih=w_ih, w_hh=w_hh, b_ih=b_ih, b_hh=b_hh, h0=h0, c0=c0
-    )
+    at, alive = locate(x=x, w_ih=w_ih, w_hh=w_hh, b_ih=b_ih, b_hh=b_hh, h0=h0, c0=c0)
     if layout == "packed":
         lengths = check_batch_sizes(lengths, x.shape[0])
     T, N, I = sizes(layout, x, lengths)  # noqa: E741

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from fastrnn.torch import _kernels, _unfused
-from fastrnn.torch._check import check_backward, check_layer
+from fastrnn.torch._check import check_backward, check_layer, require_one_device
 
 LAYER = """
     str mode, str layout, bool reverse, bool training,
@@ -57,6 +57,7 @@ def layer_backward_on_cpu(*arguments: Any) -> tuple[Tensor, ...]:
 def layer_fake(
     mode: str, layout: str, reverse: bool, training: bool, x: Tensor, *others: Any
 ) -> tuple[Tensor, ...]:
+    require_one_device(x, *others)
     _, w_hh, _, _, h0, _, _, _ = others
     GH, H = w_hh.shape
     lead = x.shape[:-1]
@@ -75,6 +76,7 @@ def layer_fake(
 def layer_backward_fake(
     mode: str, layout: str, reverse: bool, wanted: int, x: Tensor, *others: Any
 ) -> tuple[Tensor, ...]:
+    require_one_device(x, *others)
     w_ih, w_hh, b_ih, b_hh, h0, *_ = others
     lead = x.shape[:-1]
     N = h0.shape[1] if layout == "packed" else lead[1 if layout == "time" else 0]
