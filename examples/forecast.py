@@ -74,7 +74,7 @@ def train(known: np.ndarray, options: Any, rng: Any, bar: Any) -> fastrnn.Sequen
         starts = rng.integers(0, len(series) - WINDOW, options.batch)
         windows = series[starts + np.arange(WINDOW + 1)[:, None]][:, :, None]
         y, _ = model(windows[:-1])
-        loss, dy = fastrnn.mean_squared_error(y, windows[1:], counts)
+        loss, dy = fastrnn.mean_squared_error(y, windows[1:], mask=counts)
         model.zero_grad()
         model.backward(dy)
         adam.lr = options.lr * (1 - step / options.steps)

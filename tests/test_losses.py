@@ -1,4 +1,4 @@
-"""Mean squared error, perplexity, bits per character, accuracy."""
+"""Mean squared error in particular, perplexity, bits per character, accuracy."""
 
 import math
 from typing import Any
@@ -42,7 +42,7 @@ def test_what_is_masked_takes_no_part(shape: tuple[int, ...]) -> None:
     mask = np.random.default_rng(1).random(shape) < 0.6
     kept = np.broadcast_to(mask.reshape(shape + (1,) * (3 - mask.ndim)), Y.shape)
     y = np.where(kept, Y, np.nan)
-    loss, dy = fastrnn.mean_squared_error(y, TARGETS, mask)
+    loss, dy = fastrnn.mean_squared_error(y, TARGETS, mask=mask)
     expected, dkept = fastrnn.mean_squared_error(Y[kept], TARGETS[kept])
     assert loss == pytest.approx(expected)
     np.testing.assert_allclose(dy[kept], dkept)
@@ -50,7 +50,7 @@ def test_what_is_masked_takes_no_part(shape: tuple[int, ...]) -> None:
 
 
 def test_a_mean_of_nothing() -> None:
-    loss, dy = fastrnn.mean_squared_error(Y, TARGETS, np.zeros((T, N), bool))
+    loss, dy = fastrnn.mean_squared_error(Y, TARGETS, mask=np.zeros((T, N), bool))
     assert np.isnan(loss)
     assert not dy.any()
     assert math.isnan(fastrnn.accuracy(IDS, np.full((T, N), -100)))

@@ -8,6 +8,7 @@ PYBIND11_MODULE(_core_of_pybind11, m, pybind11::mod_gil_not_used()) {
   fastrnn::register_packed(m);
   fastrnn::register_sequence(m);
   fastrnn::register_linear(m);
+  fastrnn::register_losses(m);
   fastrnn::register_optim(m);
 }
 

@@ -32,6 +32,11 @@ constexpr Name<OptimizerRule> kRuleNames[] = {{"sgd", OptimizerRule::kSgd},
                                               {"rmsprop", OptimizerRule::kRmsprop},
                                               {"adagrad", OptimizerRule::kAdagrad},
                                               {"adam", OptimizerRule::kAdam}};
+constexpr Name<LossRule> kLossNames[] = {{"squared", LossRule::kSquared},
+                                         {"absolute", LossRule::kAbsolute},
+                                         {"huber", LossRule::kHuber},
+                                         {"quantile", LossRule::kQuantile},
+                                         {"binary", LossRule::kBinary}};
 constexpr Name<Sharing> kSharingNames[] = {{"best", Sharing::kBest},
                                            {"none", Sharing::kNone},
                                            {"rows", Sharing::kRows},

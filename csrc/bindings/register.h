@@ -9,6 +9,7 @@ namespace fastrnn {
 void register_runtime(pybind11::module_& m);
 void register_sequence(pybind11::module_& m);
 void register_linear(pybind11::module_& m);
+void register_losses(pybind11::module_& m);
 void register_optim(pybind11::module_& m);
 void register_packed(pybind11::module_& m);
 

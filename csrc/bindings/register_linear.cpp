@@ -55,11 +55,13 @@ py::tuple linear_backward(Size rows, Size I, Size O, const py::object& x,
 }
 
 // targets: int64, negative for rows to leave out. Gradients that are not wanted are
-// None.
+// None. weights, smoothing and shares may be.
 py::tuple linear_cross_entropy(Size rows, Size H, Size V, const py::object& y,
                                const py::object& w, const py::object& b,
                                const py::object& targets, double scale, bool want_dy,
-                               bool want_dw, bool want_db, int threads) {
+                               bool want_dw, bool want_db, int threads,
+                               const py::object& weights, const py::object& smoothing,
+                               const py::object& shares) {
   const auto run = [&](auto type) {
     using T = decltype(type);
     const Output<T> loss(true, {rows});
@@ -74,6 +76,9 @@ py::tuple linear_cross_entropy(Size rows, Size H, Size V, const py::object& y,
     args.w = data<T>(w);
     args.b = data<T>(b);
     args.targets = data<std::int64_t>(targets);
+    args.weights = data<T>(weights);
+    args.smoothing = data<T>(smoothing);
+    args.shares = data<T>(shares);
     args.loss = loss.data;
     args.dy = dy.data;
     args.dw = dw.data;

@@ -1,8 +1,12 @@
 // A linear layer with the cross-entropy loss, forward and backward at once:
 //
-//   logits = y·wᵀ + b      loss_r = log Σ_v exp(logits_rv) − logits_r,target
-//   dlogits_rv = scale·(softmax_rv − [v = target_r])
+//   logits = y·wᵀ + b      nats_rv = log Σ_u exp(logits_ru) − logits_rv
+//   loss_r = weight_r·nats_r,target + share_r·Σ_v smoothing_v·nats_rv
+//   dlogits_rv = scale·((weight_r + share_r·Σ_u smoothing_u)·softmax_rv
+//                       − weight_r·[v = target_r] − share_r·smoothing_v)
 //   dy = dlogits·w         dw = dlogitsᵀ·y         db_v = Σ_r dlogits_rv
+//
+// Without weights every weight_r is 1; without smoothing its terms are not there.
 //
 // Logits exist for one block of rows at a time, as [V][block]: a vector holds one
 // word's logits for some rows. So maximum and sum over the vocabulary stay in their
@@ -44,7 +48,12 @@ struct CrossEntropy {
   T* maximum_of = nullptr;    // [parts][width]
   T* sum_of = nullptr;        // [parts][width]
   T* factor_of = nullptr;  // [parts][width]: exp(part's maximum − maximum)·scale / sum
-  T* target_logit = nullptr;  // [width]
+  T* target_logit = nullptr;   // [width]
+  T* softmax_scale = nullptr;  // [width]: what multiplies softmax in dlogits
+  T* smooth_scale = nullptr;   // [width]: what multiplies smoothing in dlogits
+  T* smooth_of = nullptr;  // [parts][width]: Σ_v smoothing_v·(part's maximum − logit)
+  T* smoothing_of = nullptr;  // [parts]: Σ_v smoothing_v of the part
+  T smoothing = T(0);         // their sum
   const T** w_row = nullptr;  // [V]
   T** logit_row = nullptr;    // [V]
   T** dw_row = nullptr;       // [V]
@@ -64,6 +73,7 @@ struct CrossEntropy {
         if (a.dw) dw_row[v] = a.dw + v * a.H;
       }
     }
+    if (a.smoothing && team.rank == 0) sum_smoothing();
     const Tiles blocks = split(a.rows, kBlockRows);
     for (Size i = 0; i < blocks.count; ++i) {
       if (!block(team, mine, blocks.first(i), blocks.size(i))) return;
@@ -116,8 +126,29 @@ struct CrossEntropy {
       const bool ignored = a.targets[first + r] < 0;
       const T* y = a.y + (first + r) * a.H;
       for (Size h = 0; h < a.H; ++h) y_rows[r * a.H + h] = ignored ? T(0) : y[h];
+      softmax_scale[r] = a.scale;
+      if (a.weights) {
+        softmax_scale[r] *= weight(first + r) + share(first + r) * smoothing;
+      }
+      if (a.smoothing) smooth_scale[r] = a.scale * share(first + r);
+    }
+    for (Size r = rows; r < width; ++r) {
+      softmax_scale[r] = T(0);
+      if (a.smoothing) smooth_scale[r] = T(0);
     }
   }
+
+  void sum_smoothing() {
+    for (Size p = 0; p < parts; ++p) {
+      T sum = T(0);
+      for (Size v = words(p).begin; v < words(p).end; ++v) sum += a.smoothing[v];
+      smoothing_of[p] = sum;
+      smoothing += sum;
+    }
+  }
+
+  T weight(Size row) const { return a.weights ? a.weights[row] : T(1); }
+  T share(Size row) const { return a.smoothing ? a.shares[row] : T(0); }
 
   // Data to prefetch from far memory.
   struct Next {
@@ -152,6 +183,14 @@ struct CrossEntropy {
       for (Size word = v.begin + 1; word < v.end; ++word) {
         most = maximum(most, logit(column, word));
       }
+      if (a.smoothing) {
+        Vec<T> smooth = {};
+        for (Size word = v.begin; word < v.end; ++word) {
+          const Vec<T> below = most - logit(column, word);
+          smooth = fma(broadcast(a.smoothing[word]), below, smooth);
+        }
+        store(smooth_of + p * width + i * L, smooth);
+      }
       Vec<T> sum = {};
       for (Size word = v.begin; word < v.end; ++word) {
         const Vec<T> e = exp<T>(logit(column, word) - most);
@@ -180,18 +219,33 @@ struct CrossEntropy {
         store(factor_of + p * width + i, to_most);
         sum = fma(load(sum_of + p * width + i), to_most, sum);
       }
-      const Vec<T> share = broadcast(a.scale) / sum;
+      const Vec<T> scaled = load(softmax_scale + i) / sum;
       for (Size p = 0; p < parts; ++p) {
         T* factor = factor_of + p * width + i;
-        store(factor, load(factor) * share);
+        store(factor, load(factor) * scaled);
       }
       for (Size l = 0; l < L && i + l < rows; ++l) {
         const bool ignored = a.targets[first + i + l] < 0;
         const double log_sum = __builtin_log(double(sum[l]));
-        const double loss = (double(most[l]) - double(target_logit[i + l])) + log_sum;
+        const double nats = (double(most[l]) - double(target_logit[i + l])) + log_sum;
+        double loss = double(weight(first + i + l)) * nats;
+        if (a.smoothing && !ignored) {
+          loss += double(share(first + i + l)) * smooth_nats(i + l, most[l], log_sum);
+        }
         a.loss[first + i + l] = ignored ? T(0) : T(loss);
       }
     }
+  }
+
+  // Σ_v smoothing_v·nats_v of one row.
+  double smooth_nats(Size row, T most, double log_sum) const {
+    double sum = double(smoothing) * log_sum;
+    for (Size p = 0; p < parts; ++p) {
+      const T below = most - maximum_of[p * width + row];
+      sum += double(smooth_of[p * width + row]);
+      if (smoothing_of[p] != T(0)) sum += double(smoothing_of[p]) * double(below);
+    }
+    return sum;
   }
 
   // dlogits of a part, and with them its rows of dw and db.
@@ -201,7 +255,9 @@ struct CrossEntropy {
       const Vec<T> factor = load(factor_of + p * width + i);
       for (Size word = v.begin; word < v.end; ++word) {
         T* at = logit_row[word] + i;
-        store(at, load(at) * factor);
+        Vec<T> d = load(at) * factor;
+        if (a.smoothing) d -= load(smooth_scale + i) * broadcast(a.smoothing[word]);
+        store(at, d);
       }
     }
     for (Size r = 0; r < vectors * L; ++r) {
@@ -209,7 +265,7 @@ struct CrossEntropy {
       if (target < 0) {
         for (Size word = v.begin; word < v.end; ++word) logit_row[word][r] = T(0);
       } else if (target >= v.begin && target < v.end) {
-        logit_row[target][r] -= a.scale;
+        logit_row[target][r] -= a.weights ? a.scale * weight(first + r) : a.scale;
       }
     }
     if (a.dw) {
@@ -283,6 +339,12 @@ void cross_entropy(const CrossEntropyArgs<T>& args, Scratch& scratch) {
   job.sum_of = scratch.take<T>(job.parts * job.width);
   job.factor_of = scratch.take<T>(job.parts * job.width);
   job.target_logit = scratch.take<T>(job.width);
+  job.softmax_scale = scratch.take<T>(job.width);
+  if (args.smoothing) {
+    job.smooth_scale = scratch.take<T>(job.width);
+    job.smooth_of = scratch.take<T>(job.parts * job.width);
+    job.smoothing_of = scratch.take<T>(job.parts);
+  }
   job.w_row = scratch.take<const T*>(args.V);
   job.logit_row = scratch.take<T*>(args.V);
   job.dw_row = scratch.take<T*>(args.V);

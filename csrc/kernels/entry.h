@@ -21,6 +21,13 @@ void linear_backward(const LinearBackwardArgs<T>& args, Scratch& scratch);
 template <class T>
 void cross_entropy(const CrossEntropyArgs<T>& args, Scratch& scratch);
 template <class T>
+double loss(const LossArgs<T>& args, Scratch& scratch);
+template <class T>
+void softmax(const T* x, Size rows, Size width, bool log, T* to, int threads,
+             Scratch& scratch);
+template <class T>
+void ctc(const CtcArgs<T>& args, Scratch& scratch);
+template <class T>
 void optimizer_step(const OptimizerArgs<T>& args);
 template <class T>
 double sum_of_squares(const T* values, Size count, int threads, Scratch& scratch);

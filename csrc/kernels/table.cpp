@@ -1,5 +1,6 @@
 // The table of this instruction set, and its vector functions for the accuracy tests.
 #include "entry.h"
+#include "log.h"
 #include "math.h"
 
 namespace fastrnn {
@@ -28,6 +29,7 @@ bool apply_math(const char* name, const T* x, T* y, Size count) {
   if (same(name, "sigmoid"))
     return apply([](V v) { return sigmoid<T>(v); }, x, y, count);
   if (same(name, "tanh")) return apply([](V v) { return tanh<T>(v); }, x, y, count);
+  if (same(name, "log1p")) return apply([](V v) { return log1p<T>(v); }, x, y, count);
   if (same(name, "expm1")) return apply([](V v) { return expm1<T>(v); }, x, y, count);
   return false;
 }
@@ -38,6 +40,9 @@ constexpr Kernels<T> make_kernels(const CellKernels<T>* const (&cells)[kCells]) 
                      linear_forward<T>,
                      linear_backward<T>,
                      cross_entropy<T>,
+                     loss<T>,
+                     softmax<T>,
+                     ctc<T>,
                      optimizer_step<T>,
                      sum_of_squares<T>,
                      scale<T>,

@@ -51,17 +51,26 @@ if TYPE_CHECKING:
     from fastrnn import torch as torch  # not in __all__: it needs PyTorch
     from fastrnn._convert import load_keras, load_torch
     from fastrnn._files import load, save
-    from fastrnn._functional.losses import (
-        accuracy,
-        bits_per_character,
+    from fastrnn._functional.ctc import ctc_loss
+    from fastrnn._functional.losses import accuracy, bits_per_character, perplexity
+    from fastrnn._functional.regression import (
+        binary_cross_entropy,
+        huber,
+        mean_absolute_error,
         mean_squared_error,
-        perplexity,
+        quantile_loss,
     )
+    from fastrnn._functional.softmax import log_softmax, softmax
     from fastrnn._layers.activation import Activation
+    from fastrnn._layers.attention import Attention
     from fastrnn._layers.base import Layer
+    from fastrnn._layers.differences import check_gradients
     from fastrnn._layers.dropout import Dropout
     from fastrnn._layers.embedding import Embedding
+    from fastrnn._layers.heads import Heads
     from fastrnn._layers.linear import Linear
+    from fastrnn._layers.normalise import BatchNorm, LayerNorm
+    from fastrnn._layers.pooling import Last, MaxOverTime, MeanOverTime
     from fastrnn._layers.sequential import Sequential
     from fastrnn.stepper import Stepper
 else:
@@ -69,23 +78,38 @@ else:
     # wait for the rest.
     LAZY = {
         "Activation": "_layers.activation",
+        "Attention": "_layers.attention",
+        "BatchNorm": "_layers.normalise",
         "Dropout": "_layers.dropout",
         "Embedding": "_layers.embedding",
+        "Heads": "_layers.heads",
+        "Last": "_layers.pooling",
         "Layer": "_layers.base",
+        "LayerNorm": "_layers.normalise",
         "Linear": "_layers.linear",
+        "MaxOverTime": "_layers.pooling",
+        "MeanOverTime": "_layers.pooling",
         "Sequential": "_layers.sequential",
         "Stepper": "stepper",
         "accuracy": "_functional.losses",
+        "binary_cross_entropy": "_functional.regression",
         "bits_per_character": "_functional.losses",
+        "check_gradients": "_layers.differences",
+        "ctc_loss": "_functional.ctc",
         "data": "data",
+        "huber": "_functional.regression",
         "load": "_files",
         "load_keras": "_convert",
         "load_torch": "_convert",
-        "mean_squared_error": "_functional.losses",
+        "log_softmax": "_functional.softmax",
+        "mean_absolute_error": "_functional.regression",
+        "mean_squared_error": "_functional.regression",
         "perplexity": "_functional.losses",
         "plot": "plot",
+        "quantile_loss": "_functional.regression",
         "reference": "reference",
         "save": "_files",
+        "softmax": "_functional.softmax",
         "text": "text",
         "torch": "torch",
     }
@@ -117,23 +141,34 @@ __all__ = [
     "Adagrad",
     "Adam",
     "AdamW",
+    "Attention",
+    "BatchNorm",
     "Dropout",
     "Embedding",
+    "Heads",
+    "Last",
     "Layer",
+    "LayerNorm",
     "Linear",
+    "MaxOverTime",
+    "MeanOverTime",
     "RMSprop",
     "Sequential",
     "Stepper",
     "accuracy",
     "available_isas",
+    "binary_cross_entropy",
     "bits_per_character",
     "build_info",
+    "check_gradients",
     "clip_grad_norm",
     "clip_grad_value",
+    "ctc_loss",
     "data",
     "get_num_threads",
     "gru_backward",
     "gru_forward",
+    "huber",
     "isa",
     "linear_backward",
     "linear_cross_entropy",
@@ -141,16 +176,20 @@ __all__ = [
     "load",
     "load_keras",
     "load_torch",
+    "log_softmax",
     "lstm_backward",
     "lstm_forward",
+    "mean_absolute_error",
     "mean_squared_error",
     "perplexity",
     "plot",
+    "quantile_loss",
     "reference",
     "rnn_backward",
     "rnn_forward",
     "save",
     "set_num_threads",
+    "softmax",
     "text",
     "trim_memory",
 ]

@@ -123,7 +123,35 @@ def linear_cross_entropy(
     want_dw: bool,
     want_db: bool,
     threads: int,
+    weights: FloatArray | None,
+    smoothing: FloatArray | None,
+    shares: FloatArray | None,
 ) -> tuple[FloatArray, Any, Any, Any]: ...
+
+# The sum of weighted losses, and the gradient of y. Each weight is that of ``width``
+# numbers.
+def loss(
+    rule: str,
+    y: FloatArray,
+    targets: FloatArray,
+    weights: FloatArray | None,
+    width: int,
+    scale: float,
+    parameter: float,
+    /,
+) -> tuple[float, FloatArray]: ...
+def softmax(x: FloatArray, rows: int, width: int, log: bool, /) -> FloatArray: ...
+
+# The loss of each row, and the gradient of the logits, times scale.
+def ctc(
+    logits: FloatArray,
+    targets: IntArray,
+    lengths: IntArray,
+    target_lengths: IntArray,
+    blank: int,
+    scale: FloatArray,
+    /,
+) -> tuple[NDArray[np.float64], FloatArray]: ...
 
 # u, m, v and the rule's constants by name, as in register_optim.cpp.
 def optimizer_step(rule: str, **arguments: Any) -> None: ...

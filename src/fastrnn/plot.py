@@ -261,7 +261,8 @@ def gradient_norms(
     Parameters
     ----------
     dh : [T, N, H], or mapping of str to such
-        ``grads.dh`` of a backward call with ``return_dh=True``. Norms are taken over
+        ``grads.dh`` of a backward call with ``return_dh=True``, or the dict that such a
+        call of a layer or model returns. Norms are taken over
         units and averaged over rows. A gradient of 0 is not drawn.
     title, unit : str
         The title, and the label of the vertical axis.

@@ -144,7 +144,8 @@ struct LinearBackwardArgs {
 };
 
 // loss[r] = −log softmax(y[r]·wᵀ + b)[target[r]]; the gradients are those of
-// Σ_r scale·loss[r]. A row with a negative target is left out of both.
+// Σ_r scale·loss[r]. A row with a negative target is left out of both. For weights and
+// smoothing see cross_entropy.cpp; there is no smoothing without weights.
 template <class T>
 struct CrossEntropyArgs {
   Size rows, H, V;
@@ -152,11 +153,46 @@ struct CrossEntropyArgs {
   const T* w;                   // [V, H]
   const T* b;                   // [V] or null
   const std::int64_t* targets;  // [rows], each < V
+  const T* weights;             // [rows] or null: of the target's part of a loss
+  const T* smoothing;           // [V] or null
+  const T* shares;              // [rows], with smoothing: of its part of a loss
   T scale;
   T* loss;  // = [rows]
   T* dy;    // = [rows, H] or null: not wanted, as below
   T* dw;    // = [V, H] or null
   T* db;    // = [V] or null
+  int threads;
+};
+
+enum class LossRule { kSquared, kAbsolute, kHuber, kQuantile, kBinary };
+
+// Losses of numbers; the equations are in losses.cpp. The weights are those of runs of
+// `width` numbers.
+template <class T>
+struct LossArgs {
+  LossRule rule;
+  Size count, width;
+  const T* y;        // [count]
+  const T* targets;  // [count]
+  const T* weights;  // [count / width] or null: all 1
+  T scale;           // of the gradients; kSquared's holds the 2
+  double parameter;  // δ of kHuber, q of kQuantile
+  T* dy;             // = [count]
+  int threads;
+};
+
+// The loss of each row and scale·its gradient; see ctc.cpp.
+template <class T>
+struct CtcArgs {
+  Size steps, N, V, S;                 // steps: T
+  const T* logits;                     // [T, N, V]
+  const std::int64_t* targets;         // [N, S], each < V, up to target_lengths
+  const std::int64_t* lengths;         // [N], each 0 … T
+  const std::int64_t* target_lengths;  // [N], each 0 … S
+  std::int64_t blank;
+  const T* scale;  // [N]
+  double* loss;    // = [N]; infinite where the targets do not fit
+  T* dlogits;      // = [T, N, V], 0 on padding and in rows with an infinite loss
   int threads;
 };
 
@@ -212,6 +248,10 @@ struct Kernels {
   void (*linear_forward)(const LinearArgs<T>&, Scratch&);
   void (*linear_backward)(const LinearBackwardArgs<T>&, Scratch&);
   void (*cross_entropy)(const CrossEntropyArgs<T>&, Scratch&);
+  double (*loss)(const LossArgs<T>&, Scratch&);  // Σ weight·loss
+  void (*softmax)(const T* x, Size rows, Size width, bool log, T* to, int threads,
+                  Scratch&);
+  void (*ctc)(const CtcArgs<T>&, Scratch&);
   void (*optimizer_step)(const OptimizerArgs<T>&);
   double (*sum_of_squares)(const T* values, Size count, int threads, Scratch&);
   void (*scale)(T* values, Size count, T factor, int threads);
@@ -223,7 +263,7 @@ struct Kernels {
   void (*digest)(const T* values, Size count, Digest* to);
   bool (*has_digest)(const T* values, Size count, const Digest&);
   Size lanes;
-  // name: "exp", "sigmoid", "tanh" or "expm1"; for the accuracy tests.
+  // name: "exp", "sigmoid", "tanh", "expm1" or "log1p"; for the accuracy tests.
   bool (*apply_math)(const char* name, const T* x, T* y, Size count);
 };
 

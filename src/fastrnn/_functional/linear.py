@@ -16,7 +16,7 @@ from fastrnn._gate.linear import (
     check_linear,
 )
 from fastrnn._results import CrossEntropyGrads, LinearGrads
-from fastrnn._types import FloatArray
+from fastrnn._types import FloatArray, IntArray
 
 
 def linear_forward(
@@ -93,6 +93,9 @@ def linear_cross_entropy(
     reduction: str = "mean",
     training: bool = True,
     wanted: Sequence[str] = GRADIENTS,
+    weights: FloatArray | None = None,
+    class_weights: FloatArray | None = None,
+    label_smoothing: float = 0.0,
 ) -> tuple[np.floating[Any] | FloatArray, CrossEntropyGrads | None]:
     """Cross-entropy of ``softmax(y w' + b)`` against class ids, and its gradients.
 
@@ -118,6 +121,19 @@ def linear_cross_entropy(
         Whether to compute gradients; None is returned in their place otherwise.
     wanted : tuple of "dy", "dw" and "db"
         The gradients to compute: a head that is not trained needs only ``("dy",)``.
+    weights : [...], optional
+        What each row's loss is multiplied by, the dtype of ``y``; rows with a weight of
+        0 are left out. ``"mean"`` then divides by the sum of the weights, and takes
+        none below 0; the others do. (A policy gradient is a ``"sum"``, weighted with
+        the advantages over the number of rows.)
+    class_weights : [V], optional
+        The same for rows of each class, at least 0. With ``weights``, a row's weight is
+        the product of both.
+    label_smoothing : float
+        ``0 <= e <= 1``. The wanted probabilities are ``1 - e`` for the target and in
+        addition ``e / V`` for every class; the part of class ``v`` is weighted with
+        ``class_weights[v]``. As in PyTorch, ``"mean"`` divides by the weights of the
+        targets.
 
     Returns
     -------
@@ -139,11 +155,17 @@ def linear_cross_entropy(
     Logits exist for 160 rows at a time: besides the gradients, the function needs
     memory for about ``160 V`` numbers, regardless of the number of rows. Finite logits
     never overflow.
+
+    References
+    ----------
+    Label smoothing: C. Szegedy et al., "Rethinking the inception architecture for
+    computer vision", 2016.
     """
     a = check_cross_entropy(
         y, w, b, targets,
         ignore_index=ignore_index, reduction=reduction, training=training,
-        wanted=wanted,
+        wanted=wanted, weights=weights, class_weights=class_weights,
+        label_smoothing=label_smoothing,
     )  # fmt: skip
     return run_cross_entropy(a)
 
@@ -156,24 +178,56 @@ def run_cross_entropy(
     """Return loss and gradients of checked arguments; 0 threads: as set globally."""
     targets = a.targets.ravel()
     ignored = targets == a.ignore_index
-    count = a.rows - int(np.count_nonzero(ignored))
-    if count < a.rows:
+    if a.weights is not None:
+        ignored |= a.weights.ravel() == 0
+    left_out = int(np.count_nonzero(ignored))
+    if left_out:
         targets[ignored] = -1
-    scale = 1 / max(count, 1) if a.reduction == "mean" else 1.0
+    of_targets, smoothing, of_rows = weigh(a, targets)
+    total: Any = a.rows - left_out
+    if of_targets is not None:
+        total = float(of_targets.sum(dtype=np.float64))
+        of_targets *= a.dtype.type(1 - a.label_smoothing)
+    scale = 1 / (total or 1) if a.reduction == "mean" else 1.0
     losses, dy, dw, db = _core.linear_cross_entropy(
         a.rows, a.H, a.V, a.y, a.w, a.b, targets, scale,
         "dy" in a.wanted, "dw" in a.wanted, "db" in a.wanted, threads,
+        of_targets, smoothing, of_rows,
     )  # fmt: skip
     loss: np.floating[Any] | FloatArray
     if a.reduction == "none":
         loss = losses.reshape(a.lead)
     else:
         with _core.RoundingToNearest():
-            total = losses.sum(dtype=np.float64)
+            in_all = losses.sum(dtype=np.float64)
             if a.reduction == "mean":
-                total = total / count if count else np.nan
-            loss = a.dtype.type(total)
+                in_all = in_all / total if total else np.nan
+            loss = a.dtype.type(in_all)
     if not a.training:
         return loss, None
     dy = None if dy is None else dy.reshape(a.y.shape)
     return loss, CrossEntropyGrads(dy, dw, db)
+
+
+def weigh(
+    a: CrossEntropy, targets: IntArray
+) -> tuple[FloatArray | None, FloatArray | None, FloatArray | None]:
+    """Return the weights of targets [rows], of smoothing [V] and of rows [rows].
+
+    ``targets`` are -1 where a row is left out; its weights are 0. None is 1 for the
+    first, which is a new array, and nothing for the others.
+    """
+    if a.weights is None and a.class_weights is None and a.label_smoothing == 0:
+        return None, None, None
+    counts = targets >= 0
+    rows = np.ones(a.rows, a.dtype) if a.weights is None else a.weights.ravel()
+    of_rows = np.where(counts, rows, a.dtype.type(0))
+    of_targets = of_rows.copy()
+    if a.class_weights is not None:
+        of_targets[counts] *= a.class_weights[targets[counts]]
+    if a.label_smoothing == 0:
+        return of_targets, None, None
+    smoothing = np.full(a.V, a.label_smoothing / a.V, a.dtype)
+    if a.class_weights is not None:
+        smoothing *= a.class_weights
+    return of_targets, smoothing, of_rows

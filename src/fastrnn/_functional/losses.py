@@ -1,4 +1,4 @@
-"""A loss for numbers, and measures of how good predictions are."""
+"""Measures of how good predictions are; for losses see the files beside this one."""
 
 from __future__ import annotations
 
@@ -11,60 +11,10 @@ from numpy.typing import ArrayLike
 from fastrnn._gate.arguments import (
     as_real,
     check_any_floating,
-    check_floating,
     check_integers,
-    check_leading,
     check_shape,
 )
 from fastrnn._gate.linear import check_ignored, check_last
-from fastrnn._types import FloatArray
-
-
-# NaN and Inf in the data pass through as in IEEE arithmetic, without a warning.
-@np.errstate(all="ignore")
-def mean_squared_error(
-    y: FloatArray, targets: FloatArray, mask: ArrayLike | None = None
-) -> tuple[np.floating[Any], FloatArray]:
-    """Return the mean of ``(y - targets)**2`` and its gradient.
-
-    Parameters
-    ----------
-    y : array
-        float32 or float64, of any shape.
-    targets : array
-        The shape and dtype of ``y``.
-    mask : bool, of the shape of ``y`` or of its leading sizes, optional
-        Values where it is False are left out of the mean, and their gradient is 0. For
-        ``y [T, N, O]``, a mask ``[T, N]`` says which steps are valid.
-
-    Returns
-    -------
-    loss : scalar
-        The dtype of ``y``; NaN if everything is left out.
-    dy : array
-        Gradient of ``y``.
-
-    Raises
-    ------
-    TypeError
-        A type or dtype is wrong.
-    ValueError
-        A shape is wrong.
-    """
-    y = check_any_floating("y", y)
-    targets = check_floating("targets", targets, y.dtype, "y")
-    check_shape("targets", targets, "(...) of y", y.shape)
-    error = y - targets
-    if mask is not None:
-        kept = check_leading("mask", mask, y)
-        error = np.where(kept, error, y.dtype.type(0))
-        count = int(np.broadcast_to(kept, y.shape).sum())
-    else:
-        count = y.size
-    total = float(np.square(error, dtype=np.float64).sum())
-    loss: np.floating[Any] = y.dtype.type(total / count if count else np.nan)
-    dy: FloatArray = error * y.dtype.type(2 / max(count, 1))
-    return loss, dy
 
 
 @np.errstate(all="ignore")

@@ -171,6 +171,15 @@ def check_leading(name: str, mask: Any, y: Any) -> BoolArray:
     return whole
 
 
+def require_not_negative(name: str, a: Any) -> None:
+    """Refuse numbers below 0; NaN passes through."""
+    bad = a < 0
+    if bad.any():
+        at = np.unravel_index(int(bad.argmax()), a.shape)
+        place = f" at {[int(i) for i in at]}" if at else ""
+        raise ValueError(f"{name}: expected {name} >= 0, got {a[at]}{place}")
+
+
 def require_countable(name: str, a: Any, last: int) -> None:
     """Refuse an array without elements whose results' sizes have no countable product.
 
@@ -246,6 +255,24 @@ def check_number(
         else:
             expected = "a number >= 0" if infinite else "a finite number >= 0"
         raise ValueError(f"{name}: expected {expected}, got {shown(value)}")
+    return number
+
+
+def check_positive(name: str, value: Any, below: float = math.inf) -> float:
+    """Check ``0 < value < below``."""
+    number = as_real(name, value)
+    if not 0 < number < below:
+        end = f" < {below:g}" if below < math.inf else ""
+        expected = f"0 < {name}{end}" if end else f"a finite {name} > 0"
+        raise ValueError(f"{name}: expected {expected}, got {shown(value)}")
+    return number
+
+
+def check_share(name: str, value: Any) -> float:
+    """Check ``0 <= value <= 1``."""
+    number = as_real(name, value)
+    if not 0 <= number <= 1:
+        raise ValueError(f"{name}: expected 0 <= {name} <= 1, got {shown(value)}")
     return number
 
 

@@ -15,7 +15,9 @@ from fastrnn._gate.arguments import (
     check_optional,
     check_rank,
     check_shape,
+    check_share,
     require_countable,
+    require_not_negative,
     require_positive,
     shown,
 )
@@ -59,6 +61,9 @@ class CrossEntropy(NamedTuple):
     reduction: str  # "mean", "sum" or "none"
     training: bool
     wanted: frozenset[str]  # of "dy", "dw" and "db"; empty without training
+    weights: FloatArray | None  # [...]
+    class_weights: FloatArray | None  # [V]
+    label_smoothing: float  # 0 ... 1
 
 
 def check_linear(
@@ -108,6 +113,9 @@ def check_cross_entropy(
     reduction: Any = "mean",
     training: Any = True,
     wanted: Any = GRADIENTS,
+    weights: Any = None,
+    class_weights: Any = None,
+    label_smoothing: Any = 0.0,
 ) -> CrossEntropy:
     """Check the arguments of ``linear_cross_entropy`` before any work.
 
@@ -123,6 +131,9 @@ def check_cross_entropy(
     w = check_floating("w", w, dtype, "y")
     b = check_optional("b", b, dtype, "y")
     targets = check_integers("targets", targets, "iu", "an integer")
+    weights = check_optional("weights", weights, dtype, "y")
+    class_weights = check_optional("class_weights", class_weights, dtype, "y")
+    label_smoothing = check_share("label_smoothing", label_smoothing)
     ignore_index = check_ignored(ignore_index)
     check_choice("reduction", reduction, REDUCTIONS)
     training = check_flag("training", training)
@@ -135,10 +146,18 @@ def check_cross_entropy(
     if b is not None:
         check_shape("b", b, "(V,)", (V,))
     check_shape("targets", targets, "(...) of y (..., H)", lead)
+    if weights is not None:
+        check_shape("weights", weights, "(...) of y (..., H)", lead)
+        if reduction == "mean":
+            require_not_negative("weights", weights)
+    if class_weights is not None:
+        check_shape("class_weights", class_weights, "(V,)", (V,))
+        require_not_negative("class_weights", class_weights)
     targets = check_ids("targets", "target", targets, V, ignore_index)
     return CrossEntropy(
         y.size // H, H, V, lead, dtype, y, w, b, targets,
         ignore_index, reduction, training, wanted if training else frozenset(),
+        weights, class_weights, label_smoothing,
     )  # fmt: skip
 
 

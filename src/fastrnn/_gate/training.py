@@ -149,23 +149,23 @@ def check_dtype(name: str, a: Any, dtype: DType) -> None:
         raise TypeError(f"{name}: expected dtype {dtype}, got {a.dtype}")
 
 
-def check_shapes(shapes: Any) -> dict[str, tuple[int, ...]]:
-    """Check the names and shapes of a layer's parameters."""
+def check_shapes(argument: str, shapes: Any) -> dict[str, tuple[int, ...]]:
+    """Check the names and shapes of a layer's parameters or buffers."""
     if not isinstance(shapes, Mapping):
         kind = type(shapes).__name__
-        raise TypeError(f"shapes: expected a dict of names and shapes, got {kind}")
+        raise TypeError(f"{argument}: expected a dict of names and shapes, got {kind}")
     checked = {}
     for name, shape in shapes.items():
         if not isinstance(name, str):
             kind = type(name).__name__
-            raise TypeError(f"shapes: expected names of type str, got {kind}")
+            raise TypeError(f"{argument}: expected names of type str, got {kind}")
         try:
             checked[name] = tuple(operator.index(n) for n in shape)
         except TypeError:
             kind = type(shape).__name__
             raise TypeError(
-                f"shapes[{name!r}]: expected a tuple of int, got {kind}"
+                f"{argument}[{name!r}]: expected a tuple of int, got {kind}"
             ) from None
         if min(checked[name], default=0) < 0:
-            raise ValueError(f"shapes[{name!r}]: expected sizes >= 0, got {shape}")
+            raise ValueError(f"{argument}[{name!r}]: expected sizes >= 0, got {shape}")
     return checked

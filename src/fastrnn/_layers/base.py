@@ -58,12 +58,17 @@ class Layer(Parameters):
         zero at first: write their first values into `params`.
     dtype : float32 or float64
         Of the parameters and gradients.
+    buffers : mapping of str to tuple of int, optional
+        Arrays that are saved, loaded, copied and pickled like parameters, but are not
+        trained, such as running averages. All are zero at first.
 
     Attributes
     ----------
     params, grads : dict of str to array
         Views into `flat_params` and `flat_grads`. Write into them; they cannot be
         replaced.
+    buffers : dict of str to array
+        Those that are not trained. Write into them; they cannot be replaced.
     dtype : numpy.dtype
         Of parameters, floating inputs and outputs.
     training : bool
@@ -84,6 +89,10 @@ class Layer(Parameters):
         `Sequential` passes on to the layer, as keywords and as the caller gave them:
         not at all where that is None, ``"right"`` or False. ``()`` by default.
 
+    removes_time : bool
+        The output has no axis of time, as that of `Last`: a `Sequential` passes nothing
+        of what is in `wants` on to the layers that follow. False by default.
+
     Notes
     -----
     A derived class calls ``super().__init__(shapes, dtype)``, sets those of the
@@ -95,8 +104,9 @@ class Layer(Parameters):
     - ``backward(self, dy, ...)``, which gets that with ``self._recall("backward")``,
       adds to the gradients with ``self._add_grads(name=array)``, and returns the
       gradient of ``x`` (None if there is none, as for tokens). ``dy`` is None for zero;
-    - ``cross_entropy(self, x, targets, *, ignore_index, reduction)`` if `Sequential`'s
-      method of that name shall work with the layer as the last one.
+    - ``cross_entropy(self, x, targets, *, ignore_index, reduction, weights,
+      class_weights, label_smoothing)`` if `Sequential`'s method of that name shall work
+      with the layer as the last one.
 
     An argument of ``__init__`` that is kept as an attribute of the same name is an
     *option*: it is shown by ``repr``, and cannot be set again. So are the attributes
@@ -135,9 +145,11 @@ class Layer(Parameters):
     batch_first: bool | None = None
     has_state: bool = False
     wants: tuple[str, ...] = ()
+    removes_time: bool = False
+    _gives_dh: bool = False  # backward takes return_dh
     _options: ClassVar[frozenset[str]] = frozenset(
         {"input_size", "output_size", "batch_first", "has_state", "wants"}
-        | {"dtype", "rng"}
+        | {"removes_time", "dtype", "rng"}
     )  # these can be set once
     _fixed: frozenset[str] = frozenset({"params", "grads"})  # these are set
 
@@ -147,11 +159,22 @@ class Layer(Parameters):
             cls._options = cls._options | frozenset(inspect.signature(cls).parameters)
 
     def __init__(
-        self, shapes: Mapping[str, tuple[int, ...]], dtype: DTypeLike = np.float32
+        self,
+        shapes: Mapping[str, tuple[int, ...]],
+        dtype: DTypeLike = np.float32,
+        buffers: Mapping[str, tuple[int, ...]] | None = None,
     ) -> None:
         self.dtype = check_layer_dtype(dtype)
         self.training = True
-        super().__init__(check_shapes(shapes), self.dtype)
+        checked = check_shapes("shapes", shapes)
+        not_trained = check_shapes("buffers", {} if buffers is None else buffers)
+        for name in not_trained:
+            if name in checked:
+                raise ValueError(
+                    f"buffers[{name!r}]: expected a name of its own, got that of a "
+                    f"parameter"
+                )
+        super().__init__(checked, self.dtype, not_trained)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in self._fixed:

@@ -10,8 +10,8 @@ import numpy as np
 
 from fastrnn._layers.base import Layer
 from fastrnn._layers.describe import Line, code_of_row
-from fastrnn._layers.parameters import Parameters
-from fastrnn._types import DType
+from fastrnn._layers.parameters import Parameters, Views
+from fastrnn._types import DType, FloatArray
 
 CompositeT = TypeVar("CompositeT", bound="Composite")
 
@@ -32,6 +32,15 @@ class Composite(Layer):
     def layers(self) -> Mapping[str, Any]:
         """The layers by name, in order; read-only."""
         return MappingProxyType(self._layers)
+
+    @property
+    def buffers(self) -> Mapping[str, FloatArray]:
+        """The arrays that are not trained, by name. Write into them."""
+        return Views(
+            (f"{name}.{key}", a)
+            for name, layer in self._layers.items()
+            for key, a in layer.buffers.items()
+        )
 
     def _children(self) -> Iterable[Parameters]:
         return self._layers.values()
@@ -68,6 +77,17 @@ class Composite(Layer):
         for layer in self._layers.values():
             layer.eval()
         return super().eval()
+
+    def _require_no_call_since(self) -> None:
+        """Refuse to go back if a layer was called by itself since the last call."""
+        for name, then, now in zip(
+            self._layers, self._recall("backward"), self._calls(), strict=True
+        ):
+            if now != then:
+                raise RuntimeError(
+                    f"backward: expected no call since that of the model, got one of "
+                    f"its layer {name}"
+                )
 
     def _calls(self) -> list[int]:
         """Return how many calls each layer has had in this thread."""

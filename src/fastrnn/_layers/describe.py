@@ -38,10 +38,12 @@ def code_of_call(layer: Layer) -> str:
         value, default = getattr(layer, p.name), p.default
         if isinstance(value, np.dtype):
             value, default = value.name, np.dtype(default).name
+        # A layer that is tied is shown as its call alone.
+        shown = code_of_call(value) if hasattr(value, "_code") else repr(value)
         if default is p.empty:
-            arguments.append(repr(value))
-        elif repr(value) != repr(default):
-            arguments.append(f"{p.name}={value!r}")
+            arguments.append(shown)
+        elif shown != repr(default):
+            arguments.append(f"{p.name}={shown}")
     return f"{type(layer).__name__}({', '.join(arguments)})"
 
 

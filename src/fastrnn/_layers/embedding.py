@@ -31,6 +31,8 @@ class Embedding(Layer):
     ----------
     params, grads : dict of str to array
         ``weight [V, I]``; first drawn from the standard normal distribution.
+    buffers : dict of str to array
+        ``weight`` instead, if the layer is not trainable.
     """
 
     __module__ = "fastrnn"
@@ -42,6 +44,7 @@ class Embedding(Layer):
         num_embeddings: int,
         embedding_dim: int,
         *,
+        trainable: bool = True,
         dtype: DTypeLike = np.float32,
         seed: int | np.random.Generator | None = None,
     ) -> None:
@@ -53,6 +56,9 @@ class Embedding(Layer):
             ``V``: tokens are ``0 .. V-1``.
         embedding_dim : int
             ``I``.
+        trainable : bool
+            False: the vectors are in ``buffers`` instead of ``params``. They are saved,
+            loaded and copied like parameters, but no optimizer changes them.
         dtype : float32 or float64
             Of the vectors.
         seed : int, optional
@@ -71,8 +77,18 @@ class Embedding(Layer):
         self.output_size = self.embedding_dim
         rng = make_generator(seed)
         shape = self.num_embeddings, self.embedding_dim
-        super().__init__({"weight": shape}, check_layer_dtype(dtype))
-        self.params["weight"][...] = rng.standard_normal(shape)
+        self.trainable = check_flag("trainable", trainable)
+        weight = {"weight": shape}
+        if self.trainable:
+            super().__init__(weight, check_layer_dtype(dtype))
+        else:
+            super().__init__({}, check_layer_dtype(dtype), weight)
+        self.weight[...] = rng.standard_normal(shape)
+
+    @property
+    def weight(self) -> FloatArray:
+        """The vectors ``[V, I]``, trained or not. Write into them."""
+        return (self.params if self.trainable else self._buffers)["weight"]
 
     def __call__(
         self,
@@ -111,7 +127,7 @@ class Embedding(Layer):
         tokens = check_integers("x", x, "iu", "an integer")
         check_choice("padding", padding, PADDINGS)
         by_row = batch_first is not None and check_flag("batch_first", batch_first)
-        V, weight = self.num_embeddings, self.params["weight"]
+        V, weight = self.num_embeddings, self.weight
         if lengths is None:
             ids = check_ids("x", "token", tokens, V)
             self._forget()
@@ -146,7 +162,7 @@ class Embedding(Layer):
             Another shape.
         """
         ids, padded = self._recall("backward")
-        if dy is None:
+        if dy is None or not self.trainable:
             return
         dy = check_floating("dy", dy, self.dtype, "the layer")
         check_shape("dy", dy, "(..., I)", (*ids.shape, self.embedding_dim))

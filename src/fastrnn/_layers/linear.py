@@ -6,6 +6,7 @@ Symbols: ``I`` inputs, ``O`` outputs.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -26,9 +27,11 @@ from fastrnn._gate.arguments import (
 from fastrnn._gate.layers import check_layer_dtype
 from fastrnn._gate.linear import check_last
 from fastrnn._layers.base import Layer
+from fastrnn._layers.embedding import Embedding
 from fastrnn._layers.initialise import uniform
+from fastrnn._layers.parameters import Parameters
 from fastrnn._results import CrossEntropyGrads
-from fastrnn._types import FloatArray
+from fastrnn._types import DType, FloatArray
 
 
 class Linear(Layer):
@@ -37,8 +40,8 @@ class Linear(Layer):
     Attributes
     ----------
     params, grads : dict of str to array
-        ``weight [O, I]`` and ``bias [O]``; first values are uniform within
-        ``-1/sqrt(I) .. 1/sqrt(I)``, as PyTorch's.
+        ``weight [O, I]``, unless it is tied, and ``bias [O]``; first values are uniform
+        within ``-1/sqrt(I) .. 1/sqrt(I)``, as PyTorch's.
     """
 
     __module__ = "fastrnn"
@@ -49,6 +52,7 @@ class Linear(Layer):
         out_features: int,
         *,
         bias: bool = True,
+        tied: Embedding | None = None,
         dtype: DTypeLike = np.float32,
         seed: int | np.random.Generator | None = None,
     ) -> None:
@@ -62,6 +66,11 @@ class Linear(Layer):
             ``O``.
         bias : bool
             False: no ``bias``.
+        tied : Embedding, optional
+            Its vectors ``[O, I]`` are the layer's weight, and stay its own: this layer
+            has only a ``bias``. Gradients of both uses add up in ``tied.grads``. Give
+            an optimizer both layers, or the model that both are in. A copy or pickle of
+            a model with both holds a tied pair of its own.
         dtype : float32 or float64
             Of parameters, inputs and outputs.
         seed : int, optional
@@ -80,14 +89,25 @@ class Linear(Layer):
         self.input_size, self.output_size = self.in_features, self.out_features
         self.bias = check_flag("bias", bias)
         rng = make_generator(seed)
-        shapes: dict[str, tuple[int, ...]] = {
-            "weight": (self.out_features, self.in_features)
-        }
+        dtype = check_layer_dtype(dtype)
+        shape = self.out_features, self.in_features
+        self.tied = None if tied is None else check_tied(tied, shape, dtype)
+        shapes: dict[str, tuple[int, ...]] = {}
+        if self.tied is None:
+            shapes["weight"] = shape
         if self.bias:
             shapes["bias"] = (self.out_features,)
-        super().__init__(shapes, check_layer_dtype(dtype))
+        super().__init__(shapes, dtype)
         for a in self.params.values():
             a[...] = uniform(rng, 1 / math.sqrt(self.in_features), a.shape)
+
+    @property
+    def weight(self) -> FloatArray:
+        """The weight ``[O, I]``, the layer's own or tied. Write into it."""
+        return self.params["weight"] if self.tied is None else self.tied.weight
+
+    def _borrowed(self) -> Iterable[Parameters]:
+        return () if self.tied is None else (self.tied,)
 
     def __call__(self, x: FloatArray) -> FloatArray:
         """Return ``x weight' + bias``.
@@ -110,7 +130,7 @@ class Linear(Layer):
         """
         x = self._check(x)
         self._forget()
-        y = linear_forward(x, self.params["weight"], self.params.get("bias"))
+        y = linear_forward(x, self.weight, self.params.get("bias"))
         self._remember(x)
         return y
 
@@ -121,6 +141,9 @@ class Linear(Layer):
         *,
         ignore_index: int = -100,
         reduction: str = "mean",
+        weights: FloatArray | None = None,
+        class_weights: FloatArray | None = None,
+        label_smoothing: float = 0.0,
     ) -> Any:
         """Call the layer, and return the cross-entropy of its outputs in nats.
 
@@ -138,6 +161,13 @@ class Linear(Layer):
             Rows with this target take no part.
         reduction : {"mean", "sum", "none"}
             See `linear_cross_entropy`.
+        weights : [...], optional
+            What each row's loss is multiplied by.
+        class_weights : [O], optional
+            The same for rows of each class.
+        label_smoothing : float
+            The share, ``0 .. 1``, of a target's probability that all classes get.
+            For the exact meaning of these three see `linear_cross_entropy`.
 
         Returns
         -------
@@ -153,8 +183,10 @@ class Linear(Layer):
         x = self._check(x)
         self._forget()
         loss, grads = linear_cross_entropy(
-            x, self.params["weight"], self.params.get("bias"), targets,
+            x, self.weight, self.params.get("bias"), targets,
             ignore_index=ignore_index, reduction=reduction, training=self.training,
+            weights=weights, class_weights=class_weights,
+            label_smoothing=label_smoothing,
         )  # fmt: skip
         self._remember(grads)
         return loss
@@ -195,9 +227,15 @@ class Linear(Layer):
                 raise TypeError("dy: expected the gradient of y, got None")
             dy = check_floating("dy", dy, self.dtype, "the layer")
             check_shape("dy", dy, "(..., O)", (*last.shape[:-1], self.out_features))
-            found = linear_backward(last, self.params["weight"], dy, bias=self.bias)
+            found = linear_backward(last, self.weight, dy, bias=self.bias)
             dx = found.dx
-        self._add_grads(weight=found.dw, bias=found.db if self.bias else None)
+        db = found.db if self.bias else None
+        if self.tied is None:
+            self._add_grads(weight=found.dw, bias=db)
+        else:
+            self._add_grads(bias=db)
+            if self.tied.trainable:
+                self.tied._add_grads(weight=found.dw)
         gradient: FloatArray = dx
         return gradient
 
@@ -210,3 +248,18 @@ class Linear(Layer):
             )
         checked: FloatArray = x
         return checked
+
+
+def check_tied(tied: Any, shape: tuple[int, int], dtype: DType) -> Embedding:
+    if not isinstance(tied, Embedding):
+        raise TypeError(f"tied: expected an Embedding, got {type(tied).__name__}")
+    if tied.dtype != dtype:
+        raise TypeError(
+            f"tied: expected dtype {dtype} (that of the layer), got {tied.dtype}"
+        )
+    if tied.weight.shape != shape:
+        raise ValueError(
+            f"tied: expected vectors (out_features, in_features) = {shape}, "
+            f"got {tied.weight.shape}"
+        )
+    return tied

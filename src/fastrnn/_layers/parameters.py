@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from fastrnn._gate.arguments import zeros
 from fastrnn._gate.memory import allocate, move_in, move_out
 from fastrnn._gate.training import check_state_dict
 from fastrnn._types import DType, FloatArray
@@ -70,14 +71,20 @@ class Parameters:
     ----------
     params, grads : dict of str to array
         Views, by name. Write into them; they cannot be replaced.
+    buffers : dict of str to array
+        Arrays that are saved, loaded, copied and pickled with the parameters, but are
+        not trained: no optimizer sees them.
     """
 
     params: Views
     grads: Views
     _model: weakref.ref[Any] | None = None  # the Sequential that this is a layer of
 
-    def __init__(self, shapes: Shapes, dtype: DType) -> None:
+    def __init__(
+        self, shapes: Shapes, dtype: DType, buffers: Shapes | None = None
+    ) -> None:
         self._shapes = shapes
+        self._buffers = {k: zeros(k, s, dtype) for k, s in (buffers or {}).items()}
         size = sum(math.prod(shape) for shape in shapes.values())
         self._flat_params, self._flat_grads = allocate_both(size, dtype)
         self._make_views()
@@ -117,6 +124,7 @@ class Parameters:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
+        self._buffers = {name: np.array(a) for name, a in self._buffers.items()}
         # Those that came along may be read-only: locked, or mapped from a file.
         self._flat_params = np.array(self._flat_params)[:]
         self._flat_grads = np.array(self._flat_grads)[:]
@@ -141,6 +149,15 @@ class Parameters:
     @flat_grads.setter
     def flat_grads(self, value: FloatArray) -> None:
         require_same("flat_grads", value, self._flat_grads)
+
+    @property
+    def buffers(self) -> Mapping[str, FloatArray]:
+        """The arrays that are not trained, by name. Write into them."""
+        return Views(self._buffers)
+
+    def _borrowed(self) -> Iterable[Parameters]:
+        """Return the layers whose parameters this one uses as its own."""
+        return ()
 
     def _children(self) -> Iterable[Parameters]:
         """Return the layers whose parameters follow one another in this one's."""
@@ -190,11 +207,14 @@ class Parameters:
         self._flat_grads.fill(0)
 
     def state_dict(self) -> dict[str, FloatArray]:
-        """Return copies of all parameters by name."""
-        return {name: a.copy() for name, a in self.params.items()}
+        """Return copies of all parameters and buffers by name."""
+        return {name: a.copy() for name, a in self._saved().items()}
+
+    def _saved(self) -> dict[str, FloatArray]:
+        return {**self.params, **self.buffers}
 
     def load_state_dict(self, d: Mapping[str, Any]) -> None:
-        """Copy parameters from a dict such as `state_dict` returns.
+        """Copy parameters and buffers from a dict such as `state_dict` returns.
 
         Parameters
         ----------
@@ -218,11 +238,13 @@ class Parameters:
                 "load_state_dict: expected parameters that may be written, got a layer "
                 "with a Stepper on it: call train() first, and refresh() after"
             )
-        checked = check_state_dict(d, self.params)
+        saved = self._saved()
+        checked = check_state_dict(d, saved)
         # Those that share memory with the parameters would change as they are written.
-        if any(np.may_share_memory(a, self._flat_params) for a in checked.values()):
+        mine = [self._flat_params, *self.buffers.values()]
+        if any(np.may_share_memory(a, b) for a in checked.values() for b in mine):
             checked = {name: a.copy() for name, a in checked.items()}
-        for name, a in self.params.items():
+        for name, a in saved.items():
             a[...] = checked[name]
 
 

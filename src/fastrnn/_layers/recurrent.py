@@ -6,7 +6,7 @@ gates, ``D`` directions (1 or 2), ``L`` layers.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -63,6 +63,7 @@ class RecurrentLayer(Layer, Generic[StateT]):
     output_size: int
     batch_first: bool
     has_state = True
+    _gives_dh = True
     wants = ("lengths", "padding", "resets")
     _cell: ClassVar[str]  # its name in the table of cells
 
@@ -287,11 +288,33 @@ class RecurrentLayer(Layer, Generic[StateT]):
             y = y.swapaxes(0, 1).copy()
         return y, self._join(finals)
 
+    @overload
+    def backward(
+        self,
+        dy: FloatArray | None,
+        dstate: StateT | None = None,
+        *,
+        return_dh: Literal[False] = False,
+    ) -> tuple[FloatArray | None, StateT]: ...
+
+    @overload
+    def backward(
+        self,
+        dy: FloatArray | None,
+        dstate: StateT | None = None,
+        *,
+        return_dh: Literal[True],
+    ) -> tuple[FloatArray | None, StateT, dict[str, FloatArray]]: ...
+
     # NaN and Inf in the data pass through as IEEE arithmetic has them: no warning.
     @np.errstate(all="ignore")
     def backward(
-        self, dy: FloatArray | None, dstate: StateT | None = None
-    ) -> tuple[FloatArray | None, StateT]:
+        self,
+        dy: FloatArray | None,
+        dstate: StateT | None = None,
+        *,
+        return_dh: bool = False,
+    ) -> Any:
         """Carry gradients back through the last call, and add to `grads`.
 
         Parameters
@@ -300,6 +323,8 @@ class RecurrentLayer(Layer, Generic[StateT]):
             Gradient of ``y``; what it holds on padding is not read. None is zero.
         dstate : [L*D, N, H], or for LSTM a pair (h, c) of such, optional
             Gradient of the final state.
+        return_dh : bool
+            Whether to return the total gradient that reaches each state as well.
 
         Returns
         -------
@@ -307,6 +332,10 @@ class RecurrentLayer(Layer, Generic[StateT]):
             Gradient of ``x``; None for token input.
         dstate : [L*D, N, H], or for LSTM a pair (h, c) of such
             Gradient of the initial state.
+        dh : dict of str to [T, N, H]
+            With ``return_dh``: by layer and direction, ``"l0"``, ``"l0_reverse"``,
+            ``"l1"``. Time comes first, also with ``batch_first``. For a picture of it
+            see `fastrnn.plot.gradient_norms`.
 
         Raises
         ------
@@ -317,15 +346,18 @@ class RecurrentLayer(Layer, Generic[StateT]):
         ValueError
             A shape is wrong.
         """
+        return_dh = check_flag("return_dh", return_dh)
         record: Record = self._recall("backward")
         dy = check_output_gradient(dy, record.shape, self.dtype, self.batch_first)
         shape = len(record.tapes), record.shape[1], self.hidden_size
         states = len(self._row.states)
         upstream = check_states("dstate", dstate, states, shape, self.dtype)
-        dx, dinitials = walk_back(self, record, dy, upstream)
+        dh: dict[str, FloatArray] | None = {} if return_dh else None
+        dx, dinitials = walk_back(self, record, dy, upstream, dh)
         if self.batch_first and dx is not None:
             dx = dx.swapaxes(0, 1).copy()
-        return dx, self._join(dinitials)
+        dinitial = self._join(dinitials)
+        return (dx, dinitial, dh) if return_dh else (dx, dinitial)
 
     def _join(self, arrays: tuple[FloatArray, ...]) -> StateT:
         """Return the arrays [L*D, N, H] of a state as the caller knows it."""

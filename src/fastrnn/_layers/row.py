@@ -54,7 +54,7 @@ def one_dtype(row: Mapping[str, Layer]) -> Any:
     """Return the dtype of all layers with parameters; the others take any."""
     dtype, dtype_of = None, ""
     for name, layer in row.items():
-        if not layer.params:
+        if not layer.params and not layer.buffers:
             continue
         if dtype is None:
             dtype, dtype_of = layer.dtype, name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias, overload
 
 from numpy.typing import ArrayLike
 
@@ -50,6 +50,7 @@ class Sequential(Composite):
     __module__ = "fastrnn"
 
     has_state = True
+    _gives_dh = True
     wants = ALL_WANTS
 
     def __init__(self, /, *layers: Layer, **named: Layer) -> None:
@@ -85,6 +86,7 @@ class Sequential(Composite):
         dtype = check_row(row)
         self.input_size, self.output_size = row_sizes(row)
         self.batch_first = one_layout(row)
+        self.removes_time = any(layer.removes_time for layer in row.values())
         super().__init__(row, dtype)
 
     def __call__(
@@ -142,6 +144,9 @@ class Sequential(Composite):
         *,
         ignore_index: int = -100,
         reduction: str = "mean",
+        weights: FloatArray | None = None,
+        class_weights: FloatArray | None = None,
+        label_smoothing: float = 0.0,
         lengths: ArrayLike | None = None,
         padding: str = "right",
         resets: ArrayLike | None = None,
@@ -158,7 +163,7 @@ class Sequential(Composite):
             As for a call.
         targets : [...] integer
             A class for every row that reaches the last layer, or ``ignore_index``.
-        ignore_index, reduction
+        ignore_index, reduction, weights, class_weights, label_smoothing
             See `linear_cross_entropy`.
 
         Returns
@@ -184,8 +189,12 @@ class Sequential(Composite):
         self._forget()
         y, final = walk(body, x, states, how)
         loss_of = partial(
-            head.cross_entropy, ignore_index=ignore_index, reduction=reduction
-        )
+            head.cross_entropy, ignore_index=ignore_index, reduction=reduction,
+            weights=weights, class_weights=class_weights,
+            label_smoothing=label_smoothing,
+        )  # fmt: skip
+        if any(layer.removes_time for layer in body):
+            how = {}
         options = wanted_by(head, how) if how else how
         if head.has_state:
             loss, after = loss_of(y, targets, initial, **options)
@@ -195,17 +204,42 @@ class Sequential(Composite):
         self._remember(self._calls())
         return loss, tuple(final)
 
+    @overload
     def backward(
-        self, dy: FloatArray | None = None, dstate: State | None = None
-    ) -> tuple[FloatArray | None, State]:
+        self,
+        dy: Any = None,
+        dstate: State | None = None,
+        *,
+        return_dh: Literal[False] = False,
+    ) -> tuple[FloatArray | None, State]: ...
+
+    @overload
+    def backward(
+        self,
+        dy: Any = None,
+        dstate: State | None = None,
+        *,
+        return_dh: Literal[True],
+    ) -> tuple[FloatArray | None, State, dict[str, FloatArray]]: ...
+
+    def backward(
+        self,
+        dy: Any = None,
+        dstate: State | None = None,
+        *,
+        return_dh: bool = False,
+    ) -> Any:
         """Carry gradients back through the last call, and add to `grads`.
 
         Parameters
         ----------
         dy : array, or None after `cross_entropy`
-            Gradient of ``y``.
+            Gradient of ``y``; for `Heads` as the last layer a dict.
         dstate : tuple, optional
             Gradients of the final states; each can be None.
+        return_dh : bool
+            Whether to return the total gradient that reaches each state of the
+            recurrent layers as well.
 
         Returns
         -------
@@ -213,6 +247,8 @@ class Sequential(Composite):
             Gradient of ``x``; None for tokens.
         dstate : tuple
             Gradients of the initial states.
+        dh : dict of str to [T, N, H]
+            With ``return_dh``: by name of the layer and as there, ``"rnn.l0"``.
 
         Raises
         ------
@@ -224,24 +260,20 @@ class Sequential(Composite):
         ValueError
             A shape is wrong.
         """
-        for name, then, now in zip(
-            self._layers, self._recall("backward"), self._calls(), strict=True
-        ):
-            if now != then:
-                raise RuntimeError(
-                    f"backward: expected no call since that of the model, got one of "
-                    f"its layer {name}"
-                )
+        return_dh = check_flag("return_dh", return_dh)
+        self._require_no_call_since()
         upstream = one_each("dstate", dstate, self._layers.values())
         dinitial: list[Any] = []
-        layers = reversed(self._layers.values())
-        for layer, dfinal in zip(layers, reversed(upstream), strict=True):
+        dh: dict[str, FloatArray] | None = {} if return_dh else None
+        layers = reversed(self._layers.items())
+        for (name, layer), dfinal in zip(layers, reversed(upstream), strict=True):
             if layer.has_state:
-                dy, before = layer.backward(dy, dfinal)
+                dy, before = go_back(name, layer, dy, dfinal, dh)
                 dinitial.append(before)
             else:
                 dy = layer.backward(dy)
-        return dy, tuple(reversed(dinitial))
+        found = dy, tuple(reversed(dinitial))
+        return found if dh is None else (*found, dh)
 
     def _how(
         self, lengths: Any, padding: Any, resets: Any, batch_first: Any
@@ -254,16 +286,23 @@ class Sequential(Composite):
             raise ValueError(
                 f"batch_first: expected {mine} (that of the layers), got {batch_first}"
             )
-        how = {}
-        if lengths is not None:
-            how["lengths"] = lengths
-        if not isinstance(padding, str) or padding != "right":
-            how["padding"] = padding
-        if resets is not None:
-            how["resets"] = resets
-        if batch_first:
-            how["batch_first"] = True
-        return how
+        return not_default(lengths, padding, resets, batch_first)
+
+
+def not_default(
+    lengths: Any, padding: Any, resets: Any, batch_first: bool | None
+) -> dict[str, Any]:
+    """Return what layers can want, unless it is as by default."""
+    how = {}
+    if lengths is not None:
+        how["lengths"] = lengths
+    if not isinstance(padding, str) or padding != "right":
+        how["padding"] = padding
+    if resets is not None:
+        how["resets"] = resets
+    if batch_first:
+        how["batch_first"] = True
+    return how
 
 
 def one_each(name: str, state: Any, layers: Collection[Layer]) -> list[Any]:
@@ -296,4 +335,18 @@ def walk(
             final.append(after)
         else:
             x = layer(x, **options)
+        if layer.removes_time:
+            how = {}
     return x, final
+
+
+def go_back(
+    name: str, layer: Layer, dy: Any, dfinal: Any, dh: dict[str, FloatArray] | None
+) -> tuple[Any, Any]:
+    """Return dx and the gradient of the initial state; ``dh`` is added to."""
+    if dh is None or not layer._gives_dh:
+        dx, before = layer.backward(dy, dfinal)
+        return dx, before
+    dx, before, inner = layer.backward(dy, dfinal, return_dh=True)
+    dh.update((f"{name}.{key}", a) for key, a in inner.items())
+    return dx, before

@@ -17,6 +17,7 @@ from fastrnn._gate.arguments import contiguous
 from fastrnn._gate.layers import LayerCall
 from fastrnn._gate.sequence import Upstream
 from fastrnn._layers.masks import draw_mask, multiply
+from fastrnn._layers.parameters import DIRECTIONS
 from fastrnn._layers.regularisers import Rates, draw_call
 from fastrnn._runtime import get_num_threads, run_side_by_side
 from fastrnn._types import FloatArray, Sequence
@@ -105,10 +106,12 @@ def walk_back(
     record: Record,
     dy: FloatArray | None,
     upstream: list[FloatArray | None],
+    dh: dict[str, FloatArray] | None = None,
 ) -> tuple[FloatArray | None, tuple[FloatArray, ...]]:
     """Add to the layer's gradients; return dx and those of the initial states.
 
-    Gradients are added when all are there: what is interrupted adds nothing.
+    Gradients are added when all are there: what is interrupted adds nothing. ``dh``, if
+    given, is filled with the gradients that reach the states.
     """
     H, D = layer.hidden_size, layer._directions
     T, N, _ = record.shape
@@ -121,11 +124,13 @@ def walk_back(
             i = k * D + d
             dy_d = None if dy is None else contiguous(dy[:, :, d * H : (d + 1) * H])
             dh_n, dc_n = (*(None if a is None else a[i] for a in upstream), None)[:2]
-            up = Upstream(dy_d, dh_n, dc_n, False)
+            up = Upstream(dy_d, dh_n, dc_n, dh is not None)
             runs.append(partial(run_backward, record.tapes[i], up))
         for d, g in enumerate(run_directions(layer, runs, T, N)):
             i = k * D + d
             dinitials[i] = tuple(getattr(g, f"d{s}0") for s in layer._row.states)
+            if dh is not None:
+                dh[f"l{k}{DIRECTIONS[d]}"] = g.dh
             weight_mask = record.weight_masks[i]
             if weight_mask is not None:
                 np.multiply(g.dw_hh, weight_mask, out=g.dw_hh)

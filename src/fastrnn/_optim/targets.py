@@ -113,10 +113,26 @@ class ArrayTarget:
             self._bind(self._given)
 
 
+def require_owners(name: str, layers: list[Layer]) -> None:
+    """Refuse layers that use parameters of another one that is not among them."""
+    members: list[Any] = list(layers)
+    for layer in members:  # which grows meanwhile
+        members += layer._children()
+    for layer in members:
+        for owner in layer._borrowed():
+            if owner.params and not any(owner is member for member in members):
+                kind = type(owner).__name__
+                raise ValueError(
+                    f"{name}: expected the {kind} that a {type(layer).__name__} is "
+                    f"tied to among the layers, got the latter alone"
+                )
+
+
 def make_targets(name: str, value: LayersOrArrays) -> list[LayerTarget | ArrayTarget]:
     """Return a target for each layer or array, named for messages."""
     single = isinstance(value, (Layer, np.ndarray))
     sources: Any = [value] if single else value
+    require_owners(name, [a for a in sources if isinstance(a, Layer)])
     names = [name] if single else [f"{name}[{i}]" for i in range(len(sources))]
     return [
         LayerTarget(n, a) if isinstance(a, Layer) else ArrayTarget(n, a)

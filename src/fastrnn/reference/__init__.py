@@ -3,7 +3,7 @@
 The oracle of the tests, and code to be read: clear, not fast. It does not import the
 compiled module. `cells` holds each cell's mathematics, `sequence` the walk over time,
 written once for all cells, `functions` the six public functions, `linear` the linear
-layer and the loss.
+layer and the cross-entropy, `losses` the other losses.
 
 The symbols of courses and textbooks, and those used here:
 
@@ -29,15 +29,33 @@ from fastrnn.reference.linear import (
     linear_cross_entropy,
     linear_forward,
 )
+from fastrnn.reference.losses import (
+    binary_cross_entropy,
+    ctc_loss,
+    huber,
+    log_softmax,
+    mean_absolute_error,
+    mean_squared_error,
+    quantile_loss,
+    softmax,
+)
 
 __all__ = [
+    "binary_cross_entropy",
+    "ctc_loss",
     "gru_backward",
     "gru_forward",
+    "huber",
     "linear_backward",
     "linear_cross_entropy",
     "linear_forward",
+    "log_softmax",
     "lstm_backward",
     "lstm_forward",
+    "mean_absolute_error",
+    "mean_squared_error",
+    "quantile_loss",
     "rnn_backward",
     "rnn_forward",
+    "softmax",
 ]

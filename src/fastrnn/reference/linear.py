@@ -95,6 +95,9 @@ def linear_cross_entropy(
     reduction: str = "mean",
     training: bool = True,
     wanted: Sequence[str] = GRADIENTS,
+    weights: FloatArray | None = None,
+    class_weights: FloatArray | None = None,
+    label_smoothing: float = 0.0,
 ) -> tuple[np.floating[Any] | FloatArray, CrossEntropyGrads | None]:
     """Cross-entropy of ``softmax(y w' + b)`` against class ids, and its gradients.
 
@@ -120,6 +123,19 @@ def linear_cross_entropy(
         Whether to compute gradients; None is returned in their place otherwise.
     wanted : tuple of "dy", "dw" and "db"
         The gradients to compute: a head that is not trained needs only ``("dy",)``.
+    weights : [...], optional
+        What each row's loss is multiplied by, the dtype of ``y``; rows with a weight of
+        0 are left out. ``"mean"`` then divides by the sum of the weights, and takes
+        none below 0; the others do. (A policy gradient is a ``"sum"``, weighted with
+        the advantages over the number of rows.)
+    class_weights : [V], optional
+        The same for rows of each class, at least 0. With ``weights``, a row's weight is
+        the product of both.
+    label_smoothing : float
+        ``0 <= e <= 1``. The wanted probabilities are ``1 - e`` for the target and in
+        addition ``e / V`` for every class; the part of class ``v`` is weighted with
+        ``class_weights[v]``. As in PyTorch, ``"mean"`` divides by the weights of the
+        targets.
 
     Returns
     -------
@@ -139,9 +155,12 @@ def linear_cross_entropy(
     a = check_cross_entropy(
         y, w, b, targets,
         ignore_index=ignore_index, reduction=reduction, training=training,
-        wanted=wanted,
+        wanted=wanted, weights=weights, class_weights=class_weights,
+        label_smoothing=label_smoothing,
     )  # fmt: skip
     takes_part = a.targets.ravel() != a.ignore_index
+    weights = np.ones(a.rows, a.dtype) if a.weights is None else a.weights.ravel()
+    takes_part &= weights != 0
     rows = a.y.reshape(a.rows, a.H)[takes_part]
     each, target = np.arange(len(rows)), a.targets.ravel()[takes_part]
 
@@ -150,19 +169,25 @@ def linear_cross_entropy(
         z = z + a.b
     z -= z.max(axis=1, keepdims=True)
     log_sum = np.log(np.exp(z).sum(axis=1))
+    # share_v: how much of -log(softmax_v) is in a row's loss
+    c = np.ones(a.V, a.dtype) if a.class_weights is None else a.class_weights
+    share = np.zeros((len(rows), a.V), a.dtype) + a.label_smoothing / a.V
+    share[each, target] += 1 - a.label_smoothing
+    share *= c * weights[takes_part, None]
+    nats = log_sum[:, None] - z
     losses = np.zeros(a.rows, a.dtype)
-    losses[takes_part] = log_sum - z[each, target]
+    losses[takes_part] = np.where(share != 0, share * nats, 0).sum(axis=1)
 
-    dz = np.exp(z - log_sum[:, None])
-    dz[each, target] -= 1
+    dz = np.exp(-nats) * share.sum(axis=1, keepdims=True) - share
+    count = (weights[takes_part] * c[target]).sum(dtype=np.float64)
     if a.reduction == "mean":
-        dz /= max(len(rows), 1)
+        dz /= a.dtype.type(count or 1)
     loss: np.floating[Any] | FloatArray
     if a.reduction == "none":
         loss = losses.reshape(a.lead)
     else:
         total = losses.sum(dtype=np.float64)
-        loss = a.dtype.type(total / len(rows) if a.reduction == "mean" else total)
+        loss = a.dtype.type(total / count if a.reduction == "mean" else total)
     if not a.training:
         return loss, None
     dy = dw = db = None
