@@ -11,9 +11,9 @@ A bidirectional LSTM reads the words; its last state in each direction goes to a
 layer. The baseline, a logistic regression on word counts, cannot see which judgements
 were inverted.
 
-Reviews have 4 to 120 words. Rows of a batch are computed only up to their own length
-(`lengths=`); batches of similar lengths (`bucket_batches`) also keep tensors small. The
-same training is timed on padded, on shuffled and on bucketed batches.
+Reviews have 4 to 120 words. Rows of a batch are computed only up to their own length;
+batches of similar lengths (as `fastrnn.data.batches` makes them) also keep tensors
+small. The same training is timed on padded, on shuffled and on bucketed batches.
 
 Source of the layer: M. Schuster, K. Paliwal, "Bidirectional recurrent neural networks",
 1997.
@@ -29,12 +29,12 @@ from typing import Any
 import _readers as read
 import numpy as np
 from _errors import run
-from _program import begin, descend, new_figure, progress, save_figure
+from _program import begin, new_figure, progress, save_figure
 from _reviews import NOISE, Review, write
 from _settings import Setting
 
 import fastrnn
-from fastrnn.data import bucket_batches, pad_sequences
+from fastrnn.data import Batch, batches
 from fastrnn.text import Vocabulary
 
 SETTINGS = [
@@ -61,9 +61,9 @@ def main() -> int:
     vocabulary = Vocabulary((r.words for r in seen), words=True, pad=True, unk=True)
     counts = [len(r.words.split()) for r in seen]
     print(f"{len(seen):,} reviews of {min(counts)} to {max(counts)} words")
-    model = Reader(len(vocabulary), options)
-    losses = model.train(encode(vocabulary, seen), [r.label for r in seen], options)
-    scores = model.scores(encode(vocabulary, held_out))
+    kind = [r.label for r in seen]
+    model, history = learn(len(vocabulary), encode(vocabulary, seen), kind, options)
+    scores = fastrnn.predict(model, encode(vocabulary, held_out))
     labels = np.array([r.label for r in held_out])
     truth = np.array([r.truth for r in held_out])
     baseline = count_words(vocabulary, seen, held_out)
@@ -76,7 +76,7 @@ def main() -> int:
         f"result: accuracy {fastrnn.accuracy(scores, labels):.3f} "
         f"(counting words {baseline:.3f}, best possible {best:.3f})"
     )
-    save_figure(options, draw(model, vocabulary, losses, seconds))
+    save_figure(options, draw(model, vocabulary, history.steps, seconds))
     return 0
 
 
@@ -110,57 +110,31 @@ def count_words(vocabulary: Vocabulary, seen: Any, held_out: Any) -> float:
 # --- the net -------------------------------------------------------------------------
 
 
-class Reader:
-    """Words in, scores of "unkind" and "kind" out."""
+def make(V: int, options: argparse.Namespace) -> fastrnn.Sequential:
+    """Return a net: words in, scores of "unkind" and "kind" out."""
+    rng, H = np.random.default_rng([options.seed, 1]), options.hidden
+    return fastrnn.Sequential(
+        embedding=fastrnn.Embedding(V, 32, seed=rng),
+        rnn=fastrnn.LSTM(32, H, bidirectional=True, init="keras", seed=rng),
+        last=fastrnn.Last(bidirectional=True),
+        head=fastrnn.Linear(2 * H, 2, seed=rng),
+    )
 
-    def __init__(self, V: int, options: argparse.Namespace) -> None:
-        rng, H = np.random.default_rng([options.seed, 1]), options.hidden
-        self.body = fastrnn.Sequential(
-            embedding=fastrnn.Embedding(V, 32, seed=rng),
-            rnn=fastrnn.LSTM(32, H, bidirectional=True, init="keras", seed=rng),
+
+def learn(V: int, reviews: Any, labels: Any, options: Any) -> Any:
+    """Return a net that has read all reviews several times, and the history."""
+    model = make(V, options)
+    with progress(options.epochs, unit="epoch") as bar:
+        history = fastrnn.fit(
+            model,
+            batches(reviews, labels, rows=options.batch, seed=[options.seed, 2]),
+            optimizer=fastrnn.Adam(model, lr=options.lr),
+            epochs=options.epochs,
+            schedule=lambda epoch, history: 1 - epoch / options.epochs,
+            callbacks=[lambda model, history: bar.update()],
+            progress=False,  # the bar above stands for all epochs
         )
-        self.head = fastrnn.Linear(2 * H, 2, seed=rng)
-        self.adam = fastrnn.Adam([self.body.flat_params, self.head.flat_params])
-
-    def ends(self, x: np.ndarray, lengths: Any) -> np.ndarray:
-        """Return the last states of both directions side by side, [N, 2*H]."""
-        _, ((h, _),) = self.body(x, lengths=lengths)
-        return np.concatenate(h, axis=1)
-
-    def step(self, x: np.ndarray, lengths: Any, labels: np.ndarray) -> float:
-        """Learn from one batch; return the loss."""
-        loss = self.head.cross_entropy(self.ends(x, lengths), labels)
-        self.body.zero_grad()
-        self.head.zero_grad()
-        dh = np.stack(np.split(self.head.backward(), 2, axis=1))
-        self.body.backward(None, ((dh, None),))
-        descend(self.adam, [self.body.flat_grads, self.head.flat_grads])
-        return float(loss)
-
-    def train(self, reviews: Any, labels: Any, options: Any) -> list[float]:
-        """Make all passes through the reviews; return the loss of every step."""
-        losses: list[float] = []
-        labels, lengths = np.array(labels), [len(r) for r in reviews]
-        rng = np.random.default_rng([options.seed, 2])
-        total = options.epochs * -(-len(reviews) // options.batch)
-        with progress(total) as bar:
-            for _ in range(options.epochs):
-                for batch in bucket_batches(lengths, options.batch, seed=rng):
-                    x, valid = pad_sequences([reviews[i] for i in batch])
-                    self.adam.lr = options.lr * (1 - len(losses) / total)
-                    losses.append(self.step(x, valid, labels[batch]))
-                    recent = np.mean(losses[-50:])
-                    bar.set_postfix_str(f"loss {recent:.3f}", refresh=False)
-                    bar.update()
-        return losses
-
-    def scores(self, reviews: list[np.ndarray]) -> np.ndarray:
-        """Return the scores of reviews, [N, 2]."""
-        self.body.eval()
-        x, lengths = pad_sequences(reviews)
-        scores = self.head(self.ends(x, lengths))
-        self.body.train()
-        return scores
+    return model, history
 
 
 def time_batches(
@@ -171,26 +145,24 @@ def time_batches(
     The best of three runs each.
     """
     reviews = encode(vocabulary, seen)[: options.batch * TIMED]
-    labels = np.array([r.label for r in seen])
-    lengths = [len(r) for r in reviews]
-    longest = max(lengths)
-    shuffled = np.random.default_rng(0).permutation(len(reviews))
-    batches = np.array_split(shuffled, TIMED)
-    kinds = {
-        "padded": (batches, False),
-        "lengths": (batches, True),
-        "lengths, bucketed": (bucket_batches(lengths, options.batch, seed=0), True),
-    }
+    labels = np.array([r.label for r in seen])[: len(reviews)]
+    longest = max(map(len, reviews))
+    bucketed, shuffled = (
+        list(batches(reviews, labels, rows=options.batch, bucket=bucket, seed=0))
+        for bucket in (True, False)
+    )
+    padded = [
+        Batch(np.pad(b.x, ((0, longest - len(b.x)), (0, 0))), b.targets)
+        for b in shuffled
+    ]
+    kinds = {"padded": padded, "lengths": shuffled, "lengths, bucketed": bucketed}
     best: dict[str, float] = {}
     for _ in range(3):
-        for name, (order, use_lengths) in kinds.items():
-            model = Reader(len(vocabulary), options)
+        for name, kind in kinds.items():
+            model = make(len(vocabulary), options)
+            adam = fastrnn.Adam(model, lr=options.lr)
             start = time.perf_counter()
-            for batch in order:
-                x, valid = pad_sequences([reviews[i] for i in batch])
-                if not use_lengths:
-                    x = np.pad(x, ((0, longest - len(x)), (0, 0)))
-                model.step(x, valid if use_lengths else None, labels[batch])
+            fastrnn.fit(model, kind, optimizer=adam, progress=False)
             seconds = time.perf_counter() - start
             best[name] = min(seconds, best.get(name, np.inf))
     return best
@@ -199,11 +171,11 @@ def time_batches(
 # --- the picture ---------------------------------------------------------------------
 
 
-def draw(model: Reader, vocabulary: Vocabulary, losses: Any, seconds: Any) -> Any:
+def draw(model: Any, vocabulary: Vocabulary, losses: Any, seconds: Any) -> Any:
     """Draw the verdict after every word, the loss, and the seconds."""
     figure, (top, bottom) = new_figure(2, 1, figsize=(15, 8), height_ratios=[2, 3])
     words, ids = EXAMPLE.split(), vocabulary.encode(EXAMPLE)
-    scores = model.scores([ids[: i + 1] for i in range(len(ids))])
+    scores = fastrnn.predict(model, [ids[: i + 1] for i in range(len(ids))])
     kind = np.diff(scores, axis=1)[:, 0]
     top.bar(range(len(words)), kind, color=np.where(kind > 0, "C2", "C3"))
     top.set_xticks(range(len(words)), words, rotation=60, ha="right")

@@ -1,7 +1,8 @@
 """The Python in README and the other pages runs, and passes mypy --strict.
 
 The blocks of a page are one program, from top to bottom. Blocks marked ``python`` run
-as they stand; those marked ``py`` need PyTorch, and a ``model`` made with it.
+as they stand; those marked ``py`` need PyTorch, and a ``model`` made with it, or
+scikit-learn.
 """
 
 from __future__ import annotations
@@ -97,3 +98,20 @@ fastrnn.Stepper(model.layers["1"])
 """
     exec(code, {})
     check_types(code, tmp_path)
+
+
+def test_the_models_of_the_training_page_learn() -> None:
+    said: list[Any] = []
+    run(ROOT / "docs/training.md", "python", print=lambda *a: said.append(a))
+    (area,), (forecast,), (losses, hits), (perplexity,) = said
+    assert area > 0.9
+    assert forecast.shape == (1, 3)
+    assert len(losses) == len(hits) == 2
+    assert perplexity < 2  # 11 characters, of which most follow from the last few
+
+
+def test_the_estimators_of_the_training_page_learn() -> None:
+    pytest.importorskip("sklearn")
+    said: list[Any] = []
+    run(ROOT / "docs/training.md", "python|py", print=lambda *a: said.append(a))
+    assert said[-1][1] > 0.9

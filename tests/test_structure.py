@@ -31,8 +31,11 @@ ROOMS = [
     "_files",  # saving and loading
     "_convert",  # other libraries' weights
     "data",
+    "schedules",
+    "_training",  # the loop, its history and checkpoints
     "text",
     "plot",
+    "sklearn",
     "torch",
     "__init__",
     "__main__",
@@ -104,7 +107,9 @@ def kind_and_name(line: list[tokenize.TokenInfo]) -> tuple[str, str]:
 
 def test_every_room_has_its_place() -> None:
     assert {room_of(file) for file in SOURCES} == set(ROOMS)
-    assert len(ROOMS) == len(set(ROOMS)) <= 20
+    assert len(ROOMS) == len(set(ROOMS))
+    # Users ask for the public ones by name; of ours there are few enough to remember.
+    assert len([room for room in ROOMS if re.match("_[a-z]", room)]) <= 12
 
 
 @pytest.mark.parametrize("file", SOURCES, ids=NAMES)

@@ -5,14 +5,16 @@ Functions take NumPy arrays and keep no state: `rnn_forward`, `gru_forward`,
 `linear_cross_entropy`, `mean_squared_error`. Layers keep parameters and gradients:
 `RNN`, `GRU`, `LSTM`, `Embedding`, `Linear`, `Activation`, `Dropout`, and `Sequential`
 of them. `Stepper` runs a recurrent layer one step at a time and keeps its state.
-Training uses `clip_grad_norm`, `clip_grad_value` and one of `SGD`, `RMSprop`,
-`Adagrad`, `Adam`, `AdamW`; `perplexity`, `bits_per_character` and `accuracy` measure
-the result. `save` and `load` write and read files; `load_torch` and `load_keras` make
-layers of other libraries' models.
+`fit` trains a model on batches, with one of `SGD`, `RMSprop`, `Adagrad`, `Adam`,
+`AdamW`, and `predict` runs it; a loop of your own uses `clip_grad_norm` and
+`clip_grad_value`. `perplexity`, `bits_per_character` and `accuracy` measure the result.
+`save` and `load` write and read files; `load_torch` and `load_keras` make layers of
+other libraries' models.
 
-`fastrnn.data` makes batches of sequences and texts, `fastrnn.text` has vocabularies and
-sampling, and `fastrnn.plot` draws pictures (with matplotlib). `fastrnn.reference` has
-the recurrent and linear functions in plain NumPy.
+`fastrnn.data` makes batches of sequences and texts, `fastrnn.schedules` has learning
+rates that change, `fastrnn.text` has vocabularies and sampling, and `fastrnn.plot`
+draws pictures (with matplotlib). `fastrnn.sklearn` has estimators for scikit-learn.
+`fastrnn.reference` has the recurrent and linear functions in plain NumPy.
 
 ``python -m fastrnn`` prints the build, the instruction set and the threads in use.
 """
@@ -47,7 +49,8 @@ from fastrnn._optim.clip import clip_grad_norm, clip_grad_value
 from fastrnn._optim.rules import SGD, Adagrad, Adam, AdamW, RMSprop
 
 if TYPE_CHECKING:
-    from fastrnn import data, plot, reference, text
+    from fastrnn import data, plot, reference, schedules, text
+    from fastrnn import sklearn as sklearn  # not in __all__: it needs scikit-learn
     from fastrnn import torch as torch  # not in __all__: it needs PyTorch
     from fastrnn._convert import load_keras, load_torch
     from fastrnn._files import load, save
@@ -72,6 +75,9 @@ if TYPE_CHECKING:
     from fastrnn._layers.normalise import BatchNorm, LayerNorm
     from fastrnn._layers.pooling import Last, MaxOverTime, MeanOverTime
     from fastrnn._layers.sequential import Sequential
+    from fastrnn._training.fit import fit
+    from fastrnn._training.history import History
+    from fastrnn._training.predict import predict
     from fastrnn.stepper import Stepper
 else:
     # The same names, imported on first use: a program that needs one layer does not
@@ -83,6 +89,7 @@ else:
         "Dropout": "_layers.dropout",
         "Embedding": "_layers.embedding",
         "Heads": "_layers.heads",
+        "History": "_training.history",
         "Last": "_layers.pooling",
         "Layer": "_layers.base",
         "LayerNorm": "_layers.normalise",
@@ -97,6 +104,7 @@ else:
         "check_gradients": "_layers.differences",
         "ctc_loss": "_functional.ctc",
         "data": "data",
+        "fit": "_training.fit",
         "huber": "_functional.regression",
         "load": "_files",
         "load_keras": "_convert",
@@ -106,9 +114,12 @@ else:
         "mean_squared_error": "_functional.regression",
         "perplexity": "_functional.losses",
         "plot": "plot",
+        "predict": "_training.predict",
         "quantile_loss": "_functional.regression",
         "reference": "reference",
         "save": "_files",
+        "schedules": "schedules",
+        "sklearn": "sklearn",
         "softmax": "_functional.softmax",
         "text": "text",
         "torch": "torch",
@@ -126,8 +137,8 @@ else:
         return value
 
     def __dir__() -> list[str]:
-        # Without PyTorch, fastrnn.torch would raise in help(fastrnn).
-        return sorted({*globals(), *LAZY} - {"torch"})
+        # Without their libraries, these would raise in help(fastrnn).
+        return sorted({*globals(), *LAZY} - {"sklearn", "torch"})
 
 
 __version__ = build_info()["version"]
@@ -146,6 +157,7 @@ __all__ = [
     "Dropout",
     "Embedding",
     "Heads",
+    "History",
     "Last",
     "Layer",
     "LayerNorm",
@@ -165,6 +177,7 @@ __all__ = [
     "clip_grad_value",
     "ctc_loss",
     "data",
+    "fit",
     "get_num_threads",
     "gru_backward",
     "gru_forward",
@@ -183,11 +196,13 @@ __all__ = [
     "mean_squared_error",
     "perplexity",
     "plot",
+    "predict",
     "quantile_loss",
     "reference",
     "rnn_backward",
     "rnn_forward",
     "save",
+    "schedules",
     "set_num_threads",
     "softmax",
     "text",

@@ -29,6 +29,7 @@ from fastrnn._gate.plot import (
     check_values,
 )
 from fastrnn._results import GRUTape, LSTMTape, Tape
+from fastrnn._training.history import History
 from fastrnn._types import FloatArray, valid_steps
 
 if TYPE_CHECKING:
@@ -58,12 +59,13 @@ def losses(
     title: str = "",
     log: bool = False,
 ) -> Figure:
-    """Draw losses over training steps.
+    """Draw losses over training steps, or over the epochs of a `History`.
 
     Parameters
     ----------
     curves : mapping of str to values, or to a pair (steps, values)
-        Curves by name; without steps, values are counted from 1.
+        Curves by name; without steps, values are counted from 1. What `fastrnn.fit`
+        returns is such a mapping.
     lines : mapping of str to float, optional
         Baselines by name, drawn as horizontal lines.
     unit, title : str
@@ -80,7 +82,8 @@ def losses(
     styles = itertools.cycle(("--", ":", "-."))
     for style, (name, value) in zip(styles, across.items(), strict=False):
         axes.axhline(value, color="gray", linestyle=style, label=f"{name} {value:.2f}")
-    axes.set(xlabel="step", ylabel=unit, title=title)
+    horizontal = "epoch" if isinstance(curves, History) else "step"
+    axes.set(xlabel=horizontal, ylabel=unit, title=title)
     if log:
         axes.set_yscale("log")
     axes.grid(alpha=0.3)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import fastrnn
-from fastrnn import data, plot, reference, text
+from fastrnn import data, plot, reference, schedules, text
 
 T, N, I, H, V, O = 3, 2, 4, 5, 6, 3  # noqa: E741
 CELLS = ("rnn", "gru", "lstm")
@@ -511,6 +511,35 @@ def stream_batches(_: str) -> Good:
     return Good(data.stream_batches, arguments)
 
 
+@good("data.batches", "data.Batches")
+def batches(name: str) -> Good:
+    arguments = {
+        "sequences": [ones(3, I), ones(1, I), ones(2, I)],
+        "targets": [[0, 1, 2], [1], [2, 0]],
+        "rows": 2,
+        "bucket": True,
+        "shuffle": True,
+        "weights": [0.5, 1.0, 2.0],
+        "indices": [0, 2],
+        "dtype": F32,
+        "batch_first": True,
+        **SEED,
+    }
+    return Good(getattr(data, name.partition(".")[2]), arguments)
+
+
+@good("data.windows")
+def windows(_: str) -> Good:
+    arguments = {"series": ones(9, I), "length": 3, "horizon": 2, "stride": 2}
+    return Good(data.windows, arguments)
+
+
+@good("data.split")
+def split(_: str) -> Good:
+    arguments = {"sequences": SEQUENCES, "fraction": 0.5, "groups": [1, 1, 2, 2]}
+    return Good(data.split, {**arguments, **SEED})
+
+
 @good("text.Vocabulary")
 def vocabulary(_: str) -> Good:
     flags = {"words": True, "pad": True, "unk": True, "eos": True}
@@ -565,6 +594,60 @@ def generate(_: str) -> Good:
     return Good(
         draw, {**arguments, "state": (states("LSTM", 1),)}, ("logits", "x"), ("model",)
     )
+
+
+# --- training ------------------------------------------------------------------------
+
+
+@good("fit")
+def fit(_: str) -> Good:
+    model = fastrnn.Sequential(fastrnn.GRU(I, H), fastrnn.Linear(H, O))
+    batch = data.Batch(ones(T, N, I), TARGETS, LENGTHS, weights=ones(T, N) ** 2)
+    options = {"epochs": 1, "patience": 1, "clip": 1.0, "progress": False}
+    functions = {"schedule": lambda epoch, history: 1.0, "callbacks": [print_nothing]}
+    optimizer = fastrnn.SGD(model, lr=0.1)
+    arguments = {"model": model, "batches": [batch], "loss": "cross_entropy"}
+    return Good(
+        fastrnn.fit,
+        {**arguments, "validation": [batch], "optimizer": optimizer, **options}
+        | functions
+        | {"checkpoint": None},
+        ("x", "targets", "weights", "lengths"),
+        ("batches", "validation", "loss", "schedule", "checkpoint", "callbacks"),
+    )
+
+
+def print_nothing(*_: Any) -> None:
+    pass
+
+
+@good("predict")
+def predict(_: str) -> Good:
+    model = fastrnn.Sequential(fastrnn.GRU(I, H), fastrnn.Linear(H, O))
+    sequences = [ones(3, I), ones(1, I)]
+    arguments = {"model": model, "sequences": sequences, "rows": 2}
+    return Good(fastrnn.predict, arguments, ("x",))
+
+
+@good("schedules.cosine")
+def cosine(_: str) -> Good:
+    return Good(schedules.cosine, {"epochs": 2, "final": 0.1})
+
+
+@good("schedules.warmup")
+def warmup(_: str) -> Good:
+    return Good(schedules.warmup, {"epochs": 2, "then": schedules.cosine(2)})
+
+
+@good("schedules.exponential")
+def exponential(_: str) -> Good:
+    return Good(schedules.exponential, {"factor": 0.5})
+
+
+@good("schedules.plateau")
+def plateau(_: str) -> Good:
+    arguments = {"factor": 0.5, "patience": 2, "threshold": 0.1}
+    return Good(schedules.plateau, arguments)
 
 
 # --- pictures ------------------------------------------------------------------------
@@ -626,6 +709,7 @@ def public_names() -> Iterator[str]:
         "": fastrnn,
         "reference.": reference,
         "data.": data,
+        "schedules.": schedules,
         "text.": text,
         "plot.": plot,
     }.items():
@@ -635,7 +719,7 @@ def public_names() -> Iterator[str]:
                 continue
             if not inspect.isclass(value):
                 yield prefix + name
-            elif not issubclass(value, tuple) and value is not fastrnn.Layer:
+            elif not issubclass(value, (tuple, dict)) and value is not fastrnn.Layer:
                 yield prefix + name
                 yield from (f"{prefix}{name}.{member}" for member in members(value))
     if public_torch is not None:

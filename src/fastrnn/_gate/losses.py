@@ -14,6 +14,7 @@ from fastrnn._gate.arguments import (
     check_leading,
     check_rank,
     check_shape,
+    contiguous,
     copy_integers,
     require_not_negative,
     require_positive,
@@ -69,7 +70,8 @@ def check_loss(y: Any, targets: Any, weights: Any, mask: Any) -> Loss:
         w = w.reshape(w.shape + (1,) * (y.ndim - w.ndim))
     if mask is not None:
         kept = check_leading("mask", mask, y)
-        w = np.where(kept, y.dtype.type(1) if w is None else w, y.dtype.type(0))
+        one, zero = y.dtype.type(1), y.dtype.type(0)
+        w = contiguous(np.where(kept, one if w is None else w, zero))
     width = max(y.size // max(w.size, 1), 1)
     return Loss(y, targets, w, width, float(w.sum(dtype=np.float64)) * width)
 

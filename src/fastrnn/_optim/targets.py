@@ -53,6 +53,10 @@ class LayerTarget:
             require_writeable(self.name, array)
         return array
 
+    def gradient(self) -> FloatArray:
+        """Return the gradients of the parameters."""
+        return self.layer.flat_grads
+
 
 class ArrayTarget:
     """An array as given.
@@ -96,6 +100,12 @@ class ArrayTarget:
             if not a.flags.writeable:
                 require_writeable(self.name, a)
         return self._array
+
+    def gradient(self) -> FloatArray:
+        """Return the same part of the layer's gradients."""
+        assert self.layer is not None
+        stop = self._start + math.prod(self._shape)
+        return self.layer.flat_grads[self._start : stop].reshape(self._shape)
 
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = {"name": self.name, "layer": self.layer}

@@ -1,10 +1,4 @@
-"""Turn lists of sequences, or one long text, into the arrays that layers take.
-
-`pad_sequences` makes one padded batch, `bucket_batches` groups sequences of similar
-length, `pack_streams` lays many short sequences end to end, and `stream_batches` cuts
-one long text into pieces between which the state is carried. Time comes first, ``[T, N,
-...]``.
-"""
+"""The arrays of one batch, from lists of sequences or one long text."""
 
 from __future__ import annotations
 
@@ -29,14 +23,7 @@ from fastrnn._gate.arguments import (
 from fastrnn._gate.data import check_sequences, check_value
 from fastrnn._gate.sequence import PADDINGS
 from fastrnn._types import BoolArray, IntArray
-
-__all__ = [
-    "PackedStreams",
-    "bucket_batches",
-    "pack_streams",
-    "pad_sequences",
-    "stream_batches",
-]
+from fastrnn.data._batch import StreamBatch
 
 IGNORED = -100  # the target that `fastrnn.linear_cross_entropy` ignores
 
@@ -95,14 +82,25 @@ def pad_sequences(
         arrays = [a[:most] if truncate == "right" else a[-most:] for a in arrays]
     value = check_value("value", value, arrays[0].dtype)
     lengths = np.array([len(a) for a in arrays], np.int64)
+    return lay_side_by_side(arrays, lengths, value, padding), lengths
+
+
+def lay_side_by_side(
+    arrays: list[Any],
+    lengths: IntArray,
+    value: Any,
+    padding: str = "right",
+    dtype: Any = None,
+) -> Any:
+    """Return checked arrays as ``[T, N, ...]``, with ``value`` on padding."""
     T = int(lengths.max())
     shape = (T, len(arrays), *arrays[0].shape[1:])
-    x = zeros("sequences", shape, arrays[0].dtype)
+    x = zeros("sequences", shape, dtype or arrays[0].dtype)
     x[...] = value
     for n, a in enumerate(arrays):
         start = 0 if padding == "right" else T - len(a)
         x[start : start + len(a), n] = a
-    return x, lengths
+    return x
 
 
 def bucket_batches(
@@ -244,7 +242,7 @@ def pack_streams(
 
 def stream_batches(
     tokens: ArrayLike, rows: int, steps: int, *, drop_last: bool = False
-) -> list[tuple[IntArray, IntArray]]:
+) -> list[StreamBatch]:
     """Cut one long text for truncated backpropagation through time.
 
     ::
@@ -256,6 +254,7 @@ def stream_batches(
     The text is cut into ``rows`` equal parts that are read side by side, ``steps``
     tokens at a time. Each batch continues where the previous one ended, so the state is
     carried from one to the next: the gradient stops there, the memory does not.
+    `fastrnn.fit` carries it.
 
     Parameters
     ----------
@@ -271,7 +270,7 @@ def stream_batches(
 
     Returns
     -------
-    list of (x, targets), each [T, N]
+    list of pairs (x, targets), each [T, N]
         The dtype of ``tokens``; ``targets`` are the tokens after those of ``x``. Where
         the last row runs out of text, ``x`` is 0 and ``targets`` is -100, which
         `linear_cross_entropy` ignores. An unsigned dtype cannot hold -100: then both
@@ -303,4 +302,4 @@ def stream_batches(
             f"with drop_last, got {len(a)}"
         )
     end = S - S % T if drop_last else S
-    return [(x[t : t + T], targets[t : t + T]) for t in range(0, end, T)]
+    return [StreamBatch(x[t : t + T], targets[t : t + T]) for t in range(0, end, T)]
