@@ -1,4 +1,7 @@
-"""The sequence functions: gate, kernel, named results."""
+"""The sequence functions: gate, kernel, named results.
+
+``locals()``, at the start of a function, are its arguments by name.
+"""
 
 from __future__ import annotations
 
@@ -112,25 +115,7 @@ def rnn_forward(
     .. [2] D. Krueger et al., "Zoneout: regularizing RNNs by randomly preserving hidden
        activations", ICLR 2017.
     """
-    s = check_forward(
-        "rnn",
-        x,
-        w_ih,
-        w_hh,
-        b_ih,
-        b_hh,
-        h0=h0,
-        nonlinearity=nonlinearity,
-        lengths=lengths,
-        padding=padding,
-        resets=resets,
-        reverse=reverse,
-        embedding=embedding,
-        training=training,
-        recurrent_mask=recurrent_mask,
-        zoneout=zoneout,
-    )
-    y, (h_n,), tape = run_forward(s)
+    y, (h_n,), tape = run_forward(check_forward("rnn", **locals()))
     return y, h_n, tape
 
 
@@ -157,24 +142,7 @@ def gru_forward(
     ``w_hh [3*H, H]`` and biases ``[3*H]`` in the gate order r, z, n. For the equations
     see `fastrnn.reference.cells.gru_forward`.
     """
-    s = check_forward(
-        "gru",
-        x,
-        w_ih,
-        w_hh,
-        b_ih,
-        b_hh,
-        h0=h0,
-        lengths=lengths,
-        padding=padding,
-        resets=resets,
-        reverse=reverse,
-        embedding=embedding,
-        training=training,
-        recurrent_mask=recurrent_mask,
-        zoneout=zoneout,
-    )
-    y, (h_n,), tape = run_forward(s)
+    y, (h_n,), tape = run_forward(check_forward("gru", **locals()))
     return y, h_n, tape
 
 
@@ -204,25 +172,7 @@ def lstm_forward(
     of masks, for h and for c; a unit of h that is not kept is computed from c without
     zoneout. For the equations see `fastrnn.reference.cells.lstm_forward`.
     """
-    s = check_forward(
-        "lstm",
-        x,
-        w_ih,
-        w_hh,
-        b_ih,
-        b_hh,
-        h0=h0,
-        c0=c0,
-        lengths=lengths,
-        padding=padding,
-        resets=resets,
-        reverse=reverse,
-        embedding=embedding,
-        training=training,
-        recurrent_mask=recurrent_mask,
-        zoneout=zoneout,
-    )
-    y, (h_n, c_n), tape = run_forward(s)
+    y, (h_n, c_n), tape = run_forward(check_forward("lstm", **locals()))
     return y, (h_n, c_n), tape
 
 
@@ -258,8 +208,7 @@ def rnn_backward(
     ValueError
         A shape is wrong.
     """
-    up = check_backward("rnn", tape, dy, dh_n, return_dh=return_dh)
-    grads: RNNGrads = run_backward(tape, up)
+    grads: RNNGrads = run_backward(tape, check_backward("rnn", **locals()))
     return grads
 
 
@@ -271,12 +220,7 @@ def gru_backward(
     return_dh: bool = False,
 ) -> GRUGrads:
     """Propagate gradients back through `gru_forward`; parameters as `rnn_backward`."""
-    up = check_backward("gru", tape, dy, dh_n, return_dh=return_dh)
-    if tape._extra is None:
-        raise TypeError(
-            "tape: expected that of fastrnn.gru_forward, got that of fastrnn.reference"
-        )
-    grads: GRUGrads = run_backward(tape, up)
+    grads: GRUGrads = run_backward(tape, check_backward("gru", **locals()))
     return grads
 
 
@@ -292,8 +236,7 @@ def lstm_backward(
 
     ``dc_n [N, H]`` is the gradient of ``c_n``; ``dc0`` is returned as well as ``dh0``.
     """
-    up = check_backward("lstm", tape, dy, dh_n, dc_n, return_dh=return_dh)
-    grads: LSTMGrads = run_backward(tape, up)
+    grads: LSTMGrads = run_backward(tape, check_backward("lstm", **locals()))
     return grads
 
 
