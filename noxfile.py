@@ -1,4 +1,4 @@
-"""Sessions: `nox -s lint`, `tests`, `asan`, `tidy`, `bench`, `package`.
+"""Sessions: `nox -s lint`, `tests`, `asan`, `tidy`, `bench`, `fuzz`, `package`.
 
 Arguments after ``--`` are passed on.
 """
@@ -81,3 +81,11 @@ def package(session: nox.Session) -> None:
     """Make and check the files of a release in `dist/`; see RELEASE.md."""
     session.install("build", "twine")
     session.run("python", ".ci/package.py", *session.posargs)
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Call all public names at random, and compare with the reference."""
+    session.install(".[test,torch,examples]")
+    calls = session.posargs or ["--calls=1000000"]
+    session.run("python", "-m", "tests.fuzz.calls", *calls)

@@ -15,7 +15,7 @@ import pytest
 
 from fastrnn import reference
 from tests.fuzz import compared
-from tests.fuzz.calls import PROGRESS, Fuzzer, supervise
+from tests.fuzz.calls import PROGRESS, Fuzzer, grown, supervise
 from tests.fuzz.hostile import complaint
 from tests.fuzz.public import GOOD, Good
 
@@ -107,6 +107,13 @@ def test_wrong_values_are_found(
         except AssertionError:
             found += 1
     assert found > 3
+
+
+def test_growing_memory_is_found() -> None:
+    first = [[10**4, 50], [2 * 10**4, 60], [3 * 10**4, 61]]
+    assert grown([*first, [10**5, 62.9]]) is None
+    assert grown([*first, [10**5, 63.1]]) == "grew from 60.0 to 63.1 MB"
+    assert grown([*first, [4 * 10**4, 99]]) is None
 
 
 @pytest.mark.parametrize(

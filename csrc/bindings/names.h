@@ -52,4 +52,13 @@ Value named(const char* argument, const Name<Value> (&names)[count],
                               ", got " + std::string(name));
 }
 
+// The other way.
+template <class Value, std::size_t count>
+std::string_view name_of(const Name<Value> (&names)[count], Value value) {
+  for (const Name<Value>& n : names) {
+    if (n.value == value) return n.name;
+  }
+  return "";
+}
+
 }  // namespace fastrnn

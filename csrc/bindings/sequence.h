@@ -72,6 +72,7 @@ class SequenceCall {
         H(size(fields.H)),
         V(size(fields.V)),
         GH(kernels<float>().cell(cell).gates * H),
+        zoneout_rate((*this)[fields.zoneout_rate].cast<double>()),
         layout_(named("layout", kLayoutNames, text(fields.layout))),
         schedule_(layout_, T, N, data<std::int64_t>((*this)[fields.lengths]),
                   named("padding", kPaddingNames, text(fields.padding)),
@@ -82,8 +83,9 @@ class SequenceCall {
   }
   bool has(Py_ssize_t field) const { return !(*this)[field].is_none(); }
   bool flag(Py_ssize_t field) const { return (*this)[field].cast<bool>(); }
-  py::dtype dtype() const {
-    return py::reinterpret_borrow<py::dtype>((*this)[fields.dtype]);
+  py::dtype dtype() const { return dtype_of(sequence_); }
+  static py::dtype dtype_of(const py::tuple& sequence) {
+    return sequence[SequenceFields::get().check(sequence).dtype].cast<py::dtype>();
   }
 
   // [T, N, width] in the call's layout.
@@ -93,7 +95,8 @@ class SequenceCall {
     return {T, N, width};
   }
 
-  // The arguments that forward and backward have in common.
+  // The arguments that forward and backward have in common; not forward's zoneout_rate,
+  // which is to be rounded in a FloatEnvironment.
   template <class T, class Args>
   void fill(Args& args) const {
     const SequenceFields& f = fields;
@@ -105,8 +108,7 @@ class SequenceCall {
                     data<T>(s[f.b_hh])};
     args.regularisers = {data<T>(s[f.recurrent_mask]),
                          data<std::uint8_t>(s[f.zoneout_h]),
-                         data<std::uint8_t>(s[f.zoneout_c]),
-                         static_cast<T>(s[f.zoneout_rate].cast<double>())};
+                         data<std::uint8_t>(s[f.zoneout_c]), T(0)};
     args.activation = named("nonlinearity", kActivationNames, text(f.nonlinearity));
     args.h0 = data<T>(s[f.h0]);
     args.c0 = data<T>(s[f.c0]);
@@ -125,6 +127,7 @@ class SequenceCall {
   const SequenceFields& fields;
   const CellKind cell;
   const Size T, N, I, H, V, GH;
+  const double zoneout_rate;
 
  private:
   const Layout layout_;

@@ -19,6 +19,16 @@ the recurrent and linear functions in plain NumPy.
 
 from typing import TYPE_CHECKING, Any
 
+from fastrnn._runtime import (  # ahead of NumPy: this refuses subinterpreters
+    available_isas,
+    build_info,
+    get_num_threads,
+    isa,
+    set_num_threads,
+    trim_memory,
+)
+
+# isort: split
 from fastrnn._functional.linear import (
     linear_backward,
     linear_cross_entropy,
@@ -35,13 +45,6 @@ from fastrnn._functional.recurrent import (
 from fastrnn._layers.cells import GRU, LSTM, RNN
 from fastrnn._optim.clip import clip_grad_norm, clip_grad_value
 from fastrnn._optim.rules import SGD, Adagrad, Adam, AdamW, RMSprop
-from fastrnn._runtime import (
-    available_isas,
-    build_info,
-    get_num_threads,
-    isa,
-    set_num_threads,
-)
 
 if TYPE_CHECKING:
     from fastrnn import data, plot, reference, text
@@ -149,4 +152,5 @@ __all__ = [
     "save",
     "set_num_threads",
     "text",
+    "trim_memory",
 ]

@@ -6,7 +6,8 @@
 Half of the cases call a public name with hostile arguments (`tests.fuzz.hostile`), the
 others compare results (`tests.fuzz.compared`). A case depends on the seed and its
 number alone: the second line runs one of them again. Cases run in a child process,
-which is replaced after a crash or when a case takes longer than ``--patience``.
+which is replaced after a crash or when a case takes longer than ``--patience``. Memory
+in use must not grow by more than 5 % once a fifth of the calls is done.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ from tests.fuzz.public import GOOD, LEFT_OUT, NEEDS, pool_for
 
 PROGRESS = struct.Struct("qq")  # the case that runs, and the calls before it
 MEMORY = 16 * 2**30  # more than that is a MemoryError
+GROWTH = 1.05  # of the memory in use, after which it is said to grow
+SETTLED = 50_000  # calls, before which caches still fill
 RARE = {"plot.": 0.02, "save": 0.1, "load": 0.1, "set_num_threads": 0.2}
 
 
@@ -183,10 +186,21 @@ def report(folder: Path, seconds: float) -> int:
     compared = sum(n for name, n in calls.items() if name.startswith("reference."))
     print(f"{compared} calls of the reference to compare with")
     print("memory in MB:", ", ".join(f"{mb:.1f} after {at}" for at, mb in memory))
+    if growth := grown(memory):
+        lines.append(json.dumps([cases, "memory", growth]))
     for number, about, wrong in map(json.loads, lines[:50]):
         print(f"case {number}: {about}: {wrong}")
     print(f"{len(lines)} found")
     return len(lines)
+
+
+def grown(memory: list[Any]) -> str | None:
+    """Say by how much memory grew after the first fifth, if that is no settling."""
+    if len(memory) > 2 and memory[-1][0] >= SETTLED:
+        before, after = memory[1][1], memory[-1][1]
+        if after > GROWTH * before:
+            return f"grew from {before:.1f} to {after:.1f} MB"
+    return None
 
 
 def main() -> int:

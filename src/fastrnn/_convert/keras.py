@@ -24,8 +24,7 @@ from fastrnn._convert.keras_arrays import from_arrays
 from fastrnn._convert.keras_files import read_model, read_weights
 from fastrnn._convert.keras_layers import LayerReader
 from fastrnn._files.whole import check_path
-from fastrnn._gate.arguments import check_choice, check_flag
-from fastrnn._gate.layers import make_generator
+from fastrnn._gate.arguments import check_choice, check_flag, make_generator
 from fastrnn._layers.base import Layer
 from fastrnn._types import DType
 

@@ -23,8 +23,7 @@ from fastrnn._convert.tensors import as_weight
 from fastrnn._convert.torch_modules import ModuleReader, is_module
 from fastrnn._files.safetensors import decode
 from fastrnn._files.whole import check_path, check_readable, read_whole
-from fastrnn._gate.arguments import check_choice, check_flag
-from fastrnn._gate.layers import make_generator
+from fastrnn._gate.arguments import check_choice, check_flag, make_generator
 from fastrnn._layers.base import Layer
 from fastrnn._types import DType
 

@@ -168,10 +168,11 @@ def run_cross_entropy(
     if a.reduction == "none":
         loss = losses.reshape(a.lead)
     else:
-        total = losses.sum(dtype=np.float64)
-        if a.reduction == "mean":
-            total = total / count if count else np.nan
-        loss = a.dtype.type(total)
+        with _core.RoundingToNearest():
+            total = losses.sum(dtype=np.float64)
+            if a.reduction == "mean":
+                total = total / count if count else np.nan
+            loss = a.dtype.type(total)
     if not a.training:
         return loss, None
     dy = None if dy is None else dy.reshape(a.y.shape)

@@ -16,9 +16,8 @@ from fastrnn._gate.arguments import (
     check_rank,
     check_shape,
     contiguous,
+    require_countable,
 )
-from fastrnn._gate.arguments import check_size as check_size  # for their users
-from fastrnn._gate.arguments import make_generator as make_generator
 from fastrnn._gate.sequence import (
     PADDINGS,
     check_lengths,
@@ -67,6 +66,7 @@ def check_call(
     """
     I, LD, H = sizes  # noqa: E741
     x = check_input(x, I, dtype, batch_first)
+    require_countable("x", x, 8 * H)  # the outputs and gates of any cell
     T, N = x.shape[:2]
     initial = check_states("state", state, len(states), (LD, N, H), dtype)
     check_choice("padding", padding, PADDINGS)

@@ -21,6 +21,7 @@ from fastrnn._gate.arguments import (
     check_flag,
     check_floating,
     check_integers,
+    check_number,
     check_optional,
     check_rank,
     check_shape,
@@ -28,9 +29,9 @@ from fastrnn._gate.arguments import (
     copy_integers,
     from_sequence,
     plain,
+    require_countable,
     require_positive,
 )
-from fastrnn._gate.training import check_number
 from fastrnn._results import Tape
 from fastrnn._types import BoolArray, FloatArray, IntArray, Sequence, valid_steps
 
@@ -104,6 +105,7 @@ def check_forward(
     # Shapes.
     T, N, I, V = check_input_sizes(x, w_ih, embedding, symbols[0])  # noqa: E741
     H = check_weight_shapes(w_ih, w_hh, b_ih, b_hh, I, row.gates, symbols)
+    require_countable("x", x, row.gates * H)
     state = N, H
     check_optional_shape("h0", h0, "(N, H)", state)
     check_optional_shape("c0", c0, "(N, H)", state)

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastrnn._gate.arguments import FLOATS, check_floating, check_several, plain
-from fastrnn._gate.arguments import check_number as check_number  # for its users
 from fastrnn._gate.memory import RETIRED, allocation_of, require_current
 from fastrnn._types import DType, FloatArray
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastrnn._gate.arguments import check_any_floating, check_floating, check_shape
-from fastrnn._gate.layers import make_generator
-from fastrnn._gate.training import check_number
+from fastrnn._gate.arguments import (
+    check_any_floating,
+    check_floating,
+    check_number,
+    check_shape,
+    make_generator,
+)
 from fastrnn._layers.base import Layer
 from fastrnn._layers.masks import draw_mask, multiply
 from fastrnn._types import FloatArray

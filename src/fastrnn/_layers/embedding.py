@@ -15,8 +15,10 @@ from fastrnn._gate.arguments import (
     check_integers,
     check_rank,
     check_shape,
+    check_size,
+    make_generator,
 )
-from fastrnn._gate.layers import check_layer_dtype, check_size, make_generator
+from fastrnn._gate.layers import check_layer_dtype
 from fastrnn._gate.sequence import PADDINGS, check_lengths, check_tokens
 from fastrnn._layers.base import Layer
 from fastrnn._types import FloatArray, IntArray, valid_steps

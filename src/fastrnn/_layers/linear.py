@@ -20,8 +20,10 @@ from fastrnn._gate.arguments import (
     check_flag,
     check_floating,
     check_shape,
+    check_size,
+    make_generator,
 )
-from fastrnn._gate.layers import check_layer_dtype, check_size, make_generator
+from fastrnn._gate.layers import check_layer_dtype
 from fastrnn._gate.linear import check_last
 from fastrnn._layers.base import Layer
 from fastrnn._layers.initialise import uniform

@@ -12,16 +12,19 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from fastrnn._cells import CELLS, Cell
-from fastrnn._gate.arguments import check_choice, check_flag
+from fastrnn._gate.arguments import (
+    check_choice,
+    check_flag,
+    check_number,
+    check_size,
+    make_generator,
+)
 from fastrnn._gate.layers import (
     check_call,
     check_layer_dtype,
     check_output_gradient,
-    check_size,
     check_states,
-    make_generator,
 )
-from fastrnn._gate.training import check_number
 from fastrnn._layers.base import Layer
 from fastrnn._layers.initialise import INITS, initialise
 from fastrnn._layers.packed import PackedWeights

@@ -9,14 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn import _core
+from fastrnn._gate.arguments import check_number
 from fastrnn._gate.memory import Apart
-from fastrnn._gate.training import (
-    Arrays,
-    check_arrays,
-    check_like,
-    check_number,
-    check_state_dict,
-)
+from fastrnn._gate.training import Arrays, check_arrays, check_like, check_state_dict
 from fastrnn._optim.targets import (
     LayersOrArrays,
     LayerTarget,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 from fastrnn import _core
-from fastrnn._gate.arguments import check_flag
+from fastrnn._gate.arguments import check_flag, check_number
 from fastrnn._gate.memory import Apart
-from fastrnn._gate.training import check_arrays, check_number
+from fastrnn._gate.training import check_arrays
 from fastrnn._optim.targets import LayersOrArrays, arrays_of
 
 APART = Apart()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from fastrnn._gate.arguments import check_flag
-from fastrnn._gate.training import check_number
+from fastrnn._gate.arguments import check_flag, check_number
 from fastrnn._optim.base import Optimizer
 from fastrnn._optim.targets import LayersOrArrays
 
