@@ -1,7 +1,4 @@
-"""The sequence functions: gate, kernel, named results.
-
-``locals()``, at the start of a function, are its arguments by name.
-"""
+"""The sequence functions: gate, kernel, named results."""
 
 from __future__ import annotations
 
@@ -115,7 +112,13 @@ def rnn_forward(
     .. [2] D. Krueger et al., "Zoneout: regularizing RNNs by randomly preserving hidden
        activations", ICLR 2017.
     """
-    y, (h_n,), tape = run_forward(check_forward("rnn", **locals()))
+    s = check_forward(
+        "rnn", x, w_ih, w_hh, b_ih, b_hh, h0=h0, nonlinearity=nonlinearity,
+        lengths=lengths, padding=padding, resets=resets, reverse=reverse,
+        embedding=embedding, training=training,
+        recurrent_mask=recurrent_mask, zoneout=zoneout,
+    )  # fmt: skip
+    y, (h_n,), tape = run_forward(s)
     return y, h_n, tape
 
 
@@ -142,7 +145,12 @@ def gru_forward(
     ``w_hh [3*H, H]`` and biases ``[3*H]`` in the gate order r, z, n. For the equations
     see `fastrnn.reference.cells.gru_forward`.
     """
-    y, (h_n,), tape = run_forward(check_forward("gru", **locals()))
+    s = check_forward(
+        "gru", x, w_ih, w_hh, b_ih, b_hh, h0=h0, lengths=lengths, padding=padding,
+        resets=resets, reverse=reverse, embedding=embedding, training=training,
+        recurrent_mask=recurrent_mask, zoneout=zoneout,
+    )  # fmt: skip
+    y, (h_n,), tape = run_forward(s)
     return y, h_n, tape
 
 
@@ -172,7 +180,12 @@ def lstm_forward(
     of masks, for h and for c; a unit of h that is not kept is computed from c without
     zoneout. For the equations see `fastrnn.reference.cells.lstm_forward`.
     """
-    y, (h_n, c_n), tape = run_forward(check_forward("lstm", **locals()))
+    s = check_forward(
+        "lstm", x, w_ih, w_hh, b_ih, b_hh, h0=h0, c0=c0, lengths=lengths,
+        padding=padding, resets=resets, reverse=reverse, embedding=embedding,
+        training=training, recurrent_mask=recurrent_mask, zoneout=zoneout,
+    )  # fmt: skip
+    y, (h_n, c_n), tape = run_forward(s)
     return y, (h_n, c_n), tape
 
 
@@ -208,7 +221,8 @@ def rnn_backward(
     ValueError
         A shape is wrong.
     """
-    grads: RNNGrads = run_backward(tape, check_backward("rnn", **locals()))
+    up = check_backward("rnn", tape, dy, dh_n, return_dh=return_dh)
+    grads: RNNGrads = run_backward(tape, up)
     return grads
 
 
@@ -220,7 +234,8 @@ def gru_backward(
     return_dh: bool = False,
 ) -> GRUGrads:
     """Propagate gradients back through `gru_forward`; parameters as `rnn_backward`."""
-    grads: GRUGrads = run_backward(tape, check_backward("gru", **locals()))
+    up = check_backward("gru", tape, dy, dh_n, return_dh=return_dh)
+    grads: GRUGrads = run_backward(tape, up)
     return grads
 
 
@@ -236,7 +251,8 @@ def lstm_backward(
 
     ``dc_n [N, H]`` is the gradient of ``c_n``; ``dc0`` is returned as well as ``dh0``.
     """
-    grads: LSTMGrads = run_backward(tape, check_backward("lstm", **locals()))
+    up = check_backward("lstm", tape, dy, dh_n, dc_n, return_dh=return_dh)
+    grads: LSTMGrads = run_backward(tape, up)
     return grads
 
 
