@@ -1,4 +1,5 @@
 // Whole sequences, forward and backward.
+#include <string>
 #include <type_traits>
 
 #include "packed_layers.h"
@@ -93,6 +94,13 @@ AnyPackedLayer pack(const py::tuple& sequence) {
 // Which gradients are wanted, as bits. The others are None, and are not computed.
 enum Wanted : unsigned { kDx = 1, kDwIh = 2, kDwHh = 4, kDbIh = 8, kDbHh = 16 };
 
+// The tape of fastrnn.reference lacks what only the kernels of some cells compute.
+[[noreturn]] void refuse_tape(const SequenceCall& call) {
+  const std::string cell = py::str(call[call.fields.cell]);
+  throw py::type_error("tape: expected that of fastrnn." + cell +
+                       "_forward, got that of fastrnn.reference");
+}
+
 py::tuple backward(const py::tuple& sequence, unsigned wanted, bool return_dh,
                    const py::object& y, const py::object& gates, const py::object& c,
                    const py::object& dy, const py::object& dh_n, const py::object& dc_n,
@@ -102,6 +110,7 @@ py::tuple backward(const py::tuple& sequence, unsigned wanted, bool return_dh,
     const SequenceCall call(sequence);
     const SequenceFields& f = call.fields;
     const CellKernels<T>& cell = kernels<T>().cell(call.cell);
+    if (cell.tape_c && c.is_none()) refuse_tape(call);
     const auto wants = [&](Wanted gradient, Py_ssize_t of) {
       return (wanted & gradient) != 0 && call.has(of);
     };
@@ -143,9 +152,20 @@ py::tuple backward(const py::tuple& sequence, unsigned wanted, bool return_dh,
                      [&] { return by_dtype(SequenceCall::dtype_of(sequence), run); });
 }
 
+// The table of cells as Python knows it: {name: (gates, whether the state has c)}.
+py::dict cells() {
+  py::dict found;
+  for (const Name<CellKind>& cell : kCellNames) {
+    const CellKernels<float>& facts = kernels<float>().cell(cell.value);
+    found[py::str(cell.name)] = py::make_tuple(facts.gates, facts.has_c);
+  }
+  return found;
+}
+
 }  // namespace
 
 void register_sequence(py::module_& m) {
+  m.def("cells", cells);
   m.def("forward", forward, py::arg("sequence"), py::arg("packed") = py::none(),
         py::arg("layer_and_direction") = 0);
   m.def("backward", backward);

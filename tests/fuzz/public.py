@@ -11,10 +11,10 @@ import numpy as np
 
 import fastrnn
 from fastrnn import data, plot, reference, schedules, text
+from tests.problems import CELLS, CHOICES, GATES, STATES
 
 T, N, I, H, V, O = 3, 2, 4, 5, 6, 3  # noqa: E741
-CELLS = ("rnn", "gru", "lstm")
-GATES = {"rnn": 1, "gru": 3, "lstm": 4}
+RECURRENT = tuple(cell.upper() for cell in CELLS)
 F32 = np.float32
 LENGTHS = np.array([T, 1])
 RESETS = np.zeros((T, N), bool)
@@ -92,9 +92,9 @@ def sequence_arguments(cell: str, tokens: bool = False) -> dict[str, Any]:
         "recurrent_mask": ones(N, H),
         "zoneout": np.zeros((T, N, H), bool),
     }
-    if cell == "lstm":
+    if len(STATES[cell]) == 2:
         found |= {"c0": ones(N, H), "zoneout": (found["zoneout"],) * 2}
-    if cell == "rnn":
+    if cell in CHOICES:
         found["nonlinearity"] = "elu"
     return found
 
@@ -121,9 +121,8 @@ def sequence_backward(name: str) -> Good:
     cell = name.rpartition(".")[2].partition("_")[0]
     module = module_of(name)
     tape = getattr(module, f"{cell}_forward")(**sequence_arguments(cell))[2]
-    arguments = {"tape": tape, "dy": ones(T, N, H), "dh_n": ones(N, H)}
-    if cell == "lstm":
-        arguments["dc_n"] = ones(N, H)
+    arguments = {"tape": tape, "dy": ones(T, N, H)}
+    arguments |= {f"d{s}_n": ones(N, H) for s in STATES[cell]}
     return Good(getattr(module, f"{cell}_backward"), {**arguments, "return_dh": True})
 
 
@@ -202,7 +201,7 @@ def without_arguments(name: str) -> Good:
 SEED: dict[str, Any] = {"seed": 0}
 
 
-@good("RNN", "GRU", "LSTM")
+@good(*RECURRENT)
 def recurrent(name: str) -> Good:
     arguments = {
         "input_size": I,
@@ -219,7 +218,7 @@ def recurrent(name: str) -> Good:
         "dtype": np.float32,
         **SEED,
     }
-    if name == "RNN":
+    if name.lower() in CHOICES:
         arguments["nonlinearity"] = "relu"
     return Good(getattr(fastrnn, name), arguments)
 
@@ -239,7 +238,7 @@ def make(name: str, **options: Any) -> Any:
     return getattr(fastrnn, name)(*sizes.get(name, (I, H)), seed=0, **options)
 
 
-LAYERS = ("RNN", "GRU", "LSTM", "Embedding", "Linear", "Dropout", "Sequential")
+LAYERS = (*RECURRENT, "Embedding", "Linear", "Dropout", "Sequential")
 LAYERS += ("Activation",)
 INPUTS = {"Embedding": TOKENS, "Sequential": TOKENS}
 HEIGHTS = {"Embedding": I, "Linear": O, "Dropout": I, "Sequential": V, "Activation": I}
@@ -277,7 +276,7 @@ def sequential(_: str) -> Good:
 @good(*(f"{layer}.{method}" for layer in LAYERS for method in MODES))
 def without_much(name: str) -> Good:
     layer, _, method = name.partition(".")
-    weights = method == "eval" and layer in ("RNN", "GRU", "LSTM")
+    weights = method == "eval" and layer in RECURRENT
     arguments = {"weights": "bfloat16"} if weights else {}
     return Good(getattr(make(layer), method), arguments)
 
@@ -305,14 +304,14 @@ def setter(owner: Any, name: str, value: Callable[[Any], Any]) -> Good:
 
 def states(layer: str, rows: int = N) -> Any:
     h = ones(1, rows, H)
-    return (h, h + 1) if layer == "LSTM" else h
+    return (h, h + 1) if len(STATES[layer.lower()]) == 2 else h
 
 
 @good(*(f"{layer}.__call__" for layer in LAYERS))
 def call(name: str) -> Good:
     layer = name.partition(".")[0]
     arguments: dict[str, Any] = {"x": INPUTS.get(layer, ones(T, N, I))}
-    if layer in ("RNN", "GRU", "LSTM", "Sequential"):
+    if layer in (*RECURRENT, "Sequential"):
         state = (states("LSTM"),) if layer == "Sequential" else states(layer)
         arguments |= {"state": state, "lengths": LENGTHS, "padding": "left"}
         arguments["resets"] = RESETS
@@ -323,14 +322,14 @@ def call(name: str) -> Good:
     return Good(make(layer), arguments)
 
 
-@good(*(f"{layer}.__call__ in eval mode" for layer in ("RNN", "GRU", "LSTM")))
+@good(*(f"{layer}.__call__ in eval mode" for layer in RECURRENT))
 def call_in_eval_mode(name: str) -> Good:
     layer = name.partition(".")[0]
     arguments = {"x": ones(T, N, I), "state": states(layer), "padding": "right"}
     return Good(make(layer).eval(), arguments)
 
 
-@good(*(f"{layer}.__call__ batch first" for layer in ("RNN", "GRU", "LSTM")))
+@good(*(f"{layer}.__call__ batch first" for layer in RECURRENT))
 def call_batch_first(name: str) -> Good:
     layer = name.partition(".")[0]
     arguments = {"x": ones(N, T, I), "lengths": LENGTHS, "resets": RESETS.T}
@@ -343,7 +342,7 @@ def backward(name: str) -> Good:
     layer = make(kind)
     layer(INPUTS.get(kind, ones(T, N, I)))
     arguments: dict[str, Any] = {"dy": ones(T, N, HEIGHTS.get(kind, H))}
-    if kind in ("RNN", "GRU", "LSTM", "Sequential"):
+    if kind in (*RECURRENT, "Sequential"):
         state = (states("LSTM"),) if kind == "Sequential" else states(kind)
         arguments["dstate"] = state
     return Good(layer.backward, arguments, ("backward",))

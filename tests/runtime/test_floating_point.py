@@ -9,7 +9,7 @@ import pytest
 import fastrnn
 from tests.implementations import Compiled, every_dtype, every_isa
 from tests.linear.problems import call_linear, call_loss, draw_linear, draw_loss
-from tests.problems import make_problem
+from tests.problems import CELLS, make_problem
 from tests.processes import run_program
 
 
@@ -21,7 +21,7 @@ def denormals_survive() -> bool:
 
 def call_everything(threads: int) -> None:
     module = Compiled(threads=threads)
-    for cell in ("rnn", "gru", "lstm"):
+    for cell in CELLS:
         make_problem(cell, 12, 40, 23, 113).run(module)
     call_linear(module, draw_linear((301, 67, 131), np.float32))
     call_loss(module, draw_loss((301, 33, 1100), np.float32))

@@ -16,6 +16,7 @@ import fastrnn
 from tests.comparing import assert_same_bits
 from tests.implementations import every_dtype
 from tests.layers import as_tuple
+from tests.problems import CELLS
 from tests.processes import run_program
 from tests.stepper.test_bits import draw_input, draw_state, make_layer
 
@@ -147,7 +148,7 @@ def copies(stepper: Any) -> list[Any]:
 
 
 @every_dtype
-@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("cell", CELLS)
 def test_copies_go_on_as_the_original(cell: str, dtype: Any) -> None:
     layer = make_layer(cell, 5, 20, num_layers=2, dtype=dtype)
     x = draw_input(layer, 3)
