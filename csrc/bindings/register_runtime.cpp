@@ -98,6 +98,7 @@ void register_runtime(py::module_& m) {
   m.def("heed", heed);
   m.def("trim_memory", trim_memory);
   remember_main_thread();
+  py::detail::npy_api::get();  // at the first use it would give the GIL away
   m.def("shrink_teams", shrink_teams);
   m.def("use_openmp_of",
         [](const std::string& path) { return use_openmp_of(path.c_str()); });

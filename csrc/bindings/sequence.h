@@ -1,8 +1,8 @@
 // A checked call of a sequence function, as Python hands it over.
 #pragma once
 
-#include <pybind11/gil_safe_call_once.h>
-
+#include <atomic>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -53,10 +53,15 @@ class SequenceFields {
                                 " fields, got " + std::to_string(sequence.size()));
   }
 
+  // Made at the first call, and never destroyed. Not by pybind11's means, which would
+  // give the GIL away: a thread might not get it back while the interpreter ends.
   static const SequenceFields& get() {
-    PYBIND11_CONSTINIT static py::gil_safe_call_once_and_store<SequenceFields> fields;
-    return fields.call_once_and_store_result([] { return SequenceFields(); })
-        .get_stored();
+    static std::atomic<const SequenceFields*> fields{nullptr};
+    const SequenceFields* found = fields.load(std::memory_order_acquire);
+    if (found) return *found;
+    auto made = std::make_unique<const SequenceFields>();
+    if (fields.compare_exchange_strong(found, made.get())) return *made.release();
+    return *found;
   }
 };
 

@@ -188,6 +188,61 @@ def test_a_long_call_is_interrupted(kind: str, threads: str) -> None:
     assert float(done.stdout) < 1
 
 
+FORKED = """
+pid = os.fork()  # the pool of threads stays behind
+if pid == 0:
+    print(interrupt(call, 0.3), flush=True)
+    os._exit(0)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+
+@needs_threads
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_long_call_of_a_forked_process_is_interrupted() -> None:
+    program = INTERRUPT.replace("answers = ", FORKED + "answers = ")
+    done = run_python("-c", program, "forward", FASTRNN_NUM_THREADS="2", timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 1
+
+
+HANDLER = """
+import signal, time
+import numpy as np
+import fastrnn
+
+rng = np.random.default_rng(0)
+draw = lambda *shape: rng.standard_normal(shape, np.float32) / 16
+x, w, u, small = draw(300, 32, 256), draw(2048, 256), draw(2048, 512), draw(5, 1, 256)
+run = lambda x: fastrnn.lstm_forward(x, w, u, training=False)[0].tobytes()
+expected, inside = run(x), run(small)
+stepper = fastrnn.Stepper(fastrnn.LSTM(4, 4, seed=0))
+h = stepper.clone().step(1).tobytes()
+
+def handle(*_):
+    assert run(small) == inside
+    assert stepper.clone().step(1).tobytes() == h
+    assert np.float32(1e-40) * np.ones(8, np.float32)[0] != 0
+    handled.append(time.perf_counter())
+
+handled = []
+signal.signal(signal.SIGALRM, handle)
+begin = time.perf_counter()
+while len(handled) < 3 and time.perf_counter() < begin + 30:
+    signal.setitimer(signal.ITIMER_REAL, 0.03, 0.1)
+    found = run(x)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    assert found == expected
+print(bool(handled))
+"""
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_handlers_of_signals_run_within_a_call(threads: str) -> None:
+    """They may use the library; the call goes on to the same bits."""
+    assert run_program(HANDLER, FASTRNN_NUM_THREADS=threads) == "True"
+
+
 def test_subinterpreters_are_refused() -> None:
     """With NumPy in the main interpreter, and without."""
     pytest.importorskip("_xxsubinterpreters")
