@@ -85,6 +85,9 @@ def run_side_by_side(
     try:
         other = helpers().submit(run_limited, second, half, stop)
     except RuntimeError:
+        other = None
+    if other is None:
+        stop.set()  # it may be in a queue nevertheless
         return [first(), second()]
     try:
         return [run_limited(first, get_num_threads() - half), other.result()]
