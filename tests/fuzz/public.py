@@ -47,6 +47,10 @@ def ones(*shape: int) -> Any:
     return np.linspace(-0.5, 0.9, int(np.prod(shape)), dtype=F32).reshape(shape)
 
 
+def positive(*shape: int) -> Any:
+    return np.linspace(0.1, 0.9, int(np.prod(shape)), dtype=F32).reshape(shape)
+
+
 GOOD: dict[str, Callable[[], Good]] = {}
 # Repaired elsewhere at the moment: to be taken out of here one by one, as they are.
 LEFT_OUT = {"Activation.__call__", "load_keras", "load_torch"} | {
@@ -147,14 +151,45 @@ def linear_cross_entropy(name: str) -> Good:
         "reduction": "none",
         "training": True,
         "wanted": ("dy", "dw"),
+        "weights": positive(T, N),
+        "class_weights": positive(V),
+        "label_smoothing": 0.1,
     }
     return Good(module_of(name).linear_cross_entropy, arguments)
 
 
-@good("mean_squared_error")
-def mean_squared_error(_: str) -> Good:
-    arguments = {"y": ones(T, N), "targets": ones(T, N), "mask": RESETS}
-    return Good(fastrnn.mean_squared_error, arguments)
+OF_NUMBERS: dict[str, dict[str, Any]] = {
+    "mean_squared_error": {},
+    "mean_absolute_error": {},
+    "huber": {"delta": 0.5},
+    "quantile_loss": {"quantile": 0.9},
+    "binary_cross_entropy": {},
+}
+
+
+@good(*(f"{m}{name}" for m in MODULES for name in OF_NUMBERS))
+def loss_of_numbers(name: str) -> Good:
+    loss = name.rpartition(".")[2]
+    arguments = {"y": ones(T, N), "targets": positive(T, N), **OF_NUMBERS[loss]}
+    arguments |= {"weights": positive(T), "mask": ~RESETS}
+    return Good(getattr(module_of(name), loss), arguments)
+
+
+@good(*(f"{m}{name}" for m in MODULES for name in ("softmax", "log_softmax")))
+def softmax(name: str) -> Good:
+    return Good(getattr(module_of(name), name.rpartition(".")[2]), {"y": ones(T, V)})
+
+
+@good(*(f"{m}ctc_loss" for m in MODULES))
+def ctc_loss(name: str) -> Good:
+    arguments = {
+        "logits": ones(T, N, V),
+        "targets": np.array([[1, 2], [3, -1]]),
+        "lengths": [T, 2],
+        "target_lengths": [2, 1],
+        "blank": 0,
+    }
+    return Good(module_of(name).ctc_loss, arguments)
 
 
 @good("perplexity", "bits_per_character")
@@ -234,27 +269,83 @@ def make(name: str, **options: Any) -> Any:
         return fastrnn.Sequential(**layers)
     if name == "Activation":
         return fastrnn.Activation("gelu")
+    if name == "Heads":
+        return fastrnn.Heads(a=fastrnn.Linear(I, O), b=fastrnn.Linear(I, 1))
+    if name in ("LayerNorm", "BatchNorm"):
+        return getattr(fastrnn, name)(I)
+    if name in ("Last", "MeanOverTime", "MaxOverTime"):
+        return getattr(fastrnn, name)()
+    if name == "Attention":
+        return fastrnn.Attention(I, seed=0)
     sizes = {"Embedding": (V, I), "Linear": (I, O), "Dropout": (0.5,)}
     return getattr(fastrnn, name)(*sizes.get(name, (I, H)), seed=0, **options)
 
 
 LAYERS = (*RECURRENT, "Embedding", "Linear", "Dropout", "Sequential")
-LAYERS += ("Activation",)
+LAYERS += ("Activation", "LayerNorm", "BatchNorm", "Heads")
+POOLING = ("Last", "MeanOverTime", "MaxOverTime", "Attention")
+LAYERS += POOLING
 INPUTS = {"Embedding": TOKENS, "Sequential": TOKENS}
 HEIGHTS = {"Embedding": I, "Linear": O, "Dropout": I, "Sequential": V, "Activation": I}
+HEIGHTS |= {"LayerNorm": I, "BatchNorm": I}
 MODES = ("train", "eval", "zero_grad", "state_dict")
 
 
 @good("Embedding")
 def embedding(_: str) -> Good:
     arguments = {"num_embeddings": V, "embedding_dim": I, "dtype": np.float64, **SEED}
-    return Good(fastrnn.Embedding, arguments)
+    return Good(fastrnn.Embedding, {**arguments, "trainable": False})
 
 
 @good("Linear")
 def linear_layer(_: str) -> Good:
     arguments = {"in_features": I, "out_features": O, "bias": True, "dtype": np.float64}
-    return Good(fastrnn.Linear, {**arguments, **SEED})
+    tied = fastrnn.Embedding(O, I, dtype=np.float64, seed=0)
+    return Good(fastrnn.Linear, {**arguments, "tied": tied, **SEED})
+
+
+@good("LayerNorm", "BatchNorm")
+def norm(name: str) -> Good:
+    arguments = {"hidden_size": I, "eps": 1e-3, "dtype": np.float64}
+    more = {"momentum": 0.2} if name == "BatchNorm" else {}
+    return Good(getattr(fastrnn, name), {**arguments, **more})
+
+
+@good("Last")
+def last(_: str) -> Good:
+    return Good(fastrnn.Last, {"bidirectional": True})
+
+
+@good("MeanOverTime", "MaxOverTime")
+def pooling(name: str) -> Good:
+    return Good(getattr(fastrnn, name), {})
+
+
+@good("Attention")
+def attention(_: str) -> Good:
+    arguments = {"input_size": I, "units": H, "dtype": np.float64, **SEED}
+    return Good(fastrnn.Attention, arguments)
+
+
+@good("Heads")
+def heads(_: str) -> Good:
+    return Good(fastrnn.Heads, {"a": make("LSTM"), "b": fastrnn.Linear(I, O)})
+
+
+@good("check_gradients")
+def check_gradients(_: str) -> Good:
+    arguments = {
+        "model": fastrnn.LSTM(I, H, dtype=np.float64, seed=0),
+        "x": ones(T, N, I).astype(np.float64),
+        "lengths": LENGTHS,
+        "padding": "left",
+        "resets": RESETS,
+        "samples": 1,
+        "step": 1e-5,
+        "tolerance": 1e-5,
+        "seed": 0,
+    }
+    return Good(fastrnn.check_gradients, arguments)
 
 
 @good("Dropout")
@@ -315,10 +406,12 @@ def call(name: str) -> Good:
         state = (states("LSTM"),) if layer == "Sequential" else states(layer)
         arguments |= {"state": state, "lengths": LENGTHS, "padding": "left"}
         arguments["resets"] = RESETS
-    if layer == "Embedding":
+    if layer in ("Embedding", "BatchNorm", "Heads", *POOLING):
         arguments |= {"lengths": LENGTHS, "padding": "left"}
-    if layer in ("Embedding", "Sequential"):
+    if layer in ("Embedding", "Sequential", "BatchNorm", "Heads", *POOLING):
         arguments["batch_first"] = False
+    if layer == "Heads":
+        arguments |= {"state": (), "resets": RESETS}
     return Good(make(layer), arguments)
 
 
@@ -344,7 +437,12 @@ def backward(name: str) -> Good:
     arguments: dict[str, Any] = {"dy": ones(T, N, HEIGHTS.get(kind, H))}
     if kind in (*RECURRENT, "Sequential"):
         state = (states("LSTM"),) if kind == "Sequential" else states(kind)
-        arguments["dstate"] = state
+        arguments |= {"dstate": state, "return_dh": True}
+    if kind in POOLING:
+        arguments["dy"] = ones(N, I)
+    if kind == "Heads":
+        dy = {"a": ones(T, N, O), "b": ones(T, N, 1)}
+        arguments = {"dy": dy, "dstate": (), "return_dh": True}
     return Good(layer.backward, arguments, ("backward",))
 
 
@@ -356,6 +454,8 @@ def cross_entropy(name: str) -> Good:
         "targets": TARGETS,
     }
     arguments |= {"ignore_index": -100, "reduction": "sum"}
+    arguments |= {"weights": positive(T, N), "label_smoothing": 0.1}
+    arguments["class_weights"] = positive(V if kind == "Sequential" else O)
     if kind == "Sequential":
         arguments |= {"state": (states("LSTM"),), "lengths": LENGTHS, "padding": "left"}
         arguments |= {"resets": RESETS, "batch_first": False}
