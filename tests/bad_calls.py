@@ -9,10 +9,10 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from tests.problems import CELLS, GATES, Problem, make_problem
+from tests.problems import CELLS, CHOICES, GATES, STATES, TABLE, Problem, make_problem
 
 T, N, I, H, V = 3, 2, 4, 5, 7  # noqa: E741
-ROWS = {"rnn": "H", "gru": "3*H", "lstm": "4*H"}
+ROWS = {cell: "H" if G == 1 else f"{G}*H" for cell, G in GATES.items()}
 Table: TypeAlias = dict[str, dict[str, Any]]
 
 
@@ -200,7 +200,7 @@ def token_value_errors(cell: str, kind: str) -> Table:
     return table
 
 
-ONE_MASK: tuple[Table, Table] = (
+ONE_STATE: tuple[Table, Table] = (
     {
         "zoneout: expected a NumPy array, got tuple": {"zoneout": ()},
         "zoneout: expected dtype bool, got float32": {"zoneout": f32(T, N, H)},
@@ -212,45 +212,44 @@ ONE_MASK: tuple[Table, Table] = (
     },
 )
 
-ONE_CELL: dict[str, tuple[Table, Table]] = {
-    "rnn": (
-        {"nonlinearity: expected a str, got ufunc": {"nonlinearity": np.tanh}}
-        | ONE_MASK[0],
-        ONE_MASK[1]
-        | {
-            "nonlinearity: expected 'tanh', 'relu' or 'elu', got 'gelu'": {
-                "nonlinearity": "gelu"
-            }
+NONLINEARITY: tuple[Table, Table] = (
+    {"nonlinearity: expected a str, got ufunc": {"nonlinearity": np.tanh}},
+    {
+        "nonlinearity: expected 'tanh', 'relu' or 'elu', got 'gelu'": {
+            "nonlinearity": "gelu"
+        }
+    },
+)
+
+TWO_STATES: tuple[Table, Table] = (
+    {
+        "c0: expected a NumPy array, got list": {"c0": [0.0]},
+        "c0: expected dtype float32 (that of x), got float64": {"c0": f64(N, H)},
+        "zoneout: expected a number or masks (of h, of c), got ndarray": {
+            "zoneout": np.ones((2, T, N, H), bool)
         },
-    ),
-    "gru": ONE_MASK,
-    "lstm": (
-        {
-            "c0: expected a NumPy array, got list": {"c0": [0.0]},
-            "c0: expected dtype float32 (that of x), got float64": {"c0": f64(N, H)},
-            "zoneout: expected a number or masks (of h, of c), got ndarray": {
-                "zoneout": np.ones((2, T, N, H), bool)
-            },
-            "zoneout[1]: expected dtype bool, got int64": {
-                "zoneout": (np.ones((T, N, H), bool), np.ones((T, N, H), int))
-            },
+        "zoneout[1]: expected dtype bool, got int64": {
+            "zoneout": (np.ones((T, N, H), bool), np.ones((T, N, H), int))
         },
-        {
-            "c0: expected shape (N, H) = (2, 5), got (5, 2)": {"c0": f32(H, N)},
-            "zoneout: expected masks (of h, of c), got 3 of them": {
-                "zoneout": [np.ones((T, N, H), bool)] * 3
-            },
-            "zoneout[0]: expected shape (T, N, H) = (3, 2, 5), got (2, 3, 5)": {
-                "zoneout": [np.ones((N, T, H), bool)] * 2
-            },
+    },
+    {
+        "c0: expected shape (N, H) = (2, 5), got (5, 2)": {"c0": f32(H, N)},
+        "zoneout: expected masks (of h, of c), got 3 of them": {
+            "zoneout": [np.ones((T, N, H), bool)] * 3
         },
-    ),
-}
+        "zoneout[0]: expected shape (T, N, H) = (3, 2, 5), got (2, 3, 5)": {
+            "zoneout": [np.ones((N, T, H), bool)] * 2
+        },
+    },
+)
 
 
 def forward_calls() -> Iterator[BadCall]:
     for cell in CELLS:
-        types, values = ONE_CELL[cell]
+        types, values = ONE_STATE if len(STATES[cell]) == 1 else TWO_STATES
+        if cell in CHOICES:
+            types = types | NONLINEARITY[0]
+            values = values | NONLINEARITY[1]
         tables = [
             ("floating", type_errors() | types, value_errors(cell) | values),
             *(
@@ -266,7 +265,7 @@ def forward_calls() -> Iterator[BadCall]:
 
 def backward_calls() -> Iterator[BadCall]:
     for cell in CELLS:
-        tape = f"tape: expected {cell.upper()}Tape of {cell}_forward, got"
+        tape = f"tape: expected {TABLE[cell].tape.__name__} of {cell}_forward, got"
         same = "expected dtype float32 (that of the tape)"
         types: Table = {
             f"{tape} NoneType (training=False keeps no tape)": {"tape": None},
@@ -280,7 +279,7 @@ def backward_calls() -> Iterator[BadCall]:
                 "dy": f32(N, T, H)
             }
         }
-        for name in ("dh_n", "dc_n") if cell == "lstm" else ("dh_n",):
+        for name in (f"d{s}_n" for s in STATES[cell]):
             types[f"{name}: {same}, got int64"] = {name: np.ones((N, H), np.int64)}
             shape = f"{name}: expected shape (N, H) = (2, 5), got (5,)"
             values[shape] = {name: f32(H)}

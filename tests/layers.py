@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 import fastrnn
+from fastrnn._cells import CELLS as TABLE
 
-CELLS = ("RNN", "GRU", "LSTM")
+CELLS = tuple(name.upper() for name in TABLE)
+TORCH_CELLS = ("RNN", "GRU", "LSTM")
 T, N, I, H = 5, 3, 4, 6  # noqa: E741
 
 
@@ -32,7 +34,7 @@ class Data:
 
         lead = (N, T) if layer.batch_first else (T, N)
         D = 2 if layer.bidirectional else 1
-        kinds = 2 if type(layer).__name__ == "LSTM" else 1
+        kinds = len(TABLE[type(layer).__name__.lower()].states)
         self.pair = kinds == 2
         self.x = draw(*lead, I)
         self.dy = draw(*lead, D * H)

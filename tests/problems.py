@@ -5,9 +5,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-CELLS = ("rnn", "gru", "lstm")
-GATES = {"rnn": 1, "gru": 3, "lstm": 4}
-VARIANTS = ("rnn-tanh", "rnn-relu", "rnn-elu", "gru", "lstm")
+from fastrnn._cells import CELLS as TABLE
+
+CELLS = tuple(TABLE)
+GATES = {name: row.gates for name, row in TABLE.items()}
+STATES = {name: row.states for name, row in TABLE.items()}
+# The cells that let the user choose a nonlinearity, with each of them.
+CHOICES = {
+    name: row.nonlinearities
+    for name, row in TABLE.items()
+    if len(row.nonlinearities) > 1
+}
+VARIANTS = tuple(
+    f"{cell}-{choice}" if choice else cell
+    for cell in CELLS
+    for choice in CHOICES.get(cell, ("",))
+)
 KINDS = ("floating", "onehot", "embedding")
 WEIGHTS = ("w_ih", "w_hh", "b_ih", "b_hh")
 
@@ -44,8 +57,7 @@ class Problem(NamedTuple):
         found = {"y": y, **dict(zip(("h_n", "c_n"), final, strict=False))}
         if tape is not None:
             found["gates"] = tape.gates
-            if self.cell == "lstm":
-                found["c"] = tape.c
+            found |= {s: getattr(tape, s) for s in STATES[self.cell][1:]}
         return found, tape
 
     def converted(self, dtype: Any) -> "Problem":
@@ -168,11 +180,11 @@ def make_problem(
         arrays["embedding"] = draw(V, I)
     if bias:
         arrays |= {"b_ih": draw(G * H), "b_hh": draw(G * H)}
-    states = ("h", "c") if cell == "lstm" else ("h",)
+    states = STATES[cell]
     if state:
         arrays |= {f"{s}0": draw(N, H) for s in states}
     options: dict[str, Any] = {"reverse": reverse}
-    if cell == "rnn":
+    if cell in CHOICES:
         options["nonlinearity"] = nonlinearity
     if padding is not None:
         lengths = rng.integers(0, T + 1, N)
@@ -192,7 +204,7 @@ def make_problem(
 
 
 def each(a: Any, change: Any) -> Any:
-    """Return an array changed by a function, or a pair of them (the masks of LSTM)."""
+    """Return an array changed by a function, or a pair of them (masks of h and c)."""
     return tuple(map(change, a)) if isinstance(a, tuple) else change(a)
 
 

@@ -32,7 +32,7 @@ from tests.bad_calls import (
     good_problem,
     ids,
 )
-from tests.problems import CELLS, make_problem
+from tests.problems import CELLS, TABLE, make_problem
 
 
 @pytest.fixture(params=[reference, fastrnn], ids=["reference", "compiled"])
@@ -72,9 +72,8 @@ def test_tape_of_another_cell(cell: str, other: str, module: Any) -> None:
     if cell == other:
         good_problem(cell, "floating").backward(module, tape)
         return
-    expected = (
-        f"tape: expected {cell.upper()}Tape of {cell}_forward, got {other.upper()}Tape"
-    )
+    names = [f"{TABLE[c].tape.__name__} of {c}_forward" for c in (cell, other)]
+    expected = "tape: expected {}, got {}".format(*names)
     with pytest.raises(TypeError, match=f"^{re.escape(expected)}$"):
         good_problem(cell, "floating").backward(module, tape)
 

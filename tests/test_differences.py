@@ -7,6 +7,7 @@ import pytest
 
 import fastrnn
 from tests.errors import bad_values, raises
+from tests.layers import CELLS
 
 T, N, V, I, H = 6, 3, 7, 4, 5  # noqa: E741
 f64: Any = np.float64
@@ -158,7 +159,7 @@ def test_bad_arguments(bad: Any, error: type[Exception], message: str) -> None:
         fastrnn.check_gradients(**{"model": Scale(2), "x": np.ones((3, 2)), **bad})
 
 
-@pytest.mark.parametrize("cell", ["RNN", "GRU", "LSTM"])
+@pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("batch_first", [False, True])
 def test_gradients_of_the_states_of_a_layer(cell: str, batch_first: bool) -> None:
     options: Any = {"bidirectional": True, "dtype": f64, "batch_first": batch_first}

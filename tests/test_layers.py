@@ -12,6 +12,7 @@ import pytest
 import fastrnn
 from tests.layers import (
     CELLS,
+    TORCH_CELLS,
     Data,
     H,
     I,
@@ -25,6 +26,7 @@ from tests.layers import (
 )
 
 cells = pytest.mark.parametrize("cell", CELLS)
+torch_cells = pytest.mark.parametrize("cell", TORCH_CELLS)
 options = pytest.mark.parametrize(
     "options",
     [
@@ -48,7 +50,7 @@ def restore() -> Iterator[None]:
 
 
 @options
-@cells
+@torch_cells
 @pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["f32", "f64"])
 def test_torch(cell: str, options: dict[str, Any], dtype: Any) -> None:
     layer = make_layer(cell, dtype=dtype, **options)
@@ -61,7 +63,7 @@ def test_torch(cell: str, options: dict[str, Any], dtype: Any) -> None:
 
 
 @options
-@cells
+@torch_cells
 def test_lengths_against_torch(cell: str, options: dict[str, Any]) -> None:
     layer = make_layer(cell, **options)
     data, lengths = Data(layer), [3, 5, 1]
@@ -71,7 +73,7 @@ def test_lengths_against_torch(cell: str, options: dict[str, Any]) -> None:
     assert_close([*grads, *layer.grads.values()], expected_grads, 1e-13)
 
 
-@cells
+@torch_cells
 def test_names_and_order_are_those_of_torch(cell: str) -> None:
     layer = make_layer(cell, num_layers=2, bidirectional=True)
     _, other = make_torch(layer)
@@ -81,7 +83,7 @@ def test_names_and_order_are_those_of_torch(cell: str) -> None:
     np.testing.assert_array_equal(layer.flat_params, flat)
 
 
-@cells
+@torch_cells
 def test_torch_state_dict_loads_as_it_is(cell: str) -> None:
     torch, other = make_torch(make_layer(cell, dtype=np.float32))
     layer = make_layer(cell, seed=1, dtype=np.float32)

@@ -7,6 +7,7 @@ import pytest
 
 import fastrnn
 from tests.errors import bad_values, raises
+from tests.layers import CELLS
 
 T, N, I, H = 3, 2, 4, 5  # noqa: E741
 
@@ -52,7 +53,7 @@ def make_layer(name: str, **options: Any) -> Any:
         "seed: expected None, an int >= 0 or a NumPy generator, got -1": {"seed": -1},
     },
 )
-@pytest.mark.parametrize("cell", ["RNN", "GRU", "LSTM"])
+@pytest.mark.parametrize("cell", CELLS)
 def test_bad_construction(
     cell: str, bad: Any, error: type[Exception], message: str
 ) -> None:
@@ -200,7 +201,7 @@ def test_bad_backward_batch_first() -> None:
 
 
 @pytest.mark.parametrize("D", [1, 2])
-@pytest.mark.parametrize("cell", ["RNN", "GRU", "LSTM"])
+@pytest.mark.parametrize("cell", CELLS)
 def test_backward_needs_a_call_in_training_mode(cell: str, D: int) -> None:
     layer = getattr(fastrnn, cell)(I, H, bidirectional=D == 2)
     none_yet = "backward: expected a call of the layer before it, got none"

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 import fastrnn
+from tests.layers import CELLS, TABLE
 
-CELLS = ("RNN", "GRU", "LSTM")
-GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 I, H = 5, 32  # noqa: E741
 
 cells = pytest.mark.parametrize("cell", CELLS)
@@ -45,7 +44,8 @@ def test_uniform(cell: str) -> None:
 
 @cells
 def test_keras(cell: str) -> None:
-    G = GATES[cell]
+    row = TABLE[cell.lower()]
+    G = row.gates
     for name, a in make_layer(cell, init="keras").params.items():
         if is_weight(name, "weight_ih"):
             width = I if "l0" in name else 2 * H
@@ -59,8 +59,8 @@ def test_keras(cell: str) -> None:
             assert abs((a > 0).mean() - 0.5) < 0.1
         else:
             expected = np.zeros(G * H)
-            if cell == "LSTM" and is_weight(name, "bias_ih"):
-                expected[H : 2 * H] = 1
+            if row.forget_gate is not None and is_weight(name, "bias_ih"):
+                expected.reshape(G, H)[row.forget_gate] = 1
             np.testing.assert_array_equal(a, expected)
 
 
@@ -77,7 +77,7 @@ def test_identity(cell: str) -> None:
         if is_weight(name, "weight_ih"):
             assert_uniform(a, 1 / math.sqrt(H))
         elif is_weight(name, "weight_hh"):
-            for block in a.reshape(GATES[cell], H, H):
+            for block in a.reshape(-1, H, H):
                 np.testing.assert_array_equal(block, np.eye(H))
         else:
             assert not a.any()

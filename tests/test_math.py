@@ -167,3 +167,16 @@ def test_unknown_function() -> None:
     message = "^name: expected exp, sigmoid, tanh or expm1, got cos$"
     with pytest.raises(ValueError, match=message):
         _core.apply_math("cos", np.ones(3))
+
+
+@every_dtype
+@every_isa
+def test_log1p(isa: str, dtype: Any) -> None:
+    """From 0 to 1, in every order of magnitude: within 2 ulp, as log.h states."""
+    rng = np.random.default_rng(0)
+    small = np.exp(rng.uniform(np.log(np.finfo(dtype).tiny), 0, 50_000))
+    e = np.concatenate([rng.random(50_000), small, [0, 1]]).astype(dtype)
+    exact = np.log1p(e.astype(WIDER[dtype]))
+    ulp = np.spacing(exact.astype(dtype))
+    assert (np.abs(apply("log1p", isa, e) - exact) <= 2 * ulp).all()
+    assert np.isnan(apply("log1p", isa, np.full(3, np.nan, dtype))).all()

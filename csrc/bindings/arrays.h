@@ -5,8 +5,11 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <cstdint>
+#include <new>
 #include <vector>
 
+#include "call.h"
 #include "fastrnn/isa.h"
 
 namespace fastrnn {
@@ -30,12 +33,17 @@ T* mutable_data(py::handle array) {
   return const_cast<T*>(data<T>(array));
 }
 
-// A new array, aligned for the kernels.
+// A new array, aligned for the kernels. Throws std::bad_alloc, also if its sizes are
+// more than NumPy can count, even where one of them is 0.
 template <class T>
 py::array_t<T> empty(const std::vector<Size>& shape) {
-  std::size_t bytes = sizeof(T);
-  for (const Size n : shape) bytes *= std::size_t(n);
-  void* memory = allocate(bytes);
+  Size bytes = sizeof(T);
+  bool has_none = false;
+  for (const Size n : shape) {
+    has_none |= n == 0;
+    if (n > 0 && __builtin_mul_overflow(bytes, n, &bytes)) throw std::bad_alloc();
+  }
+  void* memory = allocate(has_none ? 0 : std::size_t(bytes));
   const py::capsule owner(memory, release);
   return py::array_t<T>(shape, static_cast<T*>(memory), owner);
 }

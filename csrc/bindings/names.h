@@ -1,6 +1,7 @@
 // Names that Python passes, as the enums that the kernels take.
 #pragma once
 
+#include <cctype>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -55,6 +56,16 @@ Value named(const char* argument, const Name<Value> (&names)[count],
   }
   throw std::invalid_argument(std::string(argument) + ": expected " + expected +
                               ", got " + std::string(name));
+}
+
+// The name of the layer with this cell: LSTM.
+inline std::string layer_name(CellKind cell) {
+  std::string name;
+  for (const Name<CellKind>& n : kCellNames) {
+    if (n.value == cell) name = n.name;
+  }
+  for (char& c : name) c = char(std::toupper(c));
+  return name;
 }
 
 }  // namespace fastrnn

@@ -32,12 +32,20 @@ class AnyPackedLayers {
                           bias,
                           bfloat16,
                           params_.data()};
-    by_dtype(params_, [&](auto type) {
-      using T = decltype(type);
-      const py::gil_scoped_release unlocked;
-      std::get<std::unique_ptr<PackedLayers<T>>>(packed_) =
-          std::make_unique<PackedLayers<T>>(network);
-    });
+    with_memory(
+        [&] {
+          return no_memory(layer_name(network.cell), "the packed weights of (I, H, L)",
+                           {I, H, layers});
+        },
+        [&] {
+          by_dtype(params_, [&](auto type) {
+            using T = decltype(type);
+            without_gil([&] {
+              std::get<std::unique_ptr<PackedLayers<T>>>(packed_) =
+                  std::make_unique<PackedLayers<T>>(network);
+            });
+          });
+        });
   }
 
   // Calls function(float{}, packed) or function(double{}, packed).
@@ -47,11 +55,15 @@ class AnyPackedLayers {
                        : function(double{}, *of<double>());
   }
 
-  // Whether the parameters, and the instruction set, are still those.
+  // Whether the parameters, and the instruction set, are still those; without the GIL.
   bool is_current() const {
     return visit([](auto type, const auto& packed) {
       return &packed.kernels() == &kernels<decltype(type)>() && packed.is_current();
     });
+  }
+
+  const Network& network() const {
+    return of<float>() ? of<float>()->network() : of<double>()->network();
   }
 
   template <class T>
@@ -73,7 +85,7 @@ class AnyPackedLayers {
 class AnyPackedLayer {
  public:
   template <class T>
-  AnyPackedLayer(CellKind cell, Size I, const Weights<T>& weights) {
+  void pack(CellKind cell, Size I, const Weights<T>& weights) {
     std::get<std::unique_ptr<PackedLayer<T>>>(packed_) =
         std::make_unique<PackedLayer<T>>(cell, I, weights);
   }

@@ -9,7 +9,7 @@ namespace {
 // Matrices arrive flattened to two dimensions; callers restore the leading sizes.
 py::array linear_forward(Size rows, Size I, Size O, const py::object& x,
                          const py::object& w, const py::object& b) {
-  return by_dtype(w, [&](auto type) -> py::array {
+  const auto run = [&](auto type) -> py::array {
     using T = decltype(type);
     auto y = empty<T>({rows, O});
     const LinearArgs<T> args{rows,
@@ -20,18 +20,21 @@ py::array linear_forward(Size rows, Size I, Size O, const py::object& x,
                              data<T>(b),
                              y.mutable_data(),
                              get_num_threads()};
-    {
-      const py::gil_scoped_release unlocked;
+    without_gil([&] {
       Scratch scratch;
       kernels<T>().linear_forward(args, scratch);
-    }
+    });
     return std::move(y);
-  });
+  };
+  const auto what = [&] {
+    return no_memory("linear_forward", "(rows, I, O)", {rows, I, O});
+  };
+  return with_memory(what, [&] { return by_dtype(w, run); });
 }
 
 py::tuple linear_backward(Size rows, Size I, Size O, const py::object& x,
                           const py::object& w, const py::object& dy, bool bias) {
-  return by_dtype(w, [&](auto type) {
+  const auto run = [&](auto type) {
     using T = decltype(type);
     const Output<T> dx(true, {rows, I});
     const Output<T> dw(true, {O, I});
@@ -39,13 +42,16 @@ py::tuple linear_backward(Size rows, Size I, Size O, const py::object& x,
     const LinearBackwardArgs<T> args{
         rows,        I,       O,       data<T>(x), data<T>(w),
         data<T>(dy), dx.data, dw.data, db.data,    get_num_threads()};
-    {
-      const py::gil_scoped_release unlocked;
+    without_gil([&] {
       Scratch scratch;
       kernels<T>().linear_backward(args, scratch);
-    }
+    });
     return py::make_tuple(dx.array, dw.array, db.array);
-  });
+  };
+  const auto what = [&] {
+    return no_memory("linear_backward", "(rows, I, O)", {rows, I, O});
+  };
+  return with_memory(what, [&] { return by_dtype(w, run); });
 }
 
 // targets: int64, negative for rows to leave out. Gradients that are not wanted are
@@ -56,7 +62,7 @@ py::tuple linear_cross_entropy(Size rows, Size H, Size V, const py::object& y,
                                bool want_dw, bool want_db, int threads,
                                const py::object& weights, const py::object& smoothing,
                                const py::object& shares) {
-  return by_dtype(w, [&](auto type) {
+  const auto run = [&](auto type) {
     using T = decltype(type);
     const Output<T> loss(true, {rows});
     const Output<T> dy(want_dy, {rows, H});
@@ -73,19 +79,22 @@ py::tuple linear_cross_entropy(Size rows, Size H, Size V, const py::object& y,
     args.weights = data<T>(weights);
     args.smoothing = data<T>(smoothing);
     args.shares = data<T>(shares);
-    args.scale = T(scale);
     args.loss = loss.data;
     args.dy = dy.data;
     args.dw = dw.data;
     args.db = db.data;
     args.threads = threads_or_default(threads);
-    {
-      const py::gil_scoped_release unlocked;
+    without_gil([&] {
+      args.scale = T(scale);
       Scratch scratch;
       kernels<T>().cross_entropy(args, scratch);
-    }
+    });
     return py::make_tuple(loss.array, dy.array, dw.array, db.array);
-  });
+  };
+  const auto what = [&] {
+    return no_memory("linear_cross_entropy", "(rows, H, V)", {rows, H, V});
+  };
+  return with_memory(what, [&] { return by_dtype(w, run); });
 }
 
 }  // namespace

@@ -12,7 +12,7 @@ namespace {
 // The sum of weighted losses, and dy of the shape of y; weights may be None.
 py::tuple loss(const std::string& rule, const py::array& y, const py::array& targets,
                const py::object& weights, Size width, double scale, double parameter) {
-  return by_dtype(y, [&](auto type) -> py::tuple {
+  const auto run = [&](auto type) -> py::tuple {
     using T = decltype(type);
     auto dy = empty<T>({y.shape(), y.shape() + y.ndim()});
     LossArgs<T> args{};
@@ -22,48 +22,52 @@ py::tuple loss(const std::string& rule, const py::array& y, const py::array& tar
     args.y = data<T>(y);
     args.targets = data<T>(targets);
     args.weights = data<T>(weights);
-    args.scale = T(scale);
     args.parameter = parameter;
     args.dy = dy.mutable_data();
     args.threads = get_num_threads();
     double total = 0;
-    {
-      const py::gil_scoped_release unlocked;
+    without_gil([&] {
+      args.scale = T(scale);
       Scratch scratch;
       total = kernels<T>().loss(args, scratch);
-    }
+    });
     return py::make_tuple(total, dy);
-  });
+  };
+  const auto what = [&] { return no_memory("loss", "(count)", {y.size()}); };
+  return with_memory(what, [&] { return by_dtype(y, run); });
 }
 
 py::array softmax(const py::array& x, Size rows, Size width, bool log) {
-  return by_dtype(x, [&](auto type) -> py::array {
+  const auto run = [&](auto type) -> py::array {
     using T = decltype(type);
     auto to = empty<T>({x.shape(), x.shape() + x.ndim()});
     const T* from = data<T>(x);
     T* into = to.mutable_data();
-    {
-      const py::gil_scoped_release unlocked;
+    without_gil([&] {
       Scratch scratch;
       kernels<T>().softmax(from, rows, width, log, into, get_num_threads(), scratch);
-    }
+    });
     return std::move(to);
-  });
+  };
+  const auto what = [&] { return no_memory("softmax", "(rows, V)", {rows, width}); };
+  return with_memory(what, [&] { return by_dtype(x, run); });
 }
 
 // The loss of each row, in double, and dlogits.
 py::tuple ctc(const py::array& logits, const py::array& targets,
               const py::array& lengths, const py::array& target_lengths, Size blank,
               const py::array& scale) {
-  return by_dtype(logits, [&](auto type) -> py::tuple {
+  const Size steps = logits.shape(0), N = logits.shape(1), V = logits.shape(2);
+  const Size S = targets.shape(1);
+  const auto run = [&](auto type) -> py::tuple {
     using T = decltype(type);
+    auto losses = empty<double>({N});
+    auto dlogits = empty<T>({steps, N, V});
     CtcArgs<T> args{};
-    args.steps = logits.shape(0);
-    args.N = logits.shape(1);
-    args.V = logits.shape(2);
-    args.S = targets.shape(1);
-    auto losses = empty<double>({args.N});
-    auto dlogits = empty<T>({args.steps, args.N, args.V});
+    args.steps = steps;
+    args.N = N;
+    args.V = V;
+    args.S = S;
     args.logits = data<T>(logits);
     args.targets = data<std::int64_t>(targets);
     args.lengths = data<std::int64_t>(lengths);
@@ -73,13 +77,16 @@ py::tuple ctc(const py::array& logits, const py::array& targets,
     args.loss = losses.mutable_data();
     args.dlogits = dlogits.mutable_data();
     args.threads = get_num_threads();
-    {
-      const py::gil_scoped_release unlocked;
+    without_gil([&] {
       Scratch scratch;
       kernels<T>().ctc(args, scratch);
-    }
+    });
     return py::make_tuple(losses, dlogits);
-  });
+  };
+  const auto what = [&] {
+    return no_memory("ctc_loss", "(T, N, V, S)", {steps, N, V, S});
+  };
+  return with_memory(what, [&] { return by_dtype(logits, run); });
 }
 
 }  // namespace

@@ -32,28 +32,31 @@ void optimizer_step(const std::string& rule, const py::array& params,
     args.beta2 = beta2;
     args.eps = eps;
     args.weight_decay = weight_decay;
-    args.correction1 = 1 - std::pow(beta1, double(step));
-    args.correction2 = 1 - std::pow(beta2, double(step));
     args.decoupled = decoupled;
     args.nesterov = nesterov;
     args.threads = get_num_threads();
-    {
-      const py::gil_scoped_release unlocked;
+    without_gil([&] {
+      args.correction1 = 1 - std::pow(beta1, double(step));
+      args.correction2 = 1 - std::pow(beta2, double(step));
       kernels<T>().optimizer_step(args);
-    }
+    });
   });
 }
 
 double sum_of_squares(const py::array& values) {
-  return by_dtype(values, [&](auto type) {
-    using T = decltype(type);
-    const T* first = data<T>(values);
-    const Size count = values.size();
-    {
-      const py::gil_scoped_release unlocked;
-      Scratch scratch;
-      return kernels<T>().sum_of_squares(first, count, get_num_threads(), scratch);
-    }
+  const Size count = values.size();
+  const auto what = [&] { return no_memory("sum of squares", "(count)", {count}); };
+  return with_memory(what, [&] {
+    return by_dtype(values, [&](auto type) {
+      using T = decltype(type);
+      const T* first = data<T>(values);
+      double sum = 0;
+      without_gil([&] {
+        Scratch scratch;
+        sum = kernels<T>().sum_of_squares(first, count, get_num_threads(), scratch);
+      });
+      return sum;
+    });
   });
 }
 
@@ -62,10 +65,8 @@ void scale(const py::array& values, double factor) {
     using T = decltype(type);
     T* first = mutable_data<T>(values);
     const Size count = values.size();
-    {
-      const py::gil_scoped_release unlocked;
-      kernels<T>().scale(first, count, T(factor), get_num_threads());
-    }
+    without_gil(
+        [&] { kernels<T>().scale(first, count, T(factor), get_num_threads()); });
   });
 }
 
@@ -74,10 +75,7 @@ void clip(const py::array& values, double bound) {
     using T = decltype(type);
     T* first = mutable_data<T>(values);
     const Size count = values.size();
-    {
-      const py::gil_scoped_release unlocked;
-      kernels<T>().clip(first, count, T(bound), get_num_threads());
-    }
+    without_gil([&] { kernels<T>().clip(first, count, T(bound), get_num_threads()); });
   });
 }
 

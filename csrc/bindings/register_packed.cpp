@@ -14,7 +14,7 @@ namespace {
 py::object forward_all(const AnyPackedLayers& layers, Size steps, Size N,
                        const py::object& x, const py::object& tokens,
                        const py::object& h0, const py::object& c0) {
-  return layers.visit([&](auto type, const auto& packed) -> py::object {
+  const auto run = [&](auto type, const auto& packed) -> py::object {
     using T = decltype(type);
     const Network& network = packed.network();
     const Size L = network.layers, H = network.H;
@@ -28,11 +28,8 @@ py::object forward_all(const AnyPackedLayers& layers, Size steps, Size N,
     args.input.x = data<T>(x);
     args.input.tokens = data<std::int64_t>(tokens);
     const T *h = data<T>(h0), *c = data<T>(c0);
-    {
-      const py::gil_scoped_release unlocked;
-      if (!layers.is_current())
-        args.packed = nullptr;
-      else {
+    without_gil([&](Unlocked& unlocked) {
+      if (layers.is_current()) {
         const Schedule schedule(Layout::kTimeFirst, steps, N, nullptr, Padding::kRight,
                                 nullptr, false);
         args.schedule = schedule.view();
@@ -41,7 +38,7 @@ py::object forward_all(const AnyPackedLayers& layers, Size steps, Size N,
         for (Size k = 0; k + 1 < L && k < 2; ++k) {
           outputs[k] = between.take<T>(steps * N * H);
         }
-        for (Size k = 0; k < L; ++k) {
+        for (Size k = 0; k < L && !unlocked.is_stopped(); ++k) {
           const Size state = k * N * H;
           args.packed = &packed[k];
           args.input.I = args.input.V = args.packed->I;
@@ -56,10 +53,16 @@ py::object forward_all(const AnyPackedLayers& layers, Size steps, Size N,
           args.input.tokens = nullptr;
         }
       }
-    }
+    });
     if (!args.packed) return py::none();
     return py::make_tuple(y.array, h_n.array, c_n.array);
-  });
+  };
+  const auto what = [&] {
+    const Network& network = layers.network();
+    return no_memory(layer_name(network.cell), "(T, N, I, H)",
+                     {steps, N, network.I, network.H});
+  };
+  return with_memory(what, [&] { return layers.visit(run); });
 }
 
 }  // namespace
@@ -72,8 +75,12 @@ void register_packed(py::module_& m) {
            py::arg("input_size"), py::arg("hidden_size"), py::arg("num_layers"),
            py::arg("directions"), py::arg("bias"), py::arg("bfloat16"),
            py::arg("flat_params"))
-      .def("is_current", &AnyPackedLayers::is_current,
-           py::call_guard<py::gil_scoped_release>())
+      .def("is_current",
+           [](const AnyPackedLayers& layers) {
+             bool current = false;
+             without_gil([&] { current = layers.is_current(); });
+             return current;
+           })
       .def("forward", forward_all);
   m.def("cell_kind",
         [](const std::string& name) { return int(named("cell", kCellNames, name)); });

@@ -1,10 +1,12 @@
 #include <pybind11/stl.h>
 
+#include <cfenv>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "arrays.h"
+#include "fastrnn/float_environment.h"
 #include "names.h"
 #include "register.h"
 
@@ -43,6 +45,7 @@ py::array apply_math(const std::string& name, const py::array& x) {
   return by_dtype(x, [&](auto type) -> py::array {
     using T = decltype(type);
     auto y = empty<T>({x.size()});
+    const FloatEnvironment environment;
     if (!kernels<T>().apply_math(name.c_str(), data<T>(x), y.mutable_data(),
                                  x.size())) {
       throw std::invalid_argument("name: expected exp, sigmoid, tanh or expm1, got " +
@@ -54,12 +57,27 @@ py::array apply_math(const std::string& name, const py::array& x) {
 
 // state: uint32 [4, 16].
 py::array draw_flags(const py::array& state, std::uint32_t threshold, Size count) {
-  auto flags = empty<bool>({count});
-  kernels<float>().draw_flags(data<std::uint32_t>(state), threshold,
-                              reinterpret_cast<std::uint8_t*>(flags.mutable_data()),
-                              count);
-  return std::move(flags);
+  const auto what = [&] { return no_memory("dropout", "a mask of (values)", {count}); };
+  return with_memory(what, [&]() -> py::array {
+    auto flags = empty<bool>({count});
+    auto* to = reinterpret_cast<std::uint8_t*>(flags.mutable_data());
+    kernels<float>().draw_flags(data<std::uint32_t>(state), threshold, to, count);
+    return std::move(flags);
+  });
 }
+
+// A context of Python. Of the caller's mode, only the rounding and the traps change.
+class RoundingToNearest {
+ public:
+  void enter() {
+    feholdexcept(&before_);
+    fesetround(FE_TONEAREST);
+  }
+  void exit(const py::args& /*error*/) { fesetenv(&before_); }
+
+ private:
+  fenv_t before_;
+};
 
 }  // namespace
 
@@ -69,7 +87,18 @@ void register_runtime(py::module_& m) {
   m.def("select_isa", [](const std::string& name) { select_isa(name.c_str()); });
   m.def("get_num_threads", get_num_threads);
   m.def("set_num_threads", set_num_threads);
+  py::class_<StopFlag>(m, "StopFlag").def(py::init<>()).def("set", [](StopFlag& flag) {
+    flag.is_set = true;
+  });
+  py::class_<RoundingToNearest>(m, "RoundingToNearest")
+      .def(py::init<>())
+      .def("__enter__", &RoundingToNearest::enter)
+      .def("__exit__", &RoundingToNearest::exit);
   m.def("limit_threads", limit_threads);
+  m.def("heed", heed);
+  m.def("trim_memory", trim_memory);
+  remember_main_thread();
+  py::detail::npy_api::get();  // at the first use it would give the GIL away
   m.def("shrink_teams", shrink_teams);
   m.def("use_openmp_of",
         [](const std::string& path) { return use_openmp_of(path.c_str()); });

@@ -1,8 +1,8 @@
 // A checked call of a sequence function, as Python hands it over.
 #pragma once
 
-#include <pybind11/gil_safe_call_once.h>
-
+#include <atomic>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -53,10 +53,15 @@ class SequenceFields {
                                 " fields, got " + std::to_string(sequence.size()));
   }
 
+  // Made at the first call, and never destroyed. Not by pybind11's means, which would
+  // give the GIL away: a thread might not get it back while the interpreter ends.
   static const SequenceFields& get() {
-    PYBIND11_CONSTINIT static py::gil_safe_call_once_and_store<SequenceFields> fields;
-    return fields.call_once_and_store_result([] { return SequenceFields(); })
-        .get_stored();
+    static std::atomic<const SequenceFields*> fields{nullptr};
+    const SequenceFields* found = fields.load(std::memory_order_acquire);
+    if (found) return *found;
+    auto made = std::make_unique<const SequenceFields>();
+    if (fields.compare_exchange_strong(found, made.get())) return *made.release();
+    return *found;
   }
 };
 
@@ -72,6 +77,7 @@ class SequenceCall {
         H(size(fields.H)),
         V(size(fields.V)),
         GH(kernels<float>().cell(cell).gates * H),
+        zoneout_rate((*this)[fields.zoneout_rate].cast<double>()),
         layout_(named("layout", kLayoutNames, text(fields.layout))),
         schedule_(layout_, T, N, data<std::int64_t>((*this)[fields.lengths]),
                   named("padding", kPaddingNames, text(fields.padding)),
@@ -82,8 +88,9 @@ class SequenceCall {
   }
   bool has(Py_ssize_t field) const { return !(*this)[field].is_none(); }
   bool flag(Py_ssize_t field) const { return (*this)[field].cast<bool>(); }
-  py::dtype dtype() const {
-    return py::reinterpret_borrow<py::dtype>((*this)[fields.dtype]);
+  py::dtype dtype() const { return dtype_of(sequence_); }
+  static py::dtype dtype_of(const py::tuple& sequence) {
+    return sequence[SequenceFields::get().check(sequence).dtype].cast<py::dtype>();
   }
 
   // [T, N, width] in the call's layout.
@@ -93,7 +100,8 @@ class SequenceCall {
     return {T, N, width};
   }
 
-  // The arguments that forward and backward have in common.
+  // The arguments that forward and backward have in common; not forward's zoneout_rate,
+  // which is to be rounded in a FloatEnvironment.
   template <class T, class Args>
   void fill(Args& args) const {
     const SequenceFields& f = fields;
@@ -105,8 +113,7 @@ class SequenceCall {
                     data<T>(s[f.b_hh])};
     args.regularisers = {data<T>(s[f.recurrent_mask]),
                          data<std::uint8_t>(s[f.zoneout_h]),
-                         data<std::uint8_t>(s[f.zoneout_c]),
-                         static_cast<T>(s[f.zoneout_rate].cast<double>())};
+                         data<std::uint8_t>(s[f.zoneout_c]), T(0)};
     args.activation = named("nonlinearity", kActivationNames, text(f.nonlinearity));
     args.h0 = data<T>(s[f.h0]);
     args.c0 = data<T>(s[f.c0]);
@@ -125,6 +132,7 @@ class SequenceCall {
   const SequenceFields& fields;
   const CellKind cell;
   const Size T, N, I, H, V, GH;
+  const double zoneout_rate;
 
  private:
   const Layout layout_;

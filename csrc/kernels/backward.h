@@ -1,16 +1,16 @@
 // A whole sequence backward, for any cell.
 //
-//   dh[t] = dy[t] + dz[t+1]·W_hh (+ dh_n at a row's last step)
-//   dz[t] = the cell's pointwise part, on the tile's registers
+//   dz[t] from dy[t] and dz[t+1]     step by step (backward_step.h)
+//   gradients of weights and inputs  for a chunk of steps (weight_gradients.h,
+//                                    input_gradients.h)
 //
-// step by step; after a chunk of steps the gradients of its weights and inputs
-// (gradients.h). All outputs are =. Nothing may alias. Layouts:
-//   w_hh packed  [unit vectors][G·H][lanes]
-//   dz           [rows of the chunk][dz_width]
+// All outputs are =. Nothing may alias.
 #pragma once
 
-#include "gradients.h"
+#include "backward_step.h"
+#include "input_gradients.h"
 #include "plan.h"
+#include "weight_gradients.h"
 
 namespace fastrnn {
 namespace FASTRNN_NS {
@@ -18,103 +18,6 @@ namespace FASTRNN_NS {
 // Rows of a chunk: the more, the less often dW is read and written; the fewer, the
 // nearer the cache that holds dz. If dW is near in any case, dz should be, too.
 constexpr Size kMostChunkRows = 512, kFewestChunkRows = 128;
-
-template <class Cell, class T>
-struct BackwardStep {
-  Cell cell;
-  const BackwardRow<T>* rows;  // [rows]
-  const T* w;                  // W_hh packed
-  Size H, K;                   // K = G·H, or 0 if nothing comes back from a next step
-};
-
-// The cell's part under zoneout: gradients of states that were carried over pass it by.
-template <class Cell, class T>
-FASTRNN_INLINE void backward_zoneout(Cell cell, Vec<T> dh, const BackwardRow<T>& row,
-                                     Size j, Size lanes, Size H) {
-  const Vec<T> none = {};
-  const auto h_is_old = load_flags<T>(row.zoneout_h + j, lanes);
-  store_some(row.held + j, h_is_old ? dh : none, lanes);
-  Vec<T> dc_held = none;
-  if (Cell::kCarry == Carry::kCellState) {
-    const auto c_is_old = load_flags<T>(row.zoneout_c + j, lanes);
-    const Vec<T> dc = row.cut ? none : load_some(row.carry + j, lanes);
-    store_some(row.carry + j, c_is_old ? none : dc, lanes);
-    dc_held = c_is_old ? dc : none;
-  }
-  cell.template backward<T>(h_is_old ? none : dh, row, j, lanes, H);
-  if (Cell::kCarry == Carry::kCellState) {
-    store_some(row.carry + j, load_some(row.carry + j, lanes) + dc_held, lanes);
-  }
-}
-
-// dh comes from the next step; the other gradients that reach h here are added.
-template <bool kUsual, class Cell, class T>
-FASTRNN_INLINE void backward_cell(Cell cell, Vec<T> dh, const BackwardRow<T>& row,
-                                  Size j, Size lanes, Size H) {
-  if (row.mask) dh *= load_some(row.mask + j, lanes);
-  if (Cell::kCarry == Carry::kHidden) dh += load_some(row.carry + j, lanes);
-  if (!kUsual && row.held) dh += load_some(row.held + j, lanes);
-  if (row.cut) dh = Vec<T>{};
-  if (row.dy) dh += load_some(row.dy + j, lanes);
-  if (row.dh_n) dh += load_some(row.dh_n + j, lanes);
-  if (row.dh_out) store_some(row.dh_out + j, dh, lanes);
-  if (!row.dz) return;
-  if (kUsual || !row.held) {
-    cell.template backward<T>(dh, row, j, lanes, H);
-  } else {
-    backward_zoneout<Cell, T>(cell, dh, row, j, lanes, H);
-  }
-}
-
-// The same for some rows; see forward_cells.
-template <bool kUsual, class Cell, class T>
-__attribute__((noinline)) void backward_cells(const BackwardStep<Cell, T>& x, Size row,
-                                              int count, const Vec<T>* dh, Size apart,
-                                              Size u) {
-  constexpr Size L = kLanes<T>;
-  const Size j = u * L, lanes = kUsual ? L : at_most(L, x.H - j);
-#pragma GCC unroll 2
-  for (int i = 0; i < count; ++i) {
-    backward_cell<kUsual, Cell, T>(x.cell, dh[i * apart], x.rows[row + i], j, lanes,
-                                   x.H);
-  }
-}
-
-template <class Cell, int R, int P, class T>
-__attribute__((noinline)) void backward_tile(const BackwardStep<Cell, T>& x, Size row,
-                                             Size u, Ahead<T> ahead) {
-  constexpr Size L = kLanes<T>;
-  const BackwardRow<T>* rows = x.rows + row;
-  Vec<T> acc[R][P] = {};
-  const T* dz_next[R];
-#pragma GCC unroll 16
-  for (int r = 0; r < R; ++r) dz_next[r] = rows[r].dz_next;
-  // The cell's operands are in far memory: they are fetched while the product runs, a
-  // row at a time, so as not to hold up the weights.
-  const Size panel = Size(Cell::G) * x.H * L;
-  const T* w_hh = x.w + u * panel;
-  for (int r = 0; r < R; ++r) {
-    for (int g = 0; g < Cell::kTape; ++g) prefetch<P>(rows[r].gates, g * x.H + u * L);
-    prefetch<P>(Cell::kCarry == Carry::kCellState ? rows[r].c_prev : rows[r].c, u * L);
-    prefetch<P>(rows[r].dy, u * L);
-    if (rows[r].held) {
-      prefetch<1>(rows[r].zoneout_h, u * L);
-      prefetch<1>(rows[r].zoneout_c, u * L);
-    }
-    const Size k = x.K * r / R, end = x.K * (r + 1) / R;
-    multiply_add<R, P, 1, Rows::kEach, T>(acc, dz_next, 0, w_hh, panel, k, end, ahead);
-  }
-  Vec<T> dh[R][P];
-#pragma GCC unroll 24
-  for (int i = 0; i < R * P; ++i) dh[i / P][i % P] = acc[i / P][i % P];
-  for (int p = 0; p < P; ++p) {
-    if ((u + p + 1) * L <= x.H && !rows[0].held) {
-      backward_cells<true>(x, row, R, &dh[0][p], P, u + p);
-    } else {
-      backward_cells<false>(x, row, R, &dh[0][p], P, u + p);
-    }
-  }
-}
 
 template <class Cell, class T>
 class Backward {
@@ -127,7 +30,8 @@ class Backward {
         I_(args.input.I),
         vectors_(divide_up(H_, L)),
         scratch_(scratch),
-        gradients_(args, chunk_) {}
+        weights_(args, chunk_),
+        inputs_(args, chunk_) {}
 
   void run() {
     prepare();
@@ -149,17 +53,19 @@ class Backward {
     // A row length of a power of two would put a column into few cache sets.
     chunk_.dz_width = divide_up(Cell::kGrads * H_, L) * L + 64 / Size(sizeof(T));
     const Size near = kPrivateCache / 2 / (chunk_.dz_width * Size(sizeof(T)));
-    const Size most = gradients_.weight_bytes() > kPrivateCache ? kMostChunkRows
-                      : near > kFewestChunkRows ? at_most(near, kMostChunkRows)
-                                                : kFewestChunkRows;
+    const Size most = weights_.bytes() > kPrivateCache ? kMostChunkRows
+                      : near > kFewestChunkRows        ? at_most(near, kMostChunkRows)
+                                                       : kFewestChunkRows;
     // Chunks as even as possible.
     even_rows_ = divide_up(valid, divide_up(valid, most) + (valid == 0));
     chunk_.most_rows = at_most(valid, even_rows_ + s_.N);
+    between_looks_ = 1 + Size(kBetweenLooks * double(s_.steps) / (flops + 1));
 
     chunk_.rows = scratch_.take<typename Chunk<T>::Row>(chunk_.most_rows);
     chunk_.dz =
         scratch_.take<T>((chunk_.most_rows + s_.N) * chunk_.dz_width + kGradientRows);
-    gradients_.prepare(plan_.threads, valid, scratch_);
+    weights_.prepare(plan_.threads, scratch_);
+    inputs_.prepare(plan_.threads, valid, scratch_);
     w_hh_ = scratch_.take<T>(vectors_ * G * H_ * L);
     zeros_ = scratch_.take<T>(H_);
     if (kHasCarry) carry_ = scratch_.take<T>(s_.N * H_);
@@ -174,6 +80,7 @@ class Backward {
     clear(team);
     team.barrier();
     Size end = s_.steps, last_base = 0;  // rows of step `end` begin at last_base
+    Size until_look = between_looks_;
     while (end > 0) {
       Size begin = end, rows = 0;
       while (begin > 0 && (begin == end || rows + s_.active[begin - 1] <= even_rows_)) {
@@ -181,37 +88,44 @@ class Backward {
       }
       if (team.rank == 0) list_chunk(begin, end);
       if (team.rank == team.size - 1) save_next_step(end, last_base);
-      team.barrier();
-      gradients_.pack_chunk(team, rows);
+      if (team.barrier()) return;
+      weights_.pack_chunk(team, rows);
       Size base = 0;
       for (Size s = end - 1; s >= begin; --s) {
         const Size next = s + 1 == end ? chunk_.most_rows : base - s_.active[s + 1];
         step(team, slice, units, s, base, next);
         last_base = base;
         base += s_.active[s];
-        if (slice.unit_ways > 1) team.barrier();
+        if (--until_look == 0) {
+          until_look = between_looks_;
+          if (team.is_stopped() && slice.unit_ways == 1) break;
+        }
+        if (slice.unit_ways > 1 && team.barrier()) return;
       }
-      team.barrier();
-      gradients_.add_chunk(team, rows, end == s_.steps);
+      if (team.barrier()) return;
+      weights_.add_chunk(team, rows, end == s_.steps);
+      inputs_.add_chunk(team, rows);
       end = begin;
-      team.barrier();
+      if (team.barrier()) return;
     }
     if (s_.steps > 0) initial_step(team, slice, units, last_base);
     team.barrier();
-    gradients_.finish(team);
+    weights_.finish(team);
+    inputs_.finish(team);
   }
 
   void pack(Team team) {
     const T* w = a_.weights.w_hh;
     pack_columns([&](Size k) { return w + k * H_; }, G * H_, H_,
                  share_of(vectors_, team.rank, team.size), w_hh_);
-    gradients_.pack_weights(team);
+    inputs_.pack_weights(team);
   }
 
   // Everything that is summed into, or that padding leaves untouched.
   void clear(Team team) {
     const Size valid = valid_steps(s_);
-    gradients_.clear(team, valid);
+    weights_.clear(team, valid);
+    inputs_.clear(team);
     if (team.rank == 0) {
       for (Size j = 0; j < H_; ++j) zeros_[j] = T(0);
     }
@@ -343,8 +257,10 @@ class Backward {
   Scratch& scratch_;
   Plan plan_ = {1, false};
   Chunk<T> chunk_;
-  ChunkGradients<Cell, T> gradients_;
+  WeightGradients<Cell, T> weights_;
+  InputGradients<Cell, T> inputs_;
   Size even_rows_ = 0;              // rows of a chunk, unless a single step has more
+  Size between_looks_ = 1;          // steps
   T* w_hh_ = nullptr;               // packed
   T* zeros_ = nullptr;              // [H]
   T* carry_ = nullptr;              // [N, H]: see BackwardRow

@@ -76,7 +76,7 @@ struct CrossEntropy {
     if (a.smoothing && team.rank == 0) sum_smoothing();
     const Tiles blocks = split(a.rows, kBlockRows);
     for (Size i = 0; i < blocks.count; ++i) {
-      block(team, mine, blocks.first(i), blocks.size(i));
+      if (!block(team, mine, blocks.first(i), blocks.size(i))) return;
     }
     if (a.rows == 0 && team.rank == 0) {
       for (Size i = 0; a.dw && i < a.V * a.H; ++i) a.dw[i] = T(0);
@@ -84,10 +84,11 @@ struct CrossEntropy {
     }
   }
 
-  void block(Team team, Range mine, Size first, Size rows) {
+  // False if the call is to be given up.
+  bool block(Team team, Range mine, Size first, Size rows) {
     const Range columns = share_of(divide_up(a.H, L), team.rank, team.size);
     if (team.rank == 0) gather_rows(first, rows);
-    team.barrier();
+    if (team.barrier()) return false;
     const Size vectors = divide_up(rows, L);
     pack_gates<1>(y_rows, rows, a.H, share_of(vectors, team.rank, team.size),
                   y_by_word);
@@ -96,26 +97,28 @@ struct CrossEntropy {
                    y_by_row);
     }
     team.barrier();
-    for (Size p = mine.begin; p < mine.end; ++p) {
+    for (Size p = mine.begin; p < mine.end && !team.is_stopped(); ++p) {
       part_forward(p, first, rows, vectors, weights_of(p + 1, mine.end));
     }
-    team.barrier();
+    if (team.barrier()) return false;
     join_parts(team, first, rows, vectors);
     team.barrier();
-    if (!a.dy && !a.dw && !a.db) return;
+    if (!a.dy && !a.dw && !a.db) return true;
     // With one thread, a part serves dw and dy while it is near. In a team, each thread
     // has its own parts of dw, but its own columns of dy, to which all parts add in
     // order.
     const bool alone = team.size == 1;
-    for (Size p = mine.begin; p < mine.end; ++p) {
+    for (Size p = mine.begin; p < mine.end && !team.is_stopped(); ++p) {
       part_backward(p, first, rows, vectors,
                     alone ? weights_of(p, parts) : logits_of(p + 1, mine.end));
       if (alone) row_gradient(p, columns, first, rows);
     }
-    if (alone) return;
-    team.barrier();
-    for (Size p = 0; p < parts; ++p) row_gradient(p, columns, first, rows);
-    team.barrier();
+    if (alone) return true;
+    if (team.barrier()) return false;
+    for (Size p = 0; p < parts && !team.is_stopped(); ++p) {
+      row_gradient(p, columns, first, rows);
+    }
+    return !team.barrier();
   }
 
   void gather_rows(Size first, Size rows) {

@@ -175,7 +175,9 @@ void ctc(const CtcArgs<T>& a, Scratch& scratch) {
         row.skip = row.q + j.stride;
         row.label = reinterpret_cast<std::int64_t*>(row.skip + j.stride);
         row.probability = reinterpret_cast<T*>(row.label + j.stride);
-        for (Size n = team.rank; n < j.a.N; n += team.size) j.a.loss[n] = row.run(n);
+        for (Size n = team.rank; n < j.a.N && !team.is_stopped(); n += team.size) {
+          j.a.loss[n] = row.run(n);
+        }
       },
       &job);
 }

@@ -1,125 +1,18 @@
 // A whole sequence forward, for any cell.
 //
 //   z[t] = W_ih·x[t] + b              for a chunk of steps at once (input.h)
-//   h[t] = cell(z[t] + W_hh·h[t−1])   step by step, the sums in registers
+//   h[t] = cell(z[t] + W_hh·h[t−1])   step by step (forward_step.h, one_row.h)
 //
-// All outputs are =. Nothing may alias. Layout:
-//   w_hh packed  [unit vectors][H][G][lanes]
+// All outputs are =. Nothing may alias.
 #pragma once
 
+#include "forward_step.h"
 #include "input.h"
 #include "one_row.h"
 #include "pack.h"
 
 namespace fastrnn {
 namespace FASTRNN_NS {
-
-// One step of a few rows.
-template <class Cell, class T>
-struct ForwardStep {
-  Cell cell;
-  const ForwardRow<T>* rows;  // [rows]
-  const T* w;                 // W_hh packed, from unit vector `first` on
-  const T* b_hidden;          // [unit vectors][lanes]: b_hh of the last gate, if apart
-  Size H, z_step;             // z_step: between unit vectors of a row's z
-  Size first;
-  bool zoneout;  // units keep their states: where the rows' bytes say so, or
-  T rate;        // without bytes this share of each state
-};
-
-// Zoneout of a vector of units: the state just computed, or the old one.
-template <class T>
-FASTRNN_INLINE void zone_out(Vec<T> old, const std::uint8_t* flags, T rate, T* state,
-                             Size lanes) {
-  const Vec<T> fresh = load_some(state, lanes);
-  const Vec<T> mixed = flags
-                           ? (load_flags<T>(flags, lanes) ? old : fresh)
-                           : fma(broadcast(rate), old, broadcast(T(1) - rate) * fresh);
-  store_some(state, mixed, lanes);
-}
-
-// The cell for one vector of units and some rows, whose sums z lie `apart` vectors from
-// each other. A function of its own, so that there is one copy per cell, not one per
-// tile. kUsual: all lanes, and no zoneout.
-template <bool kUsual, class Cell, class T>
-__attribute__((noinline)) void forward_cells(const ForwardStep<Cell, T>& x, Size row,
-                                             int count, const Vec<T>* z, Size apart,
-                                             Size u) {
-  constexpr Size L = kLanes<T>;
-  constexpr bool kCellState = Cell::kCarry == Carry::kCellState;
-  const Size j = u * L, lanes = kUsual ? L : at_most(L, x.H - j);
-#pragma GCC unroll 2
-  for (int i = 0; i < count; ++i) {
-    const ForwardRow<T>& r = x.rows[row + i];
-    const T* z_input = r.z + u * x.z_step;
-    Vec<T> c_prev = {};
-    if (!kUsual && kCellState && x.zoneout) c_prev = load_some(r.c_prev + j, lanes);
-    x.cell.template forward<T>(z + i * apart, r, z_input, j, lanes, x.H);
-    if (kUsual || !x.zoneout) continue;
-    const Vec<T> h_prev = load_some(r.h_prev + j, lanes);
-    zone_out<T>(h_prev, r.zoneout_h ? r.zoneout_h + j : nullptr, x.rate, r.h + j,
-                lanes);
-    if (!kCellState) continue;
-    zone_out<T>(c_prev, r.zoneout_c ? r.zoneout_c + j : nullptr, x.rate, r.c + j,
-                lanes);
-  }
-}
-
-template <class Cell, int R, int P, class T>
-__attribute__((noinline)) void forward_tile(const ForwardStep<Cell, T>& x, Size row,
-                                            Size u, Ahead<T> ahead) {
-  constexpr Size L = kLanes<T>;
-  constexpr int G = Cell::G;
-  const ForwardRow<T>* rows = x.rows + row;
-  Vec<T> acc[R][P * G];
-  const T* h_in[R];
-#pragma GCC unroll 16
-  for (int r = 0; r < R; ++r) {
-    h_in[r] = rows[r].h_in;
-#pragma GCC unroll 4
-    for (int p = 0; p < P; ++p) {
-      const T* z = rows[r].z + (u + p) * x.z_step;
-#pragma GCC unroll 4
-      for (int g = 0; g < G; ++g) {
-        acc[r][p * G + g] =
-            load(g < Cell::kOnlyInputBias ? z + g * L : x.b_hidden + (u + p) * L);
-      }
-    }
-  }
-  if (x.zoneout) {
-    for (int r = 0; r < R; ++r) {
-      prefetch<1>(rows[r].zoneout_h, u * L);
-      prefetch<1>(rows[r].zoneout_c, u * L);
-    }
-  }
-  const Size panel = x.H * G * L;
-  multiply_add<R, P, G, Rows::kEach, T>(acc, h_in, 0, x.w + (u - x.first) * panel,
-                                        panel, 0, x.H, ahead);
-  Vec<T> z[R][P][G];
-#pragma GCC unroll 24
-  for (int i = 0; i < R * P * G; ++i) (&z[0][0][0])[i] = acc[i / (P * G)][i % (P * G)];
-  for (int p = 0; p < P; ++p) {
-    if ((u + p + 1) * L <= x.H && !x.zoneout) {
-      forward_cells<true>(x, row, R, z[0][p], P * G, u + p);
-    } else {
-      forward_cells<false>(x, row, R, z[0][p], P * G, u + p);
-    }
-  }
-}
-
-// The given unit vectors of the step, for the first `rows` of x.rows.
-template <class Cell, class T>
-void forward_step(const ForwardStep<Cell, T>& x, Size rows, Range unit_vectors,
-                  bool backwards) {
-  constexpr int G = Cell::G;
-  const Range panels{unit_vectors.begin - x.first, unit_vectors.end - x.first};
-  for_tiles<G, Rows::kEach>(
-      rows, panels, x.w, x.H * G * kLanes<T>, x.H, backwards,
-      [&](auto R, auto P, Size row, Size u, Ahead<T> ahead) {
-        forward_tile<Cell, decltype(R)::value, decltype(P)::value, T>(
-            x, row, x.first + u, ahead);
-      });
-}
 
 template <class Cell, class T>
 class Forward {
@@ -152,6 +45,7 @@ class Forward {
     const double flops = 2.0 * double(valid) * double((I_ + H_) * G * H_);
     plan_ = make_plan<T>(a_.threads, s_, flops, G * H_ * H_, vectors_);
     input_.prepare(plan_, valid, scratch_);
+    between_looks_ = 1 + Size(kBetweenLooks * double(s_.steps) / (flops + 1));
     if (a_.packed) {
       w_ = *a_.packed;
       if (w_.bfloat16) {
@@ -176,7 +70,7 @@ class Forward {
     team.barrier();
     const Slice slice = slice_of(team, plan_.share_units);
     const Range units = share_of(vectors_, slice.unit_rank, slice.unit_ways);
-    Size s = 0;
+    Size s = 0, until_look = between_looks_;
     while (s < s_.steps) {
       Size end = s, rows = 0;
       while (end < s_.steps) {
@@ -192,7 +86,13 @@ class Forward {
         const Size count = list_rows(team, slice, s, base);
         step(team, units, s, count, rows);
         base += count;
-        if (slice.unit_ways > 1) team.barrier();
+        bool stopped = false;
+        if (--until_look == 0) {
+          until_look = between_looks_;
+          stopped = team.is_stopped();
+        }
+        if (slice.unit_ways > 1) stopped = team.barrier();
+        if (stopped) return;
       }
     }
     final_states(team, slice);
@@ -317,6 +217,7 @@ class Forward {
   const Size H_, I_, vectors_;
   Scratch& scratch_;
   Plan plan_ = {1, false};
+  Size between_looks_ = 1;   // steps
   PackedWeights<T> w_ = {};  // a_.packed, or packed in this call
   ForwardInput<G, T> input_;
   Size panel_size_ = 0;            // 0 unless weights are bfloat16

@@ -16,6 +16,23 @@ namespace {
 // Rows of one pass over dw, so that packed x stays near.
 constexpr Size kLinearChunkRows = 256;
 
+// A product with this many operations per row, some rows at a time: between them the
+// call may be given up. Reading weights once for so many rows costs nothing.
+template <class T>
+void multiply_by_blocks(Team team, Product<T> x, Range columns, double row_flops) {
+  constexpr Size kFewestRows = 512;
+  const Size worth = Size(kBetweenLooks / (row_flops + 1));
+  const Tiles blocks = split(x.M, worth > kFewestRows ? worth : kFewestRows);
+  const auto a = x.a;
+  const auto c = x.c;
+  for (Size i = 0; i < blocks.count && !team.is_stopped(); ++i) {
+    x.a = a + blocks.first(i);
+    x.c = c + blocks.first(i);
+    x.M = blocks.size(i);
+    multiply(x, columns);
+  }
+}
+
 template <class T>
 struct LinearForward {
   const LinearArgs<T>& a;
@@ -33,7 +50,8 @@ struct LinearForward {
       for (Size o = 0; o < a.O; ++o) y[r][o] = a.b ? a.b[o] : T(0);
     }
     team.barrier();
-    multiply(Product<T>{x, 0, w, y, a.rows, a.I, a.O, true}, columns);
+    multiply_by_blocks(team, Product<T>{x, 0, w, y, a.rows, a.I, a.O, true}, columns,
+                       2.0 * double(a.I * a.O));
   }
 };
 
@@ -62,20 +80,24 @@ struct LinearBackward {
       if (a.db) a.db[o] = T(0);
     }
     team.barrier();
-    multiply(Product<T>{dy_row, 0, w, dx_row, a.rows, a.O, a.I, false}, columns);
+    multiply_by_blocks(team, Product<T>{dy_row, 0, w, dx_row, a.rows, a.O, a.I, false},
+                       columns, 2.0 * double(a.I * a.O));
     for (Size r = 0; r < a.rows; r += kLinearChunkRows) {
-      weight_gradient(team, columns, outputs, r, at_most(kLinearChunkRows, a.rows - r));
+      const Size rows = at_most(kLinearChunkRows, a.rows - r);
+      if (!weight_gradient(team, columns, outputs, r, rows)) return;
     }
   }
 
-  void weight_gradient(Team team, Range columns, Range outputs, Size first, Size rows) {
+  // False if the call is to be given up.
+  bool weight_gradient(Team team, Range columns, Range outputs, Size first, Size rows) {
     constexpr Size L = kLanes<T>;
     pack_columns([&](Size r) { return a.x + (first + r) * a.I; }, rows, a.I, columns,
                  x);
     for (Size o = outputs.begin; o < outputs.end; ++o) {
       dy_column[o] = a.dy + first * a.O + o;
     }
-    team.barrier();
+    team.is_stopped();
+    if (team.barrier()) return false;
     multiply(Product<T>{dy_column + outputs.begin, a.O, x, dw_row + outputs.begin,
                         outputs.end - outputs.begin, rows, a.I, true},
              {0, divide_up(a.I, L)});
@@ -85,7 +107,7 @@ struct LinearBackward {
         for (Size o = outputs.begin; o < outputs.end; ++o) a.db[o] += dy[o];
       }
     }
-    team.barrier();
+    return !team.barrier();
   }
 };
 

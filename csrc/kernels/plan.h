@@ -31,18 +31,12 @@ FASTRNN_INLINE int team_for(int threads, double flops) {
 template <class T>
 Plan make_plan(int threads, const ScheduleView& v, double flops, Size recurrent,
                Size vectors) {
-  if (threads <= 1 || v.N == 0) return {1, false};
-  switch (get_sharing()) {
-    case Sharing::kNone:
-      return {1, false};
-    case Sharing::kRows:
-      return {int(at_most(threads, v.N)), false};
-    case Sharing::kUnits:
-      return {threads, true};
-    case Sharing::kBest:
-      break;
-  }
-  if (flops < kWorthATeam) return {1, false};
+  const Sharing way = get_sharing();
+  if (threads <= 1 || v.N == 0 || way == Sharing::kNone) return {1, false};
+  if (way == Sharing::kBest && flops < kWorthATeam) return {1, false};
+  threads = startable_members(threads);
+  if (way == Sharing::kRows) return {int(at_most(threads, v.N)), false};
+  if (way == Sharing::kUnits) return {threads, true};
   // If the weights do not stay in the private cache, threads that share the units read
   // each of them once; threads that share the rows would each read them all.
   const bool worth_barrier = 2.0 * double(v.N * recurrent) >

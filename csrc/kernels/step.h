@@ -3,7 +3,8 @@
 //   h = cell(W_ih·x + b, W_hh·h_prev)
 //
 // A single row goes through one_row.h, several through the tiles of input.h and
-// forward.h: the bits are those of the same step in a sequence. No memory is taken.
+// forward_step.h: the bits are those of the same step in a sequence. No memory is
+// taken.
 #pragma once
 
 #include "forward.h"

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <atomic>
 
+#include "fastrnn/float_environment.h"
+
 namespace fastrnn {
 
 Size Network::count() const {
@@ -116,6 +118,7 @@ PackedLayers<T>::PackedLayers(const Network& network)
 
 template <class T>
 void PackedLayers<T>::pack() {
+  const FloatEnvironment environment;
   digest_.take(*kernels_, params(), network_.count());
   const Size GH = network_.gates() * network_.H;
   const T* p = params();

@@ -1,11 +1,11 @@
 #include "fastrnn/stepper.h"
 
-#include <atomic>
+#include <cstdint>
 #include <cstring>
 #include <memory>
 #include <new>
 
-#include "flush_denormals.h"
+#include "fastrnn/float_environment.h"
 
 namespace fastrnn {
 
@@ -51,56 +51,14 @@ class StepperOf final : public Stepper {
   }
 
   int step(const void* x, const std::int64_t* tokens, void* h) noexcept override {
-    if (!enter()) return kBusy;
-    const StepResult result = step_alone(x, tokens, h);
-    leave();
-    return result;
-  }
-
-  Stepper* with_rows(Size N) const noexcept override {
-    Stepper* other = make(packed_, N);
-    if (other && released_) other->release();
-    return other;
-  }
-
-  static Stepper* make(std::shared_ptr<const PackedLayers<T>> packed, Size N) noexcept {
-    try {
-      return new StepperOf(std::move(packed), N);
-    } catch (const std::bad_alloc&) {
-      return nullptr;
-    }
-  }
-
-  bool enter() noexcept override {
-    return !busy_.exchange(true, std::memory_order_acquire);
-  }
-  void leave() noexcept override { busy_.store(false, std::memory_order_release); }
-  bool is_current() const noexcept override {
-    return released_ || packed_->is_current();
-  }
-  void release() noexcept override { released_ = true; }
-  bool is_released() const noexcept override { return released_; }
-  void* h() noexcept override { return h_[turn_]; }
-  void* c() noexcept override { return c_; }
-  double flops() const noexcept override {
-    return 2.0 * double(rows_) * double(network_.count());
-  }
-
- private:
-  struct Work {
-    StepperOf* self;
-    const StepArgs<T>* args;
-  };
-
-  StepResult step_alone(const void* x, const std::int64_t* tokens, void* h) {
-    if (released_ || !packed_->is_current(part_)) return kChanged;
+    if (!packed_->is_current(part_)) return kChanged;
     part_ = (part_ + 1) % PackedLayers<T>::kParts;
     StepArgs<T>* args = args_ + turn_ * network_.layers;
     args[0].x = static_cast<const T*>(x);
     args[0].tokens = tokens;
     turn_ = 1 - turn_;
     if (threads_ == 1) {
-      const FlushDenormals flush;
+      const FloatEnvironment environment;
       for (Size k = 0; k < network_.layers; ++k) step_(args[k], 0, 1);
     } else {
       Work work{this, args};
@@ -122,11 +80,40 @@ class StepperOf final : public Stepper {
     return kStepped;
   }
 
+  Stepper* with_rows(Size N) const noexcept override { return make(packed_, N); }
+
+  static Stepper* make(std::shared_ptr<const PackedLayers<T>> packed, Size N) noexcept {
+    // No size may wrap round: bytes of a row, with scratch memory, at the most.
+    const Network& n = packed->network();
+    const Size row = (3 * n.layers * n.H + 8 * (n.H + 64)) * Size(sizeof(T));
+    if (N > PTRDIFF_MAX / (row + kMostThreads * 512)) return nullptr;
+    try {
+      return new StepperOf(std::move(packed), N);
+    } catch (const std::bad_alloc&) {
+      return nullptr;
+    }
+  }
+
+  bool is_current() const noexcept override { return packed_->is_current(); }
+  void* h() noexcept override { return h_[turn_]; }
+  void* c() noexcept override { return c_; }
+  double flops() const noexcept override {
+    return 2.0 * double(rows_) * double(network_.count());
+  }
+
+ private:
+  struct Work {
+    StepperOf* self;
+    const StepArgs<T>* args;
+  };
+
   T* take_zeros(Size count) {
     T* zeros = memory_.take<T>(count);
     std::memset(zeros, 0, std::size_t(count) * sizeof(T));
     return zeros;
   }
+
+  static constexpr Size kMostThreads = 1024;  // that _runtime.py allows
 
   const std::shared_ptr<const PackedLayers<T>> packed_;
   const Network network_;
@@ -139,7 +126,6 @@ class StepperOf final : public Stepper {
   int turn_ = 0;
   int threads_;
   Size part_ = 0;  // the part of the parameters that the next step compares
-  std::atomic<bool> busy_{false}, released_{false};
 };
 
 template <class T>

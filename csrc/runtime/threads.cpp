@@ -6,12 +6,15 @@
 #include <atomic>
 #include <chrono>
 #include <climits>
+#include <condition_variable>
 #include <cstdint>
+#include <mutex>
+#include <system_error>
 #include <thread>
 #include <type_traits>
 
+#include "fastrnn/float_environment.h"
 #include "fastrnn/runtime.h"
-#include "flush_denormals.h"
 
 #if defined(_OPENMP)
 #include <omp.h>
@@ -25,12 +28,16 @@ struct Meeting {
   alignas(64) std::atomic<unsigned> round{0};
   std::int64_t begin = 0;               // when the team was called, in ns
   std::atomic<std::int64_t> waited{0};  // the sum of all members' long waits since then
+  StopCheck* check = nullptr;           // what the member of rank 0 asks
+  std::atomic<bool> stopped{false};     // the call is to be given up
+  bool agreed = false;                  // the same, as of the last round
 };
 
 namespace {
 
 std::atomic<int> num_threads{1};
-thread_local int limit = 0;  // for calls of this thread; 0: none
+thread_local int limit = 0;                    // for calls of this thread; 0: none
+thread_local StopCheck* stop_check = nullptr;  // for calls of this thread
 std::atomic<Sharing> sharing{Sharing::kBest};
 
 // About 20 µs.
@@ -109,7 +116,7 @@ inline void wait_a_moment() {
 // All members meet at the end: waits inside OpenMP could not be measured.
 void run_member(Team team, TeamBody body, void* context) {
   if (team.size > 1) note_wait(team.meeting->begin, *team.meeting, team.size, true);
-  const FlushDenormals flush;
+  const FloatEnvironment environment;
   body(team, context);
   team.barrier();
 }
@@ -143,9 +150,7 @@ void run_job(void* data) {
   run_member(Team{o.thread_num(), o.num_threads(), job.meeting}, job.body, job.context);
 }
 
-void run_openmp(int threads, TeamBody body, void* context) {
-  Meeting meeting;
-  meeting.begin = now();
+void run_openmp(int threads, TeamBody body, void* context, Meeting& meeting) {
   if (const OtherOpenMp* openmp = other) {
     Job job{body, context, openmp, &meeting};
     openmp->parallel(run_job, &job, unsigned(threads), 0);
@@ -155,46 +160,96 @@ void run_openmp(int threads, TeamBody body, void* context) {
   run_member(Team{omp_get_thread_num(), omp_get_num_threads(), &meeting}, body,
              context);
 }
+
+// The same from a new thread, while this one waits, and looks whether to give up. False
+// if there is no new thread to be had.
+bool run_openmp_elsewhere(int threads, TeamBody body, void* context, Meeting& meeting) {
+  StopCheck* const check = meeting.check;
+  meeting.check = nullptr;
+  std::mutex mutex;
+  std::condition_variable end;
+  bool done = false;
+  std::thread caller;
+  try {
+    caller = std::thread([&] {
+      run_openmp(threads, body, context, meeting);
+      const std::lock_guard<std::mutex> lock(mutex);
+      done = true;
+      end.notify_one();
+    });
+  } catch (const std::system_error&) {
+    meeting.check = check;
+    return false;
+  }
+  {
+    std::unique_lock<std::mutex> lock(mutex);
+    while (!end.wait_for(lock, std::chrono::milliseconds(20), [&] { return done; })) {
+      lock.unlock();
+      if (check && check->is_stopped()) meeting.stopped = true;
+      lock.lock();
+    }
+  }
+  caller.join();
+  return true;
+}
 #endif
 
 }  // namespace
 
 // The last member to arrive releases the others. These spin, since the wait at a step's
 // barrier is shorter than going to sleep; in a long wait they yield.
-void Team::barrier() const {
-  if (size == 1) return;
+//
+// Whether to stop is settled by the last one, and holds until all have arrived at the
+// next barrier.
+bool Team::barrier() const {
+  if (size == 1) return meeting->stopped.load(std::memory_order_relaxed);
   const unsigned round = meeting->round.load(std::memory_order_relaxed);
   if (meeting->arrived.fetch_add(1, std::memory_order_acq_rel) + 1 == size) {
+    const bool stopped = meeting->stopped.load(std::memory_order_relaxed);
+    meeting->agreed = stopped;
     meeting->arrived.store(0, std::memory_order_relaxed);
     meeting->round.store(round + 1, std::memory_order_release);
-    return;
+    return stopped;
   }
   const auto is_open = [&] {
     return meeting->round.load(std::memory_order_acquire) != round;
   };
   for (int looks = 0; looks < kLooks; ++looks) {
-    if (is_open()) return;
+    if (is_open()) return meeting->agreed;
     wait_a_moment();
   }
   const std::int64_t begin = now();
   while (!is_open()) std::this_thread::yield();
   note_wait(begin, *meeting, size, false);
+  return meeting->agreed;
+}
+
+bool Team::is_stopped() const {
+  if (rank == 0 && meeting->check && meeting->check->is_stopped()) {
+    meeting->stopped.store(true, std::memory_order_relaxed);
+  }
+  return meeting->stopped.load(std::memory_order_relaxed);
 }
 
 void run_team(int threads, TeamBody body, void* context) {
+  Meeting meeting;
+  meeting.check = stop_check;
 #if defined(_OPENMP)
-  if (threads > 1) threads = members_for(threads);
+  if (threads > 1) threads = startable_members(members_for(threads));
   if (threads > 1) {
-    if (pool_is_gone) {
-      std::thread(run_openmp, threads, body, context).join();
-    } else {
-      run_openmp(threads, body, context);
-    }
-    return;
+    meeting.begin = now();
+    if (!pool_is_gone) return run_openmp(threads, body, context, meeting);
+    if (run_openmp_elsewhere(threads, body, context, meeting)) return;
   }
 #endif
   (void)threads;
-  run_member(Team{0, 1, nullptr}, body, context);
+  run_member(Team{0, 1, &meeting}, body, context);
+}
+
+StopCheck* use_stop_check(StopCheck* check) {
+  StopCheck* const before = stop_check;
+  stop_check = check;
+  return before;
 }
 
 bool use_openmp_of(const char* path) {

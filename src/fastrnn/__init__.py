@@ -2,25 +2,37 @@
 
 Functions take NumPy arrays and keep no state: `rnn_forward`, `gru_forward`,
 `lstm_forward` and their ``_backward``, `linear_forward`, `linear_backward`,
-`linear_cross_entropy`, `mean_squared_error`. Layers keep parameters and gradients:
-`RNN`, `GRU`, `LSTM`, `Embedding`, `Linear`, `Activation`, `Dropout`, and `Sequential`
-of them. `Stepper` runs a recurrent layer one step at a time and keeps its state.
-`fit` trains a model on batches, with one of `SGD`, `RMSprop`, `Adagrad`, `Adam`,
-`AdamW`, and `predict` runs it; a loop of your own uses `clip_grad_norm` and
-`clip_grad_value`. `perplexity`, `bits_per_character` and `accuracy` measure the result.
+`linear_cross_entropy`, `mean_squared_error` and its kin, `ctc_loss`, `softmax`. Layers
+keep parameters and gradients: `RNN`, `GRU`, `LSTM`, `Embedding`, `Linear`,
+`Activation`, `Dropout`, `LayerNorm`, `BatchNorm`, `Last`, `MeanOverTime`,
+`MaxOverTime`, `Attention`, and `Heads` and `Sequential` of them. `Stepper` runs a
+recurrent layer one step at a time and keeps its state. `fit` trains a model on batches,
+with one of `SGD`, `RMSprop`, `Adagrad`, `Adam`, `AdamW`, and `predict` runs it; a loop
+of your own uses `clip_grad_norm` and `clip_grad_value`, a layer of your own
+`check_gradients`. `perplexity`, `bits_per_character` and `accuracy` measure the result.
 `save` and `load` write and read files; `load_torch` and `load_keras` make layers of
 other libraries' models.
 
 `fastrnn.data` makes batches of sequences and texts, `fastrnn.schedules` has learning
 rates that change, `fastrnn.text` has vocabularies and sampling, and `fastrnn.plot`
 draws pictures (with matplotlib). `fastrnn.sklearn` has estimators for scikit-learn.
-`fastrnn.reference` has the recurrent and linear functions in plain NumPy.
+`fastrnn.reference` has the functions in plain NumPy.
 
 ``python -m fastrnn`` prints the build, the instruction set and the threads in use.
 """
 
 from typing import TYPE_CHECKING, Any
 
+from fastrnn._runtime import (  # ahead of NumPy: this refuses subinterpreters
+    available_isas,
+    build_info,
+    get_num_threads,
+    isa,
+    set_num_threads,
+    trim_memory,
+)
+
+# isort: split
 from fastrnn._functional.linear import (
     linear_backward,
     linear_cross_entropy,
@@ -37,13 +49,6 @@ from fastrnn._functional.recurrent import (
 from fastrnn._layers.cells import GRU, LSTM, RNN
 from fastrnn._optim.clip import clip_grad_norm, clip_grad_value
 from fastrnn._optim.rules import SGD, Adagrad, Adam, AdamW, RMSprop
-from fastrnn._runtime import (
-    available_isas,
-    build_info,
-    get_num_threads,
-    isa,
-    set_num_threads,
-)
 
 if TYPE_CHECKING:
     from fastrnn import data, plot, reference, schedules, text
@@ -203,4 +208,5 @@ __all__ = [
     "set_num_threads",
     "softmax",
     "text",
+    "trim_memory",
 ]

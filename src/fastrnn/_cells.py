@@ -20,18 +20,19 @@ from fastrnn._results import (
 class Cell(NamedTuple):
     """The facts about a cell that the Python side needs."""
 
-    name: str  # as in csrc/include/fastrnn/cells.h
+    name: str  # as in csrc/include/fastrnn/cells.h; the layer has it in capitals
     gates: int  # G
     states: tuple[str, ...]  # the arrays of a state; h comes first
-    nonlinearities: tuple[str, ...]  # that the user may choose from
     tape: type[Tape]
     grads: type[Any]
+    nonlinearities: tuple[str, ...] = ("tanh",)  # that the user may choose from
+    forget_gate: int | None = None  # whose bias_ih starts at 1 with init="keras"
 
 
 ALL = (
-    Cell("rnn", 1, ("h",), ("tanh", "relu", "elu"), RNNTape, RNNGrads),
-    Cell("gru", 3, ("h",), ("tanh",), GRUTape, GRUGrads),
-    Cell("lstm", 4, ("h", "c"), ("tanh",), LSTMTape, LSTMGrads),
+    Cell("rnn", 1, ("h",), RNNTape, RNNGrads, ("tanh", "relu", "elu")),
+    Cell("gru", 3, ("h",), GRUTape, GRUGrads),
+    Cell("lstm", 4, ("h", "c"), LSTMTape, LSTMGrads, forget_gate=1),
 )
 CELLS = {cell.name: cell for cell in ALL}
 

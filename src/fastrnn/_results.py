@@ -6,7 +6,9 @@ from fastrnn._types import FloatArray, Sequence, valid_steps
 
 
 class RNNGrads(NamedTuple):
-    """Gradients of ``rnn_backward``; each has the dtype of the forward call.
+    """Gradients of ``rnn_backward``, or of another cell whose state is ``h``.
+
+    Each has the dtype of the forward call.
 
     Attributes
     ----------
@@ -41,7 +43,9 @@ class GRUGrads(RNNGrads):
 
 
 class LSTMGrads(NamedTuple):
-    """Gradients of ``lstm_backward``: as `RNNGrads`, weights with ``4*H`` rows.
+    """Gradients of ``lstm_backward``, or of another cell whose state is ``(h, c)``.
+
+    As `RNNGrads`; those of an LSTM's weights have ``4*H`` rows.
 
     Attributes
     ----------
@@ -95,6 +99,8 @@ class CrossEntropyGrads(NamedTuple):
 class Tape:
     """The part of a forward call that its backward function needs, and does not change.
 
+    The tape of a cell whose state is ``h``.
+
     Parameters
     ----------
     sequence : Sequence
@@ -102,7 +108,7 @@ class Tape:
     y : [T, N, H]
         The output itself, not a copy.
     gates : [T, N, G*H], optional
-        Activated; left out, they are ``y``, as for an RNN.
+        Activated; None where they are ``y``, as for an RNN.
     extra : [T, N, H], optional
         One more array over all steps: the cell state of an LSTM; of a GRU
         ``w_hn h + b_hn``, which the reference does without.
@@ -145,8 +151,7 @@ class Tape:
     @property
     def gates(self) -> FloatArray:
         """The activated gates in the cell's order, ``[T, N, G*H]``."""
-        if self._gates is None:
-            return read_only(self._y)
+        assert self._gates is not None
         return read_only(clear_padding(self._gates, self._sequence))
 
     def __repr__(self) -> str:
@@ -155,9 +160,14 @@ class Tape:
 
 
 class RNNTape(Tape):
-    """The tape of ``rnn_forward``; its one gate is the output."""
+    """The tape of ``rnn_forward``."""
 
     __slots__ = ()
+
+    @property
+    def gates(self) -> FloatArray:
+        """The output: an RNN's one gate."""
+        return self.y
 
 
 class GRUTape(Tape):
@@ -167,7 +177,10 @@ class GRUTape(Tape):
 
 
 class LSTMTape(Tape):
-    """The tape of ``lstm_forward``, with gates in the order i, f, g, o."""
+    """The tape of ``lstm_forward``, or of another cell whose state is ``(h, c)``.
+
+    An LSTM's gates are in the order i, f, g, o.
+    """
 
     __slots__ = ()
 

@@ -60,29 +60,59 @@ def set_num_threads(n: SupportsIndex) -> None:
     _core.set_num_threads(threads)
 
 
+def trim_memory() -> None:
+    """Give memory that fastrnn keeps for later calls back to the system.
+
+    Up to 256 MiB of freed blocks wait for the next call that wants blocks of their
+    sizes, because memory fresh from the system is slow: it is cleared first. A program
+    that will not call fastrnn for a while, or has to make room for something else, can
+    give them back. What arrays hold stays, and so do the packed weights of layers in
+    eval mode. With glibc, other free memory of the process is given back too.
+    """
+    _core.trim_memory()
+
+
 def run_side_by_side(
     first: Callable[[], ResultT], second: Callable[[], ResultT]
 ) -> list[ResultT]:
-    """Run two calls at the same time, each on half the threads; return both results."""
+    """Run two calls at the same time, each on half the threads; return both results.
+
+    Where no thread can be started (at exit, or for a limit on threads), the second runs
+    after the first. If one raises, the other ends at its next chunk.
+    """
     half = get_num_threads() // 2
-    other = helpers().submit(run_limited, second, half)
+    stop = _core.StopFlag()
     try:
-        result = run_limited(first, get_num_threads() - half)
-    finally:
+        other = helpers().submit(run_limited, second, half, stop)
+    except RuntimeError:
+        other = None
+    if other is None:
+        stop.set()  # it may be in a queue nevertheless
+        return [first(), second()]
+    try:
+        return [run_limited(first, get_num_threads() - half), other.result()]
+    except BaseException:
+        stop.set()
         other.exception()  # waits
-    return [result, other.result()]
+        raise
 
 
-def run_limited(call: Callable[[], ResultT], threads: int) -> ResultT:
+def run_limited(call: Callable[[], ResultT], threads: int, stop: Any = None) -> ResultT:
+    """Run a call on so many threads; it is given up when ``stop`` is set."""
     before = _core.limit_threads(threads)
+    _core.heed(stop)
     try:
         return call()
     finally:
+        _core.heed(None)
         _core.limit_threads(before)
 
 
 def helpers() -> Any:
-    """Return the pool that runs second calls; a forked child needs its own."""
+    """Return the pool that runs second calls; a forked child needs its own.
+
+    RuntimeError at exit, when no pool can be made.
+    """
     from concurrent.futures import ThreadPoolExecutor  # not at import: it takes 5 ms
 
     global _helpers

@@ -28,7 +28,7 @@ from fastrnn._gate.plot import (
     check_tokens,
     check_values,
 )
-from fastrnn._results import GRUTape, LSTMTape, Tape
+from fastrnn._results import Tape
 from fastrnn._training.history import History
 from fastrnn._types import FloatArray, valid_steps
 
@@ -45,8 +45,8 @@ __all__ = [
 ]
 
 GATE_NAMES = {
-    GRUTape: ("reset", "update", ""),
-    LSTMTape: ("input", "forget", "", "output"),
+    "gru": ("reset", "update", ""),
+    "lstm": ("input", "forget", "", "output"),
 }
 SATURATED = 0.1  # the distance from 0 or 1
 
@@ -234,7 +234,7 @@ def gate_saturation(tape: Tape, *, title: str = "") -> Figure:
     networks", 2015.
     """
     check_texts(title=title)
-    names = GATE_NAMES.get(type(tape))
+    names = GATE_NAMES.get(tape.sequence.cell) if isinstance(tape, Tape) else None
     if names is None:
         kind = type(tape).__name__
         raise TypeError(f"tape: expected a tape of LSTM or GRU, got {kind}")

@@ -20,11 +20,13 @@ cdef enum:
 cdef class Stepper:
     cdef void* _core
     cdef object __weakref__
-    cdef readonly object layer
+    cdef object _layer
     cdef object _params  # the array that was packed, which must stay alive
     cdef Py_ssize_t _rows, _inputs, _hidden, _layers
     cdef int _typenum
-    cdef bint _is_double, _fresh, _long
+    cdef int _busy  # a thread is at work in here
+    cdef int _released  # the layer's parameters may be written to
+    cdef bint _is_double, _bfloat16, _fresh, _long
 
     cdef int step_float(self, const float* x, float* h) noexcept nogil
     cdef int step_double(self, const double* x, double* h) noexcept nogil

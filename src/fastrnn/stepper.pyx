@@ -3,7 +3,6 @@
 # cython: boundscheck=False, wraparound=False, embedsignature=False
 """One step at a time: `Stepper`. For Cython there is ``cimport fastrnn.stepper``."""
 
-import cython
 import numpy as np
 
 from fastrnn import _core
@@ -13,8 +12,8 @@ from fastrnn._layers.recurrent import RecurrentLayer
 
 cimport numpy as cnp
 from cpython.pycapsule cimport PyCapsule_GetPointer
+from cpython.pyport cimport PY_SSIZE_T_MAX
 from libc.stdint cimport int64_t
-from libc.string cimport memcpy
 
 cnp.import_array()
 
@@ -37,10 +36,6 @@ cdef extern from "fastrnn/stepper.h" namespace "fastrnn" nogil:
         int step(const void* x, const int64_t* tokens, void* h)
         CoreStepper* with_rows(Py_ssize_t N)
         bint is_current()
-        void release()
-        bint is_released()
-        bint enter()
-        void leave()
         void* h()
         void* c()
         double flops()
@@ -50,6 +45,24 @@ cdef extern from "fastrnn/stepper.h" namespace "fastrnn" nogil:
         void (*destroy)(CoreStepper*)
 
 
+cdef extern from *:
+    """
+    // Whether a flag was 0; it is 1 now.
+    static inline int fastrnn_take(int* flag) {
+        return !__atomic_exchange_n(flag, 1, __ATOMIC_ACQUIRE);
+    }
+    static inline void fastrnn_set(int* flag, int value) {
+        __atomic_store_n(flag, value, __ATOMIC_RELEASE);
+    }
+    static inline int fastrnn_get(const int* flag) {
+        return __atomic_load_n(flag, __ATOMIC_ACQUIRE);
+    }
+    """
+    bint take_flag "fastrnn_take" (int* flag) noexcept nogil
+    void set_flag "fastrnn_set" (int* flag, int value) noexcept nogil
+    bint get_flag "fastrnn_get" (const int* flag) noexcept nogil
+
+
 cdef const StepperApi* api = <const StepperApi*> PyCapsule_GetPointer(
     _core.stepper_api, "fastrnn._core.stepper_api"
 )
@@ -57,6 +70,8 @@ cdef const StepperApi* api = <const StepperApi*> PyCapsule_GetPointer(
 # A step of fewer operations takes some 10 µs at most, and keeps the GIL: a thread that
 # releases it while others want it may wait 5 ms to get it back.
 cdef double LONG_STEP = 1e6
+
+NO_INIT = "Stepper: expected __init__ to have been called"
 
 
 cdef check_layer(layer):
@@ -73,20 +88,21 @@ cdef inline CoreStepper* core_of(Stepper s) noexcept nogil:
     return <CoreStepper*> s._core
 
 
-cdef CoreStepper* create(object layer, Py_ssize_t rows) except NULL:
+cdef CoreStepper* create(
+    object layer, cnp.ndarray params, bint bfloat16, Py_ssize_t rows
+) except NULL:
     cdef Network network
-    cdef cnp.ndarray params = layer.flat_params
     nonlinearity = getattr(layer, "nonlinearity", "tanh")
     network.cell = <CellKind> <int> _core.cell_kind(layer._cell)
     network.activation = <Activation> <int> _core.activation(nonlinearity)
     network.I, network.H = layer.input_size, layer.hidden_size
     network.layers, network.directions = layer.num_layers, 1
-    network.bias, network.bfloat16 = layer.bias, layer._packed.bfloat16
+    network.bias, network.bfloat16 = layer.bias, bfloat16
     network.params = cnp.PyArray_DATA(params)
     cdef bint is_double = layer.dtype == np.float64
     cdef CoreStepper* made = api.create(network, rows, is_double)
     if made == NULL:
-        raise MemoryError("Stepper: no memory for the packed weights")
+        refuse_rows(rows)
     return made
 
 
@@ -130,34 +146,53 @@ cdef class Stepper:
 
     A stepper is for one thread at a time; a second thread gets a ``RuntimeError``. Threads
     with a stepper each may share a layer. A step of less than about 10 µs keeps the GIL.
+
+    ``copy.copy`` returns a stepper of the same layer, as `clone` does. Deep copies and
+    pickles contain a copy of the layer, and do not depend on the original.
     """
 
     def __init__(self, layer, rows=None):
         check_layer(layer)
         n = 1 if rows is None else check_size("rows", rows)
-        self.layer = layer
-        layer._lock_for(self)
-        make(self, layer, n, NULL)
-        self._fresh = rows is None
+        if n > PY_SSIZE_T_MAX:
+            refuse_rows(n)
+        if self._core != NULL or not take_flag(&self._busy):
+            raise RuntimeError("Stepper: expected one call of __init__, got another one")
+        try:
+            set_up(self, layer, layer._packed.bfloat16, n, True)
+            self._fresh = rows is None
+        finally:
+            leave(self)
 
     def __del__(self):
-        if self.layer is not None:
-            self.layer._unlock_for(self)
+        if self._layer is not None:
+            self._layer._unlock_for(self)
 
     def __dealloc__(self):
         if self._core != NULL:
             api.destroy(core_of(self))
 
+    def __reduce__(self):
+        enter(self)
+        try:
+            require_current(self)
+            return restore, (
+                type(self), self._layer, self._bfloat16, self._rows, self._fresh,
+                get_flag(&self._released), [a.copy() for a in views(self)],
+                getattr(self, "__dict__", None),
+            )
+        finally:
+            leave(self)
+
     cdef int step_float(self, const float* x, float* h) noexcept nogil:
-        return WRONG_DTYPE if self._is_double else core_of(self).step(x, NULL, h)
+        return WRONG_DTYPE if self._is_double else run(self, x, NULL, h)
 
     cdef int step_double(self, const double* x, double* h) noexcept nogil:
-        return core_of(self).step(x, NULL, h) if self._is_double else WRONG_DTYPE
+        return run(self, x, NULL, h) if self._is_double else WRONG_DTYPE
 
     cdef int step_tokens(self, const int64_t* tokens, void* h) noexcept nogil:
-        return core_of(self).step(NULL, tokens, h)
+        return run(self, NULL, tokens, h)
 
-    @cython.critical_section
     def step(self, x):
         """Take one step in every row.
 
@@ -182,37 +217,33 @@ cdef class Stepper:
         ValueError
             A shape is wrong, or a token out of range.
         """
-        cdef cnp.ndarray a, h
-        cdef cnp.npy_intp* shape
-        cdef cnp.npy_intp size[2]
-        cdef int ndim
+        cdef cnp.ndarray a
         cdef int64_t token
-        if type(x) is cnp.ndarray:
-            a = x
-            ndim = cnp.PyArray_NDIM(a)
-            shape = cnp.PyArray_DIMS(a)
-            if (
-                cnp.PyArray_TYPE(a) == self._typenum
-                and cnp.PyArray_IS_C_CONTIGUOUS(a)
-                and cnp.PyArray_ISBEHAVED_RO(a)
-                and (
-                    (ndim == 1 and self._rows == 1 and shape[0] == self._inputs)
-                    or (
-                        ndim == 2
-                        and shape[0] == self._rows
-                        and shape[1] == self._inputs
+        enter(self)
+        try:
+            if type(x) is cnp.ndarray:
+                a = x
+                if fits(self, a):
+                    return take_step(
+                        self, cnp.PyArray_DATA(a), NULL, cnp.PyArray_NDIM(a) == 1
                     )
-                )
-            ):
-                return take_step(self, cnp.PyArray_DATA(a), NULL, ndim == 1)
-        elif type(x) is int and self._rows == 1 and 0 <= x < self._inputs:
-            token = x
-            return take_step(self, NULL, &token, True)
-        return step_checked(self, x)
+            elif type(x) is int and self._rows == 1 and 0 <= x < self._inputs:
+                token = x
+                return take_step(self, NULL, &token, True)
+            return step_checked(self, x)
+        finally:
+            leave(self)
+
+    @property
+    def layer(self):
+        """The layer, as given."""
+        require_init(self)
+        return self._layer
 
     @property
     def rows(self):
         """``N``."""
+        require_init(self)
         return self._rows
 
     @property
@@ -223,28 +254,26 @@ cdef class Stepper:
         """
         enter(self)
         try:
-            if not core_of(self).is_current():
-                refuse(CHANGED)
+            require_current(self)
             found = tuple([a.copy() for a in views(self)])
         finally:
-            core_of(self).leave()
+            leave(self)
         return found if len(found) > 1 else found[0]
 
     @state.setter
-    @cython.critical_section
     def state(self, value):
-        layer = self.layer
-        states = check_state(value, layer, None if self._fresh else self._rows)
-        rows = next((a.shape[1] for a in states if a is not None), self._rows)
-        if rows != self._rows:
-            set_rows(self, rows)
         enter(self)
-        for mine, a in zip(views(self), states):
-            mine[...] = 0 if a is None else a
-        core_of(self).leave()
-        self._fresh = value is None
+        try:
+            states = check_state(
+                value, self._layer, None if self._fresh else self._rows
+            )
+            rows = next((a.shape[1] for a in states if a is not None), self._rows)
+            set_rows(self, rows)
+            write_state(self, states)
+            self._fresh = value is None
+        finally:
+            leave(self)
 
-    @cython.critical_section
     def reset(self, rows=None):
         """Set the state to zeros.
 
@@ -262,17 +291,16 @@ cdef class Stepper:
         ValueError
             A row is out of range, or there are not ``N`` bools.
         """
-        chosen = slice(None) if rows is None else which_rows(rows, self._rows)
         enter(self)
         try:
-            if not core_of(self).is_current():
-                refuse(CHANGED)
+            chosen = slice(None) if rows is None else which_rows(rows, self._rows)
+            require_current(self)
             for mine in views(self):
                 mine[:, chosen] = 0
+            if rows is None:
+                self._fresh = True
         finally:
-            core_of(self).leave()
-        if rows is None:
-            self._fresh = True
+            leave(self)
 
     def clone(self):
         """Return an independent stepper with the same layer, packed weights and state.
@@ -282,17 +310,15 @@ cdef class Stepper:
         RuntimeError
             The layer's parameters have changed.
         """
-        state = self.state
         cdef Stepper other = Stepper.__new__(Stepper)
-        make(other, self.layer, self._rows, with_rows(self, self._rows))
-        other._params = self._params
-        if not core_of(self).is_released():
-            self.layer._lock_for(other)
-        other.state = state
-        other._fresh = self._fresh
+        enter(self)
+        try:
+            require_current(self)
+            share(other, self)
+        finally:
+            leave(self)
         return other
 
-    @cython.critical_section
     def refresh(self):
         """Pack the layer's present parameters; the state stays.
 
@@ -300,53 +326,87 @@ cdef class Stepper:
         """
         enter(self)
         try:
-            self.layer._lock_for(self)
-            replace_core(self, create(self.layer, self._rows))
-            self._params = self.layer.flat_params
-        except BaseException:
-            core_of(self).leave()
-            raise
+            before = [a.copy() for a in views(self)]
+            set_up(self, self._layer, self._layer._packed.bfloat16, self._rows, True)
+            write_state(self, before)
+        finally:
+            leave(self)
 
     def _release(self):
         """Refuse to step, since the layer's parameters may change from now on."""
-        core_of(self).release()
+        require_init(self)
+        set_flag(&self._released, 1)
 
 
-cdef set_core(Stepper s, CoreStepper* core):
-    if s._core != NULL:
-        api.destroy(core_of(s))
-    s._core = core
+def restore(cls, layer, bfloat16, rows, fresh, released, states, attributes):
+    """Return the stepper that was copied or pickled."""
+    cdef Stepper s = cls.__new__(cls)
+    set_up(s, layer, bfloat16, rows, not released)
+    write_state(s, states)
+    s._fresh = fresh
+    if attributes:
+        s.__dict__.update(attributes)
+    return s
+
+
+cdef set_up(Stepper s, layer, bint bfloat16, Py_ssize_t rows, bint locked):
+    """Pack the layer's parameters; on an error everything is as it was.
+
+    A release by another thread that comes after the lock stays.
+    """
+    cdef bint released = get_flag(&s._released)
+    s._layer = layer
+    set_flag(&s._released, not locked)
+    try:
+        if locked:
+            layer._lock_for(s)
+        params = layer.flat_params
+        take_core(s, layer, params, rows, create(layer, params, bfloat16, rows))
+        s._bfloat16 = bfloat16
+    except BaseException:
+        if released:
+            set_flag(&s._released, 1)
+        raise
+
+
+cdef share(Stepper s, Stepper other):
+    """Let a new stepper share another's packed weights, with its state."""
+    cdef bint released = get_flag(&other._released)
+    s._layer, s._bfloat16, s._fresh = other._layer, other._bfloat16, other._fresh
+    set_flag(&s._released, released)
+    if not released:
+        s._layer._lock_for(s)
+    take_core(s, s._layer, other._params, other._rows, with_rows(other, other._rows))
+    write_state(s, views(other))
+
+
+cdef take_core(Stepper s, layer, params, Py_ssize_t rows, CoreStepper* core):
+    cdef CoreStepper* before = core_of(s)
+    s._core, s._params, s._rows = core, params, rows
     s._long = core.flops() > LONG_STEP
-
-
-cdef make(Stepper s, layer, Py_ssize_t rows, CoreStepper* core):
-    set_core(s, create(layer, rows) if core == NULL else core)
-    s._rows, s._layers = rows, layer.num_layers
+    s._layers = layer.num_layers
     s._inputs, s._hidden = layer.input_size, layer.hidden_size
-    s._params = layer.flat_params
     s._is_double = layer.dtype == np.float64
     s._typenum = cnp.NPY_DOUBLE if s._is_double else cnp.NPY_FLOAT
-    s.layer = layer
+    if before != NULL:
+        api.destroy(before)
 
 
 cdef CoreStepper* with_rows(Stepper s, Py_ssize_t rows) except NULL:
     cdef CoreStepper* other = core_of(s).with_rows(rows)
     if other == NULL:
-        raise MemoryError(f"Stepper: no memory for {rows} rows")
+        refuse_rows(rows)
     return other
 
 
 cdef set_rows(Stepper s, Py_ssize_t rows):
-    set_core(s, with_rows(s, rows))
-    s._rows = rows
+    if rows != s._rows:
+        take_core(s, s._layer, s._params, rows, with_rows(s, rows))
 
 
-cdef replace_core(Stepper s, CoreStepper* other):
-    """Replace the core by another one, which takes over its state."""
-    before = [a.copy() for a in views(s)]
-    set_core(s, other)
-    for mine, a in zip(views(s), before):
-        mine[...] = a
+cdef write_state(Stepper s, states):
+    for mine, a in zip(views(s), states):
+        mine[...] = 0 if a is None else a
 
 
 cdef list views(Stepper s):
@@ -360,11 +420,61 @@ cdef list views(Stepper s):
     return found
 
 
-cdef enter(Stepper s):
+cdef require_init(Stepper s):
+    if s._layer is None:
+        raise RuntimeError(NO_INIT)
+
+
+cdef inline int enter(Stepper s) except -1:
+    """Begin what only one thread may do at a time: everything from here to `leave`."""
     if s._core == NULL:
-        raise RuntimeError("Stepper: expected __init__ to have been called")
-    if not core_of(s).enter():
+        raise RuntimeError(NO_INIT)
+    if not take_flag(&s._busy):
         refuse(BUSY)
+    return 0
+
+
+cdef inline void leave(Stepper s) noexcept nogil:
+    set_flag(&s._busy, 0)
+
+
+cdef int run(
+    Stepper s, const void* x, const int64_t* tokens, void* h
+) noexcept nogil:
+    """Take a step in a program without the GIL."""
+    if not take_flag(&s._busy):
+        return BUSY
+    cdef int result = run_alone(s, x, tokens, h)
+    leave(s)
+    return result
+
+
+cdef inline int run_alone(
+    Stepper s, const void* x, const int64_t* tokens, void* h
+) noexcept nogil:
+    if s._core == NULL or get_flag(&s._released):
+        return CHANGED
+    return core_of(s).step(x, tokens, h)
+
+
+cdef require_current(Stepper s):
+    if not get_flag(&s._released) and not core_of(s).is_current():
+        refuse(CHANGED)
+
+
+cdef inline bint fits(Stepper s, cnp.ndarray a) noexcept:
+    """Whether an input is plainly right."""
+    cdef int ndim = cnp.PyArray_NDIM(a)
+    cdef cnp.npy_intp* shape = cnp.PyArray_DIMS(a)
+    return (
+        cnp.PyArray_TYPE(a) == s._typenum
+        and cnp.PyArray_IS_C_CONTIGUOUS(a)
+        and cnp.PyArray_ISBEHAVED_RO(a)
+        and (
+            (ndim == 1 and s._rows == 1 and shape[0] == s._inputs)
+            or (ndim == 2 and shape[0] == s._rows and shape[1] == s._inputs)
+        )
+    )
 
 
 cdef take_step(Stepper s, const void* x, const int64_t* tokens, bint single):
@@ -374,12 +484,11 @@ cdef take_step(Stepper s, const void* x, const int64_t* tokens, bint single):
     shape[0], shape[1] = s._rows, s._hidden
     h = cnp.PyArray_EMPTY(1 if single else 2, &shape[single], s._typenum, 0)
     cdef void* data = cnp.PyArray_DATA(h)
-    cdef CoreStepper* core = core_of(s)
     if s._long:
         with nogil:
-            result = core.step(x, tokens, data)
+            result = run_alone(s, x, tokens, data)
     else:
-        result = core.step(x, tokens, data)
+        result = run_alone(s, x, tokens, data)
     if result != STEPPED:
         refuse(result)
     s._fresh = False
@@ -389,16 +498,17 @@ cdef take_step(Stepper s, const void* x, const int64_t* tokens, bint single):
 cdef step_checked(Stepper s, x):
     """Take a step with unusual input: another N, strides, lists, or errors."""
     cdef cnp.ndarray a
-    enter(s)  # only a check: the state is not used yet
-    core_of(s).leave()
     a, rows, single = check_x(
-        x, s.layer.input_size, s.layer.dtype, None if s._fresh else s._rows
+        x, s._inputs, s._layer.dtype, None if s._fresh else s._rows
     )
-    if rows != s._rows:
-        set_rows(s, rows)
+    set_rows(s, rows)
     if cnp.PyArray_TYPE(a) == s._typenum:
         return take_step(s, cnp.PyArray_DATA(a), NULL, single)
     return take_step(s, NULL, <const int64_t*> cnp.PyArray_DATA(a), single)
+
+
+cdef refuse_rows(rows):
+    raise MemoryError(f"Stepper: no memory for the weights and {rows} rows of state")
 
 
 cdef refuse(int result):

@@ -17,10 +17,9 @@ import fastrnn
 from fastrnn import data, reference, text
 from tests.comparing import assert_same_bits
 from tests.linear.problems import call_linear, call_loss, double
-from tests.problems import KINDS, VARIANTS, Problem, make_problem
+from tests.problems import CELLS, KINDS, VARIANTS, Problem, make_problem
 
 Calls = Counter[str]
-CELLS = {"rnn": fastrnn.RNN, "gru": fastrnn.GRU, "lstm": fastrnn.LSTM}
 
 
 def require_near(got: dict[str, Any], expected: dict[str, Any], terms: float) -> None:
@@ -98,12 +97,14 @@ def sequence(rng: random.Random, calls: Calls) -> None:
 
 def layer(rng: random.Random, calls: Calls) -> None:
     """Compare a layer with the function, with itself in eval mode, and a stepper."""
-    cell = rng.choice(list(CELLS))
+    cell = rng.choice(CELLS)
     problem = draw_problem(rng, cell, kind="floating", recurrent_mask=False,
                            zoneout=False, reverse=False)  # fmt: skip
     x = problem.arrays["x"]
     H = problem.arrays["w_hh"].shape[1]
-    made = CELLS[cell](x.shape[2], H, dtype=x.dtype, seed=rng.getrandbits(16))
+    made = getattr(fastrnn, cell.upper())(
+        x.shape[2], H, dtype=x.dtype, seed=rng.getrandbits(16)
+    )
     options = {k: problem.options[k] for k in ("lengths", "padding", "resets")
                if k in problem.options}  # fmt: skip
     y, _ = made(x, **options)

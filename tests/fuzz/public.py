@@ -11,10 +11,10 @@ import numpy as np
 
 import fastrnn
 from fastrnn import data, plot, reference, schedules, text
+from tests.problems import CELLS, CHOICES, GATES, STATES
 
 T, N, I, H, V, O = 3, 2, 4, 5, 6, 3  # noqa: E741
-CELLS = ("rnn", "gru", "lstm")
-GATES = {"rnn": 1, "gru": 3, "lstm": 4}
+RECURRENT = tuple(cell.upper() for cell in CELLS)
 F32 = np.float32
 LENGTHS = np.array([T, 1])
 RESETS = np.zeros((T, N), bool)
@@ -45,6 +45,10 @@ class Good(NamedTuple):
 def ones(*shape: int) -> Any:
     """Return distinct numbers below 1, float32."""
     return np.linspace(-0.5, 0.9, int(np.prod(shape)), dtype=F32).reshape(shape)
+
+
+def positive(*shape: int) -> Any:
+    return np.linspace(0.1, 0.9, int(np.prod(shape)), dtype=F32).reshape(shape)
 
 
 GOOD: dict[str, Callable[[], Good]] = {}
@@ -92,9 +96,9 @@ def sequence_arguments(cell: str, tokens: bool = False) -> dict[str, Any]:
         "recurrent_mask": ones(N, H),
         "zoneout": np.zeros((T, N, H), bool),
     }
-    if cell == "lstm":
+    if len(STATES[cell]) == 2:
         found |= {"c0": ones(N, H), "zoneout": (found["zoneout"],) * 2}
-    if cell == "rnn":
+    if cell in CHOICES:
         found["nonlinearity"] = "elu"
     return found
 
@@ -121,9 +125,8 @@ def sequence_backward(name: str) -> Good:
     cell = name.rpartition(".")[2].partition("_")[0]
     module = module_of(name)
     tape = getattr(module, f"{cell}_forward")(**sequence_arguments(cell))[2]
-    arguments = {"tape": tape, "dy": ones(T, N, H), "dh_n": ones(N, H)}
-    if cell == "lstm":
-        arguments["dc_n"] = ones(N, H)
+    arguments = {"tape": tape, "dy": ones(T, N, H)}
+    arguments |= {f"d{s}_n": ones(N, H) for s in STATES[cell]}
     return Good(getattr(module, f"{cell}_backward"), {**arguments, "return_dh": True})
 
 
@@ -148,14 +151,45 @@ def linear_cross_entropy(name: str) -> Good:
         "reduction": "none",
         "training": True,
         "wanted": ("dy", "dw"),
+        "weights": positive(T, N),
+        "class_weights": positive(V),
+        "label_smoothing": 0.1,
     }
     return Good(module_of(name).linear_cross_entropy, arguments)
 
 
-@good("mean_squared_error")
-def mean_squared_error(_: str) -> Good:
-    arguments = {"y": ones(T, N), "targets": ones(T, N), "mask": RESETS}
-    return Good(fastrnn.mean_squared_error, arguments)
+OF_NUMBERS: dict[str, dict[str, Any]] = {
+    "mean_squared_error": {},
+    "mean_absolute_error": {},
+    "huber": {"delta": 0.5},
+    "quantile_loss": {"quantile": 0.9},
+    "binary_cross_entropy": {},
+}
+
+
+@good(*(f"{m}{name}" for m in MODULES for name in OF_NUMBERS))
+def loss_of_numbers(name: str) -> Good:
+    loss = name.rpartition(".")[2]
+    arguments = {"y": ones(T, N), "targets": positive(T, N), **OF_NUMBERS[loss]}
+    arguments |= {"weights": positive(T), "mask": ~RESETS}
+    return Good(getattr(module_of(name), loss), arguments)
+
+
+@good(*(f"{m}{name}" for m in MODULES for name in ("softmax", "log_softmax")))
+def softmax(name: str) -> Good:
+    return Good(getattr(module_of(name), name.rpartition(".")[2]), {"y": ones(T, V)})
+
+
+@good(*(f"{m}ctc_loss" for m in MODULES))
+def ctc_loss(name: str) -> Good:
+    arguments = {
+        "logits": ones(T, N, V),
+        "targets": np.array([[1, 2], [3, -1]]),
+        "lengths": [T, 2],
+        "target_lengths": [2, 1],
+        "blank": 0,
+    }
+    return Good(module_of(name).ctc_loss, arguments)
 
 
 @good("perplexity", "bits_per_character")
@@ -202,7 +236,7 @@ def without_arguments(name: str) -> Good:
 SEED: dict[str, Any] = {"seed": 0}
 
 
-@good("RNN", "GRU", "LSTM")
+@good(*RECURRENT)
 def recurrent(name: str) -> Good:
     arguments = {
         "input_size": I,
@@ -219,7 +253,7 @@ def recurrent(name: str) -> Good:
         "dtype": np.float32,
         **SEED,
     }
-    if name == "RNN":
+    if name.lower() in CHOICES:
         arguments["nonlinearity"] = "relu"
     return Good(getattr(fastrnn, name), arguments)
 
@@ -235,27 +269,83 @@ def make(name: str, **options: Any) -> Any:
         return fastrnn.Sequential(**layers)
     if name == "Activation":
         return fastrnn.Activation("gelu")
+    if name == "Heads":
+        return fastrnn.Heads(a=fastrnn.Linear(I, O), b=fastrnn.Linear(I, 1))
+    if name in ("LayerNorm", "BatchNorm"):
+        return getattr(fastrnn, name)(I)
+    if name in ("Last", "MeanOverTime", "MaxOverTime"):
+        return getattr(fastrnn, name)()
+    if name == "Attention":
+        return fastrnn.Attention(I, seed=0)
     sizes = {"Embedding": (V, I), "Linear": (I, O), "Dropout": (0.5,)}
     return getattr(fastrnn, name)(*sizes.get(name, (I, H)), seed=0, **options)
 
 
-LAYERS = ("RNN", "GRU", "LSTM", "Embedding", "Linear", "Dropout", "Sequential")
-LAYERS += ("Activation",)
+LAYERS = (*RECURRENT, "Embedding", "Linear", "Dropout", "Sequential")
+LAYERS += ("Activation", "LayerNorm", "BatchNorm", "Heads")
+POOLING = ("Last", "MeanOverTime", "MaxOverTime", "Attention")
+LAYERS += POOLING
 INPUTS = {"Embedding": TOKENS, "Sequential": TOKENS}
 HEIGHTS = {"Embedding": I, "Linear": O, "Dropout": I, "Sequential": V, "Activation": I}
+HEIGHTS |= {"LayerNorm": I, "BatchNorm": I}
 MODES = ("train", "eval", "zero_grad", "state_dict")
 
 
 @good("Embedding")
 def embedding(_: str) -> Good:
     arguments = {"num_embeddings": V, "embedding_dim": I, "dtype": np.float64, **SEED}
-    return Good(fastrnn.Embedding, arguments)
+    return Good(fastrnn.Embedding, {**arguments, "trainable": False})
 
 
 @good("Linear")
 def linear_layer(_: str) -> Good:
     arguments = {"in_features": I, "out_features": O, "bias": True, "dtype": np.float64}
-    return Good(fastrnn.Linear, {**arguments, **SEED})
+    tied = fastrnn.Embedding(O, I, dtype=np.float64, seed=0)
+    return Good(fastrnn.Linear, {**arguments, "tied": tied, **SEED})
+
+
+@good("LayerNorm", "BatchNorm")
+def norm(name: str) -> Good:
+    arguments = {"hidden_size": I, "eps": 1e-3, "dtype": np.float64}
+    more = {"momentum": 0.2} if name == "BatchNorm" else {}
+    return Good(getattr(fastrnn, name), {**arguments, **more})
+
+
+@good("Last")
+def last(_: str) -> Good:
+    return Good(fastrnn.Last, {"bidirectional": True})
+
+
+@good("MeanOverTime", "MaxOverTime")
+def pooling(name: str) -> Good:
+    return Good(getattr(fastrnn, name), {})
+
+
+@good("Attention")
+def attention(_: str) -> Good:
+    arguments = {"input_size": I, "units": H, "dtype": np.float64, **SEED}
+    return Good(fastrnn.Attention, arguments)
+
+
+@good("Heads")
+def heads(_: str) -> Good:
+    return Good(fastrnn.Heads, {"a": make("LSTM"), "b": fastrnn.Linear(I, O)})
+
+
+@good("check_gradients")
+def check_gradients(_: str) -> Good:
+    arguments = {
+        "model": fastrnn.LSTM(I, H, dtype=np.float64, seed=0),
+        "x": ones(T, N, I).astype(np.float64),
+        "lengths": LENGTHS,
+        "padding": "left",
+        "resets": RESETS,
+        "samples": 1,
+        "step": 1e-5,
+        "tolerance": 1e-5,
+        "seed": 0,
+    }
+    return Good(fastrnn.check_gradients, arguments)
 
 
 @good("Dropout")
@@ -277,7 +367,7 @@ def sequential(_: str) -> Good:
 @good(*(f"{layer}.{method}" for layer in LAYERS for method in MODES))
 def without_much(name: str) -> Good:
     layer, _, method = name.partition(".")
-    weights = method == "eval" and layer in ("RNN", "GRU", "LSTM")
+    weights = method == "eval" and layer in RECURRENT
     arguments = {"weights": "bfloat16"} if weights else {}
     return Good(getattr(make(layer), method), arguments)
 
@@ -305,32 +395,34 @@ def setter(owner: Any, name: str, value: Callable[[Any], Any]) -> Good:
 
 def states(layer: str, rows: int = N) -> Any:
     h = ones(1, rows, H)
-    return (h, h + 1) if layer == "LSTM" else h
+    return (h, h + 1) if len(STATES[layer.lower()]) == 2 else h
 
 
 @good(*(f"{layer}.__call__" for layer in LAYERS))
 def call(name: str) -> Good:
     layer = name.partition(".")[0]
     arguments: dict[str, Any] = {"x": INPUTS.get(layer, ones(T, N, I))}
-    if layer in ("RNN", "GRU", "LSTM", "Sequential"):
+    if layer in (*RECURRENT, "Sequential"):
         state = (states("LSTM"),) if layer == "Sequential" else states(layer)
         arguments |= {"state": state, "lengths": LENGTHS, "padding": "left"}
         arguments["resets"] = RESETS
-    if layer == "Embedding":
+    if layer in ("Embedding", "BatchNorm", "Heads", *POOLING):
         arguments |= {"lengths": LENGTHS, "padding": "left"}
-    if layer in ("Embedding", "Sequential"):
+    if layer in ("Embedding", "Sequential", "BatchNorm", "Heads", *POOLING):
         arguments["batch_first"] = False
+    if layer == "Heads":
+        arguments |= {"state": (), "resets": RESETS}
     return Good(make(layer), arguments)
 
 
-@good(*(f"{layer}.__call__ in eval mode" for layer in ("RNN", "GRU", "LSTM")))
+@good(*(f"{layer}.__call__ in eval mode" for layer in RECURRENT))
 def call_in_eval_mode(name: str) -> Good:
     layer = name.partition(".")[0]
     arguments = {"x": ones(T, N, I), "state": states(layer), "padding": "right"}
     return Good(make(layer).eval(), arguments)
 
 
-@good(*(f"{layer}.__call__ batch first" for layer in ("RNN", "GRU", "LSTM")))
+@good(*(f"{layer}.__call__ batch first" for layer in RECURRENT))
 def call_batch_first(name: str) -> Good:
     layer = name.partition(".")[0]
     arguments = {"x": ones(N, T, I), "lengths": LENGTHS, "resets": RESETS.T}
@@ -343,9 +435,14 @@ def backward(name: str) -> Good:
     layer = make(kind)
     layer(INPUTS.get(kind, ones(T, N, I)))
     arguments: dict[str, Any] = {"dy": ones(T, N, HEIGHTS.get(kind, H))}
-    if kind in ("RNN", "GRU", "LSTM", "Sequential"):
+    if kind in (*RECURRENT, "Sequential"):
         state = (states("LSTM"),) if kind == "Sequential" else states(kind)
-        arguments["dstate"] = state
+        arguments |= {"dstate": state, "return_dh": True}
+    if kind in POOLING:
+        arguments["dy"] = ones(N, I)
+    if kind == "Heads":
+        dy = {"a": ones(T, N, O), "b": ones(T, N, 1)}
+        arguments = {"dy": dy, "dstate": (), "return_dh": True}
     return Good(layer.backward, arguments, ("backward",))
 
 
@@ -357,6 +454,8 @@ def cross_entropy(name: str) -> Good:
         "targets": TARGETS,
     }
     arguments |= {"ignore_index": -100, "reduction": "sum"}
+    arguments |= {"weights": positive(T, N), "label_smoothing": 0.1}
+    arguments["class_weights"] = positive(V if kind == "Sequential" else O)
     if kind == "Sequential":
         arguments |= {"state": (states("LSTM"),), "lengths": LENGTHS, "padding": "left"}
         arguments |= {"resets": RESETS, "batch_first": False}

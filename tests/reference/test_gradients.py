@@ -9,6 +9,8 @@ from fastrnn import reference
 from tests.problems import (
     CELLS,
     COMBINATIONS,
+    STATES,
+    VARIANTS,
     Problem,
     combination_id,
     make_problem,
@@ -64,21 +66,11 @@ def test_directions(combination: tuple[Any, ...]) -> None:
 
 
 @pytest.mark.parametrize("reverse", [False, True], ids=["forwards", "reverse"])
-@pytest.mark.parametrize(
-    ("cell", "nonlinearity"),
-    [
-        ("rnn", "tanh"),
-        ("rnn", "relu"),
-        ("rnn", "elu"),
-        ("gru", "tanh"),
-        ("lstm", "tanh"),
-    ],
-)
-def test_elements(cell: str, nonlinearity: str, reverse: bool) -> None:
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_elements(variant: str, reverse: bool) -> None:
     """Check element by element, with all options at once."""
     problem = make_problem(
-        cell, 5, 3, 2, 3, nonlinearity=nonlinearity, padding="left", resets=True,
-        reverse=reverse, seed=3,
+        variant, 5, 3, 2, 3, padding="left", resets=True, reverse=reverse, seed=3
     )  # fmt: skip
     for name in floating(problem):
         got = gradient(problem, name)
@@ -107,8 +99,7 @@ def test_dh_is_the_gradient_of_the_state(cell: str, reverse: bool) -> None:
     )
     rest = slice(None, first) if reverse else slice(1, None)
     states = {"h0": tape.y[first]}
-    if cell == "lstm":
-        states["c0"] = tape.c[first]
+    states |= {f"{s}0": getattr(tape, s)[first] for s in STATES[cell][1:]}
     _, _, tape = problem.forward(reference, x=problem.arrays["x"][rest], **states)
     grads = problem.backward(reference, tape, dy=problem.upstream["dy"][rest])
     np.testing.assert_allclose(
@@ -119,8 +110,9 @@ def test_dh_is_the_gradient_of_the_state(cell: str, reverse: bool) -> None:
 @pytest.mark.parametrize(
     ("cell", "given"),
     [
-        *((cell, given) for cell in CELLS for given in ("dy", "dh_n")),
-        ("lstm", "dc_n"),
+        (cell, given)
+        for cell in CELLS
+        for given in ("dy", *(f"d{s}_n" for s in STATES[cell]))
     ],
 )
 def test_upstream_gradients_add_up(cell: str, given: str) -> None:

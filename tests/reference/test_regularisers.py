@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fastrnn import reference
-from tests.problems import CELLS, Problem, make_problem
+from tests.problems import CELLS, STATES, VARIANTS, Problem, make_problem
 from tests.reference.test_gradients import TOLERANCE, difference, floating, gradient
 
 cells = pytest.mark.parametrize("cell", CELLS)
@@ -61,7 +61,7 @@ def test_zoneout_keeps_old_states(cell: str) -> None:
     """In an LSTM, h is computed from c before zoneout, and each has its own mask."""
     problem = make_problem(cell, zoneout=True, resets=True, recurrent_mask=True)
     masks = problem.options["zoneout"]
-    masks = masks if cell == "lstm" else (masks,)
+    masks = masks if isinstance(masks, tuple) else (masks,)
     y, final = step_by_step(
         problem, lambda t, k, old, new: np.where(masks[k][t], old, new)
     )
@@ -84,11 +84,12 @@ def test_a_state_that_is_always_kept(cell: str) -> None:
     """The state passes unchanged, and so do the gradients; weights play no part."""
     problem = make_problem(cell)
     keep = np.ones((6, 4, 5), bool)
-    out = problem.run(reference, zoneout=(keep, keep) if cell == "lstm" else keep)
+    pair = len(STATES[cell]) == 2
+    out = problem.run(reference, zoneout=(keep, keep) if pair else keep)
     up = problem.upstream
     np.testing.assert_array_equal(out["y"], np.tile(problem.arrays["h0"], (6, 1, 1)))
     np.testing.assert_allclose(out["dh0"], up["dy"].sum(0) + up["dh_n"], rtol=1e-14)
-    if cell == "lstm":
+    if pair:
         np.testing.assert_array_equal(out["c_n"], problem.arrays["c0"])
         np.testing.assert_array_equal(out["dc0"], up["dc_n"])
     assert not any(out[k].any() for k in ("dx", "dw_ih", "dw_hh", "db_ih", "db_hh"))
@@ -97,7 +98,7 @@ def test_a_state_that_is_always_kept(cell: str) -> None:
 @pytest.mark.parametrize("reverse", [False, True], ids=["forwards", "reverse"])
 @pytest.mark.parametrize("padding", [None, "right", "left"], ids=str)
 @pytest.mark.parametrize("given", ["recurrent_mask", "zoneout", "both"])
-@pytest.mark.parametrize("cell", ["rnn-tanh", "rnn-relu", "rnn-elu", "gru", "lstm"])
+@pytest.mark.parametrize("cell", VARIANTS)
 def test_gradients(cell: str, given: str, padding: str | None, reverse: bool) -> None:
     """Check element by element, against central differences."""
     problem = make_problem(

@@ -71,7 +71,7 @@ def test_every_number_of_rows_and_units(
 
 @every_dtype
 @every_isa
-@pytest.mark.parametrize("cell", ["gru", "lstm"])
+@pytest.mark.parametrize("cell", CELLS)
 def test_more_than_a_cache_holds(cell: str, isa: str, dtype: Any) -> None:
     """Weight gradients of a full chunk take h and x in parts, and split the sums."""
     compare(make_problem(cell, T=32, N=16, I=40, H=520, dtype=dtype), isa)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastrnn import reference
-from tests.problems import CELLS, Problem, each, make_problem
+from tests.problems import CELLS, STATES, Problem, each, make_problem
 
 GRADS = ("dw_ih", "dw_hh", "db_ih", "db_hh")
 
@@ -38,7 +38,7 @@ def run_in_pieces(problem: Problem) -> dict[str, Any]:
     x, dy = problem.arrays["x"], problem.upstream["dy"]
     y = np.zeros_like(dy)
     out: dict[str, Any] = {"y": y, "dx": np.zeros_like(x), "dh": np.zeros_like(dy)}
-    states = ("h", "c") if problem.cell == "lstm" else ("h",)
+    states = STATES[problem.cell]
     for s in states:
         out[f"{s}_n"] = problem.arrays[f"{s}0"].copy()
         out[f"d{s}0"] = problem.upstream[f"d{s}_n"].copy()
@@ -82,7 +82,7 @@ def run_in_pieces(problem: Problem) -> dict[str, Any]:
 def run_at_once(problem: Problem, module: Any) -> dict[str, Any]:
     y, final, tape = problem.forward(module)
     grads = problem.backward(module, tape, return_dh=True)
-    states = ("h", "c") if problem.cell == "lstm" else ("h",)
+    states = STATES[problem.cell]
     out = {f"{s}_n": a for s, a in zip(states, final, strict=True)}
     names = ("dx", "dh", *GRADS, *(f"d{s}0" for s in states))
     return {"y": y, **out, **{name: getattr(grads, name) for name in names}}
@@ -143,7 +143,7 @@ def test_padding_is_not_read(
     for a, b in zip((y, *final, *grads), (y2, *final2, *grads2), strict=True):
         np.testing.assert_array_equal(a, b)
     kept = (y2, tape2.gates, grads2.dh, grads2.dx)
-    kept += (tape2.c,) if cell == "lstm" else ()
+    kept += tuple(getattr(tape2, s) for s in STATES[cell][1:])
     for a in kept:
         assert a is None or not a[~valid].any()
 
@@ -159,8 +159,7 @@ def test_reset_at_the_first_step(cell: str, module: Any) -> None:
     y, _, tape = problem.forward(module, resets=resets)
     np.testing.assert_array_equal(y, problem.forward(module, **zero)[0])
     grads = problem.backward(module, tape)
-    assert not grads.dh0.any()
-    assert cell != "lstm" or not grads.dc0.any()
+    assert not any(getattr(grads, f"d{s}0").any() for s in STATES[cell])
     y, _, tape = problem.forward(module, resets=resets, reverse=True)
     np.testing.assert_array_equal(y, problem.forward(module, reverse=True)[0])
     assert problem.backward(module, tape).dh0.all()

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from tests.comparing import assert_same_bits
 from tests.implementations import ISAS, Compiled
-from tests.problems import VARIANTS, Problem, each, rows_of, shift
+from tests.problems import CELLS, VARIANTS, Problem, each, rows_of, shift
 from tests.sequence.test_random import problems
-from tests.sequence.test_threads import SHARES
+from tests.sequence.test_threads import SHARES, sizes_of
 from tests.threads import needs_threads
 
 variants = pytest.mark.parametrize("variant", VARIANTS)
@@ -105,14 +105,14 @@ def test_a_sequence_in_pieces(variant: str, data: Any, isa: str) -> None:
 
 
 @needs_threads
-@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("share", SHARES)
 @settings(deadline=None, max_examples=8)
 @given(data=st.data(), isa=isas, threads=st.integers(2, 4))
 def test_the_number_of_threads(
     share: str, cell: str, data: Any, isa: str, threads: int
 ) -> None:
-    T, N, H = SHARES[share][cell]
+    T, N, H = sizes_of(share, cell)
     # Twice as many rows, for the padding leaves half of them.
     sizes = {"T": T, "N": N if share == "units" else 2 * N, "I": 23, "H": H + 80}
     problem = data.draw(problems(cell, **sizes))

@@ -9,7 +9,7 @@ import fastrnn
 from tests.comparing import assert_same_bits
 from tests.implementations import ISAS, every_dtype, every_isa, using
 from tests.layers import as_tuple
-from tests.problems import VARIANTS
+from tests.problems import CELLS, STATES, VARIANTS
 from tests.threads import needs_threads, run_as_team
 
 T = 6
@@ -32,8 +32,11 @@ def make_layer(variant: str, I: int, H: int, **options: Any) -> Any:  # noqa: E7
 def draw_state(layer: Any, N: int) -> Any:
     rng = np.random.default_rng(7)
     shape = (layer.num_layers, N, layer.hidden_size)
-    states = [rng.standard_normal(shape).astype(layer.dtype) for _ in range(2)]
-    return tuple(states) if isinstance(layer, fastrnn.LSTM) else states[0]
+    states = [
+        rng.standard_normal(shape).astype(layer.dtype)
+        for _ in STATES[type(layer).__name__.lower()]
+    ]
+    return tuple(states) if len(states) > 1 else states[0]
 
 
 def draw_input(layer: Any, N: int, tokens: bool = False, steps: int = T) -> Any:
@@ -118,7 +121,7 @@ def test_denormals_are_flushed_as_in_a_sequence(isa: str, x_scale: float) -> Non
 @needs_threads
 @pytest.mark.parametrize("weights", [None, "bfloat16"])
 @pytest.mark.parametrize("N", [1, 3])
-@pytest.mark.parametrize("variant", ["gru", "lstm"])
+@pytest.mark.parametrize("variant", CELLS)
 def test_threads(variant: str, N: int, weights: str | None) -> None:
     """Large steps are shared by units."""
     layer = make_layer(variant, 500, 515, num_layers=2)

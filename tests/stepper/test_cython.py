@@ -13,6 +13,7 @@ import fastrnn
 from benchmarks.cython_loop import build_step_loop
 from tests.comparing import assert_same_bits
 from tests.implementations import every_dtype
+from tests.problems import VARIANTS
 from tests.stepper.test_bits import draw_input, draw_state, make_layer, run_stepper
 
 STEPPED, CHANGED, BUSY, WRONG_DTYPE = range(4)
@@ -32,7 +33,7 @@ def test_what_a_build_needs_is_installed() -> None:
 
 @every_dtype
 @pytest.mark.parametrize("N", [1, 3])
-@pytest.mark.parametrize("variant", ["rnn-elu", "gru", "lstm"])
+@pytest.mark.parametrize("variant", VARIANTS)
 def test_the_same_steps(loop: Any, variant: str, N: int, dtype: Any) -> None:
     layer = make_layer(variant, 7, 21, num_layers=2, dtype=dtype)
     x, state = draw_input(layer, N), draw_state(layer, N)

@@ -10,12 +10,13 @@ import pytest
 import fastrnn
 from tests.comparing import assert_same_bits
 from tests.layers import as_tuple
+from tests.problems import CELLS
 from tests.stepper.test_bits import draw_input, draw_state, make_layer, run_stepper
 
 I, H = 5, 20  # noqa: E741
 
 
-@pytest.fixture(params=["rnn", "gru", "lstm"])
+@pytest.fixture(params=CELLS)
 def layer(request: pytest.FixtureRequest) -> Any:
     return make_layer(request.param, I, H, num_layers=2)
 

@@ -8,13 +8,13 @@
 
 namespace fastrnn {
 
-// STEPPED, CHANGED and BUSY in fastrnn/stepper.pxd.
+// STEPPED and CHANGED in fastrnn/stepper.pxd.
 enum StepResult {
   kStepped = 0,
   kChanged = 1,  // the parameters are no longer those that were packed
-  kBusy = 2,     // another thread is using this stepper
 };
 
+// For one thread at a time; fastrnn.stepper sees to that.
 class Stepper {
  public:
   virtual ~Stepper() = default;
@@ -25,16 +25,9 @@ class Stepper {
 
   // A stepper with the same packed weights and a state of zeros; null: no memory.
   virtual Stepper* with_rows(Size N) const noexcept = 0;
-  // From now on the parameters may change, and a step returns kChanged.
-  virtual void release() noexcept = 0;
-  virtual bool is_released() const noexcept = 0;
-  // Whether all parameters are those that were packed, or were until release(). A step
-  // compares only a part of them.
+  // Whether all parameters are those that were packed. A step compares only a part of
+  // them.
   virtual bool is_current() const noexcept = 0;
-
-  // For anything other than a step. False if another thread is using it.
-  virtual bool enter() noexcept = 0;
-  virtual void leave() noexcept = 0;
 
   // [layers, N, H], to be read or written between steps; c is null if cells have none.
   virtual void* h() noexcept = 0;

@@ -198,10 +198,11 @@ def run_cross_entropy(
     if a.reduction == "none":
         loss = losses.reshape(a.lead)
     else:
-        in_all = losses.sum(dtype=np.float64)
-        if a.reduction == "mean":
-            in_all = in_all / total if total else np.nan
-        loss = a.dtype.type(in_all)
+        with _core.RoundingToNearest():
+            in_all = losses.sum(dtype=np.float64)
+            if a.reduction == "mean":
+                in_all = in_all / total if total else np.nan
+            loss = a.dtype.type(in_all)
     if not a.training:
         return loss, None
     dy = None if dy is None else dy.reshape(a.y.shape)

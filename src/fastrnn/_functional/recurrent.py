@@ -113,23 +113,11 @@ def rnn_forward(
        activations", ICLR 2017.
     """
     s = check_forward(
-        "rnn",
-        x,
-        w_ih,
-        w_hh,
-        b_ih,
-        b_hh,
-        h0=h0,
-        nonlinearity=nonlinearity,
-        lengths=lengths,
-        padding=padding,
-        resets=resets,
-        reverse=reverse,
-        embedding=embedding,
-        training=training,
-        recurrent_mask=recurrent_mask,
-        zoneout=zoneout,
-    )
+        "rnn", x, w_ih, w_hh, b_ih, b_hh, h0=h0, nonlinearity=nonlinearity,
+        lengths=lengths, padding=padding, resets=resets, reverse=reverse,
+        embedding=embedding, training=training,
+        recurrent_mask=recurrent_mask, zoneout=zoneout,
+    )  # fmt: skip
     y, (h_n,), tape = run_forward(s)
     return y, h_n, tape
 
@@ -158,22 +146,10 @@ def gru_forward(
     see `fastrnn.reference.cells.gru_forward`.
     """
     s = check_forward(
-        "gru",
-        x,
-        w_ih,
-        w_hh,
-        b_ih,
-        b_hh,
-        h0=h0,
-        lengths=lengths,
-        padding=padding,
-        resets=resets,
-        reverse=reverse,
-        embedding=embedding,
-        training=training,
-        recurrent_mask=recurrent_mask,
-        zoneout=zoneout,
-    )
+        "gru", x, w_ih, w_hh, b_ih, b_hh, h0=h0, lengths=lengths, padding=padding,
+        resets=resets, reverse=reverse, embedding=embedding, training=training,
+        recurrent_mask=recurrent_mask, zoneout=zoneout,
+    )  # fmt: skip
     y, (h_n,), tape = run_forward(s)
     return y, h_n, tape
 
@@ -205,23 +181,10 @@ def lstm_forward(
     zoneout. For the equations see `fastrnn.reference.cells.lstm_forward`.
     """
     s = check_forward(
-        "lstm",
-        x,
-        w_ih,
-        w_hh,
-        b_ih,
-        b_hh,
-        h0=h0,
-        c0=c0,
-        lengths=lengths,
-        padding=padding,
-        resets=resets,
-        reverse=reverse,
-        embedding=embedding,
-        training=training,
-        recurrent_mask=recurrent_mask,
-        zoneout=zoneout,
-    )
+        "lstm", x, w_ih, w_hh, b_ih, b_hh, h0=h0, c0=c0, lengths=lengths,
+        padding=padding, resets=resets, reverse=reverse, embedding=embedding,
+        training=training, recurrent_mask=recurrent_mask, zoneout=zoneout,
+    )  # fmt: skip
     y, (h_n, c_n), tape = run_forward(s)
     return y, (h_n, c_n), tape
 
@@ -272,10 +235,6 @@ def gru_backward(
 ) -> GRUGrads:
     """Propagate gradients back through `gru_forward`; parameters as `rnn_backward`."""
     up = check_backward("gru", tape, dy, dh_n, return_dh=return_dh)
-    if tape._extra is None:
-        raise TypeError(
-            "tape: expected that of fastrnn.gru_forward, got that of fastrnn.reference"
-        )
     grads: GRUGrads = run_backward(tape, up)
     return grads
 

@@ -32,6 +32,7 @@ from fastrnn._gate.arguments import (
     require_countable,
     require_positive,
 )
+from fastrnn._results import Tape
 from fastrnn._types import BoolArray, FloatArray, IntArray, Sequence, valid_steps
 
 PADDINGS = ("right", "left")
@@ -209,7 +210,7 @@ def check_backward(
     ValueError
         A shape is wrong.
     """
-    if type(tape) is not CELLS[cell].tape:
+    if type(tape) is not CELLS[cell].tape or tape.sequence.cell != cell:
         refuse_tape(cell, tape)
     s: Sequence = tape.sequence
     dy = check_optional("dy", dy, s.dtype, "the tape")
@@ -224,6 +225,8 @@ def check_backward(
 
 def refuse_tape(cell: str, tape: object) -> NoReturn:
     expected, got = CELLS[cell].tape.__name__, type(tape).__name__
+    if isinstance(tape, Tape):
+        got += f" of {tape.sequence.cell}_forward"
     hint = " (training=False keeps no tape)" if tape is None else ""
     raise TypeError(f"tape: expected {expected} of {cell}_forward, got {got}{hint}")
 

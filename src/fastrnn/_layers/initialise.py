@@ -13,7 +13,11 @@ INITS = ("uniform", "keras", "identity")
 
 
 def initialise(
-    params: Mapping[str, FloatArray], init: str, H: int, rng: np.random.Generator
+    params: Mapping[str, FloatArray],
+    init: str,
+    H: int,
+    forget_gate: int | None,
+    rng: np.random.Generator,
 ) -> None:
     """Give every parameter its first value, drawn in the order of ``params``.
 
@@ -21,7 +25,7 @@ def initialise(
 
     ``"keras"``: ``weight_ih`` Glorot uniform, ``weight_hh`` with orthonormal columns
     (both over all gates together: the fans are ``I`` and ``G*H``), biases zero, but 1
-    in the forget gate of an LSTM's ``bias_ih``.
+    in the forget gate of ``bias_ih``, if there is one.
 
     ``"identity"``: each gate's block of ``weight_hh`` the identity, biases zero (Le,
     Jaitly, Hinton, 2015, for ReLU networks), ``weight_ih`` as in ``"uniform"``.
@@ -39,8 +43,8 @@ def initialise(
             a[...] = np.tile(np.eye(H), (G, 1))
         else:
             a[...] = 0
-            if init == "keras" and kind == "bias_ih" and G == 4:
-                a[H : 2 * H] = 1
+            if init == "keras" and kind == "bias_ih" and forget_gate is not None:
+                a.reshape(G, H)[forget_gate] = 1
 
 
 def uniform(

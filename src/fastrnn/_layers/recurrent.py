@@ -157,7 +157,7 @@ class RecurrentLayer(Layer, Generic[StateT]):
             ),
             dtype,
         )
-        initialise(self.params, init, H, self.rng)
+        initialise(self.params, init, H, self._row.forget_gate, self.rng)
 
     def _make_views(self) -> None:
         super()._make_views()

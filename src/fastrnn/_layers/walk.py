@@ -110,11 +110,13 @@ def walk_back(
 ) -> tuple[FloatArray | None, tuple[FloatArray, ...]]:
     """Add to the layer's gradients; return dx and those of the initial states.
 
-    ``dh``, if given, is filled with the gradients that reach the states.
+    Gradients are added when all are there: what is interrupted adds nothing. ``dh``, if
+    given, is filled with the gradients that reach the states.
     """
     H, D = layer.hidden_size, layer._directions
     T, N, _ = record.shape
     dinitials: list[tuple[FloatArray, ...]] = [()] * len(record.tapes)
+    dweights: list[tuple[Any, ...]] = [()] * len(record.tapes)
     for k in reversed(range(layer.num_layers)):
         dx: Any = None
         runs: list[Callable[[], Any]] = []
@@ -132,14 +134,15 @@ def walk_back(
             weight_mask = record.weight_masks[i]
             if weight_mask is not None:
                 np.multiply(g.dw_hh, weight_mask, out=g.dw_hh)
-            new = (g.dw_ih, g.dw_hh, g.db_ih, g.db_hh)
-            with layer._adding:
-                for total, a in zip(layer._dweights[i], new, strict=False):
-                    total += a
+            dweights[i] = (g.dw_ih, g.dw_hh, g.db_ih, g.db_hh)
             dx = g.dx if dx is None else np.add(dx, g.dx, out=dx)
         if k > 0 and record.dropout_masks:
             dx *= record.dropout_masks[k - 1]
         dy = dx
+    with layer._adding:
+        for totals, new in zip(layer._dweights, dweights, strict=True):
+            for total, a in zip(totals, new, strict=False):
+                total += a
     return dy, stack(dinitials)
 
 

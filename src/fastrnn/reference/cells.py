@@ -23,8 +23,8 @@ Activation: TypeAlias = Callable[[FloatArray], FloatArray]
 ActivationBack: TypeAlias = Callable[[FloatArray, FloatArray], FloatArray]
 
 
-class Cell(NamedTuple):
-    """A cell: its gates (activated, joined along the last axis) and its two steps."""
+class Steps(NamedTuple):
+    """A cell's two steps; gates are activated, and joined along the last axis."""
 
     # p, q, state_prev -> state, gates
     forward: Callable[[FloatArray, FloatArray, State], tuple[State, FloatArray]]
@@ -49,18 +49,16 @@ def join(*gates: FloatArray) -> FloatArray:
     return np.concatenate(gates, axis=-1)
 
 
-def make_rnn(nonlinearity: str) -> Cell:
-    """Make ``h = act(p + q)``.
+def make_rnn(act: Activation, act_back: ActivationBack) -> Steps:
+    """Make ``h = act(p + q)``; ``act_back`` takes dh, and the result h.
 
     In the course's notation ``a<t> = tanh(W_aa a<t-1> + W_ax x<t> + b_a)``, in the
-    textbooks' ``h_t = tanh(W_xh x_t + W_hh h_{t-1} + b_h)`` [1]_. The derivative of
-    each nonlinearity here is a function of its result.
+    textbooks' ``h_t = tanh(W_xh x_t + W_hh h_{t-1} + b_h)`` [1]_.
 
     References
     ----------
     .. [1] J. L. Elman, "Finding structure in time", Cognitive Science 14 (1990).
     """
-    act, act_back = NONLINEARITIES[nonlinearity]
 
     def forward(
         p: FloatArray, q: FloatArray, state_prev: State
@@ -75,7 +73,7 @@ def make_rnn(nonlinearity: str) -> Cell:
         dz = act_back(dh, h)
         return dz, dz, (np.zeros_like(dh),)
 
-    return Cell(forward, backward)
+    return Steps(forward, backward)
 
 
 def gru_forward(
@@ -150,10 +148,6 @@ def lstm_backward(
     return dz, dz, (np.zeros_like(dh), dc * f)
 
 
-GRU = Cell(gru_forward, gru_backward)
-LSTM = Cell(lstm_forward, lstm_backward)
-
-
 def tanh(z: FloatArray) -> FloatArray:
     return np.tanh(z)
 
@@ -181,9 +175,11 @@ def elu_back(dh: FloatArray, h: FloatArray) -> FloatArray:
     return dz
 
 
-# Each with its derivative times dh, as a function of its result.
-NONLINEARITIES: dict[str, tuple[Activation, ActivationBack]] = {
-    "tanh": (tanh, tanh_back),
-    "relu": (relu, relu_back),
-    "elu": (elu, elu_back),
+# By the cell's name and its nonlinearity, which the user chooses for an RNN only.
+STEPS = {
+    ("rnn", "tanh"): make_rnn(tanh, tanh_back),
+    ("rnn", "relu"): make_rnn(relu, relu_back),
+    ("rnn", "elu"): make_rnn(elu, elu_back),
+    ("gru", "tanh"): Steps(gru_forward, gru_backward),
+    ("lstm", "tanh"): Steps(lstm_forward, lstm_backward),
 }

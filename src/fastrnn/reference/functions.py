@@ -1,14 +1,24 @@
-"""The six public functions: gate, walk, named results."""
+"""The public functions: gate, walk, named results."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from numpy.typing import ArrayLike
 
-from fastrnn._gate.sequence import check_backward, check_forward
-from fastrnn._results import GRUGrads, GRUTape, LSTMGrads, LSTMTape, RNNGrads, RNNTape
-from fastrnn._types import BoolArray, FloatArray
-from fastrnn.reference.cells import GRU, LSTM, make_rnn
-from fastrnn.reference.sequence import run_backward, run_forward, weight_grads
+from fastrnn._cells import CELLS
+from fastrnn._gate.sequence import Upstream, check_backward, check_forward
+from fastrnn._results import (
+    GRUGrads,
+    GRUTape,
+    LSTMGrads,
+    LSTMTape,
+    RNNGrads,
+    RNNTape,
+    Tape,
+)
+from fastrnn._types import BoolArray, FloatArray, Sequence
+from fastrnn.reference.sequence import walk_back, walk_forward, weight_grads
 
 
 def rnn_forward(
@@ -101,8 +111,8 @@ def rnn_forward(
         embedding=embedding, training=training,
         recurrent_mask=recurrent_mask, zoneout=zoneout,
     )  # fmt: skip
-    (y,), (h_n,), _ = run_forward(make_rnn(s.nonlinearity), s)
-    return y, h_n, RNNTape(s, y) if s.training else None
+    y, (h_n,), tape = run_forward(s)
+    return y, h_n, tape
 
 
 def gru_forward(
@@ -133,8 +143,8 @@ def gru_forward(
         resets=resets, reverse=reverse, embedding=embedding, training=training,
         recurrent_mask=recurrent_mask, zoneout=zoneout,
     )  # fmt: skip
-    (y,), (h_n,), gates = run_forward(GRU, s)
-    return y, h_n, GRUTape(s, y, gates) if s.training else None
+    y, (h_n,), tape = run_forward(s)
+    return y, h_n, tape
 
 
 def lstm_forward(
@@ -168,8 +178,8 @@ def lstm_forward(
         padding=padding, resets=resets, reverse=reverse, embedding=embedding,
         training=training, recurrent_mask=recurrent_mask, zoneout=zoneout,
     )  # fmt: skip
-    (y, c), (h_n, c_n), gates = run_forward(LSTM, s)
-    return y, (h_n, c_n), LSTMTape(s, y, gates, c) if s.training else None
+    y, (h_n, c_n), tape = run_forward(s)
+    return y, (h_n, c_n), tape
 
 
 def rnn_backward(
@@ -205,11 +215,8 @@ def rnn_backward(
         A shape is wrong.
     """
     up = check_backward("rnn", tape, dy, dh_n, return_dh=return_dh)
-    s = tape.sequence
-    a = run_backward(make_rnn(s.nonlinearity), s, (tape.y,), tape.gates, up)
-    return RNNGrads(
-        **weight_grads(s, a), dh0=a.dinitial[0], dh=a.dh if up.return_dh else None
-    )
+    grads: RNNGrads = run_backward(tape, up)
+    return grads
 
 
 def gru_backward(
@@ -221,11 +228,8 @@ def gru_backward(
 ) -> GRUGrads:
     """Propagate gradients back through `gru_forward`; parameters as `rnn_backward`."""
     up = check_backward("gru", tape, dy, dh_n, return_dh=return_dh)
-    s = tape.sequence
-    a = run_backward(GRU, s, (tape.y,), tape.gates, up)
-    return GRUGrads(
-        **weight_grads(s, a), dh0=a.dinitial[0], dh=a.dh if up.return_dh else None
-    )
+    grads: GRUGrads = run_backward(tape, up)
+    return grads
 
 
 def lstm_backward(
@@ -241,9 +245,22 @@ def lstm_backward(
     ``dc_n [N, H]`` is the gradient of ``c_n``; ``dc0`` is returned as well as ``dh0``.
     """
     up = check_backward("lstm", tape, dy, dh_n, dc_n, return_dh=return_dh)
+    grads: LSTMGrads = run_backward(tape, up)
+    return grads
+
+
+def run_forward(s: Sequence) -> tuple[FloatArray, tuple[FloatArray, ...], Any]:
+    """Run a checked call: return y, the final state's arrays, and the tape or None."""
+    (y, *c), finals, gates = walk_forward(s)
+    return y, finals, CELLS[s.cell].tape(s, y, gates, *c) if s.training else None
+
+
+def run_backward(tape: Tape, up: Upstream) -> Any:
+    """Run a checked backward call; return the cell's gradients."""
     s = tape.sequence
-    a = run_backward(LSTM, s, (tape.y, tape.c), tape.gates, up)
-    dh0, dc0 = a.dinitial
-    return LSTMGrads(
-        **weight_grads(s, a), dh0=dh0, dc0=dc0, dh=a.dh if up.return_dh else None
-    )
+    cell = CELLS[s.cell]
+    states = tape.y, *(getattr(tape, name) for name in cell.states[1:])
+    a = walk_back(s, states, tape.gates, up)
+    initial = {f"d{k}0": da for k, da in zip(cell.states, a.dinitial, strict=True)}
+    dh = a.dh if up.return_dh else None
+    return cell.grads(**weight_grads(s, a), **initial, dh=dh)

@@ -7,9 +7,10 @@ from typing import NamedTuple, TypedDict
 
 import numpy as np
 
+from fastrnn._cells import CELLS
 from fastrnn._gate.sequence import Upstream
 from fastrnn._types import BoolArray, FloatArray, Sequence, valid_steps
-from fastrnn.reference.cells import Cell, State
+from fastrnn.reference.cells import STEPS, State
 
 
 class Walk(NamedTuple):
@@ -81,7 +82,7 @@ def initial_state(s: Sequence) -> State:
     zeros = np.zeros((s.N, s.H), s.dtype)
     h0 = zeros if s.h0 is None else s.h0
     c0 = zeros if s.c0 is None else s.c0
-    return (h0, c0) if s.cell == "lstm" else (h0,)
+    return (h0, c0)[: len(CELLS[s.cell].states)]
 
 
 def recurrent_input(s: Sequence, h_prev: FloatArray, rows: BoolArray) -> FloatArray:
@@ -90,7 +91,7 @@ def recurrent_input(s: Sequence, h_prev: FloatArray, rows: BoolArray) -> FloatAr
 
 
 def zoneout_masks(s: Sequence, t: int, rows: BoolArray) -> list[BoolArray]:
-    """Return the masks at ``t`` of h and, for LSTM, of c, each [n, H]; or none."""
+    """Return the masks at ``t`` of each array of the state, [n, H]; or none."""
     return [a[t, rows] for a in (s.zoneout_h, s.zoneout_c) if a is not None]
 
 
@@ -112,7 +113,7 @@ def put_where(masks: list[BoolArray], there: State, elsewhere: State) -> State:
 
 # NaN and Inf in the data pass through as in IEEE arithmetic, without a warning.
 @np.errstate(all="ignore")
-def run_forward(cell: Cell, s: Sequence) -> tuple[State, State, FloatArray]:
+def walk_forward(s: Sequence) -> tuple[State, State, FloatArray]:
     """Walk forward.
 
     Returns
@@ -124,6 +125,7 @@ def run_forward(cell: Cell, s: Sequence) -> tuple[State, State, FloatArray]:
     gates : [T, N, G*H]
         0 on padding.
     """
+    steps = STEPS[s.cell, s.nonlinearity]
     walk = make_walk(s)
     initial = initial_state(s)
     states = tuple(np.zeros((s.T, s.N, s.H), s.dtype) for _ in initial)
@@ -137,7 +139,7 @@ def run_forward(cell: Cell, s: Sequence) -> tuple[State, State, FloatArray]:
             walk.entering(a, a0, t) for a, a0 in zip(states, initial, strict=True)
         )
         q = affine(recurrent_input(s, state_prev[0], rows), s.w_hh, s.b_hh)
-        state, gates[t, rows] = cell.forward(p[t, rows], q, state_prev)
+        state, gates[t, rows] = steps.forward(p[t, rows], q, state_prev)
         state = zone_out(s, state, state_prev, t, rows)
         for a, a_n, a_t in zip(states, finals, state, strict=True):
             a[t, rows] = a_t
@@ -156,10 +158,11 @@ class Adjoint(NamedTuple):
 
 
 @np.errstate(all="ignore")
-def run_backward(
-    cell: Cell, s: Sequence, states: State, gates: FloatArray, upstream: Upstream
+def walk_back(
+    s: Sequence, states: State, gates: FloatArray, upstream: Upstream
 ) -> Adjoint:
     """Walk backward: the steps of forward in the opposite order."""
+    steps = STEPS[s.cell, s.nonlinearity]
     walk = make_walk(s)
     initial = initial_state(s)
     dp, dq = np.zeros_like(gates), np.zeros_like(gates)
@@ -186,7 +189,9 @@ def run_backward(
         masks = zoneout_masks(s, t, rows)
         kept = put_where(masks, dstate, zeros) if masks else zeros
         dstate = put_where(masks, zeros, dstate) if masks else dstate
-        dp_t, dq_t, direct = cell.backward(dstate, state, state_prev, gates[t, rows], q)
+        dp_t, dq_t, direct = steps.backward(
+            dstate, state, state_prev, gates[t, rows], q
+        )
         dp[t, rows], dq[t, rows] = dp_t, dq_t
         through = recurrent_input(s, dq_t @ s.w_hh, rows)  # the mask is its own adjoint
         dprev = (direct[0] + through, *direct[1:])

@@ -13,7 +13,9 @@ from torch.nn import functional
 
 from fastrnn._functional.linear import run_cross_entropy
 from fastrnn._gate.linear import GRADIENTS, check_cross_entropy
-from fastrnn.torch import _ops
+from fastrnn.torch import _kernels, _ops
+from fastrnn.torch._check import check_cross_entropy as check_operands
+from fastrnn.torch._check import require_one_device
 from fastrnn.torch._dispatch import choose
 
 _ops.library.define(
@@ -128,6 +130,10 @@ def run_kernel(
     wanted: int,
 ) -> tuple[Any, ...]:
     """Return the loss, dx, dw and db; None for what is not wanted."""
+    for name, a in (("input", x), ("linear_weight", w), ("linear_bias", b)):
+        if a is not None:
+            _kernels.require_storage(name, a)
+    _kernels.require_storage("target", target)
     arrays = [None if a is None else a.detach().numpy() for a in (x, w, b, target)]
     names = [name for i, name in enumerate(GRADIENTS) if wanted >> i & 1]
     checked = check_cross_entropy(
@@ -144,6 +150,8 @@ def run_kernel(
 
 @torch.library.impl(_ops.library, "linear_cross_entropy", "CPU")
 def run_on_cpu(*arguments: Any) -> tuple[Tensor, ...]:
+    x, w, b, target, _, _, wanted = arguments
+    check_operands(x, w, b, target, wanted)
     return _ops.fill(run_kernel(*arguments), arguments[0])
 
 
@@ -157,6 +165,7 @@ def run_fake(
     reduction: str,
     wanted: int,
 ) -> tuple[Tensor, ...]:
+    require_one_device(x, w, b, target)
     loss = x.new_empty(target.shape if reduction == "none" else ())
     return loss, *(
         x.new_empty(a.shape if a is not None and wanted >> i & 1 else 0)

@@ -128,7 +128,9 @@ def shapes_fit(
     """Whether all shapes are as they should be; PyTorch's own code says what is not."""
     H, layers = module.hidden_size, module.num_layers
     directions = 2 if module.bidirectional else 1
-    if len(x) != rank or x[-1] != module.input_size or 0 in x:
+    if len(x) != rank or x[-1] != module.input_size:
+        return False
+    if 0 in x and (N > 0 or x[-1] == 0 or x[0] + x[1] == 0):  # no rows are fine
         return False
     if states and len(states) != (2 if module.mode == "LSTM" else 1):
         return False

@@ -10,8 +10,9 @@ One layer, one direction. ``mode`` is PyTorch's: RNN_TANH, RNN_RELU, GRU, LSTM.
 ========  =============  ===========================================================
 
 States are ``[1, N, H]``. ``resets`` has the leading sizes of ``x``. The callers have
-checked devices, dtypes and the shapes of floating tensors; what the kernels index by
-(``lengths``, ``batch_sizes``, ``resets``) is checked here, every time.
+checked devices, dtypes and the shapes of floating tensors. What the kernels index by
+(``lengths``, ``batch_sizes``, ``resets``) is copied and checked here, every time, and
+so is whether tensors still have their memory.
 """
 
 from typing import Any, NamedTuple
@@ -45,6 +46,8 @@ DTYPES: dict[torch.dtype, DType] = {
     torch.float32: np.dtype(np.float32),
     torch.float64: np.dtype(np.float64),
 }
+
+LOW = 1 << 32  # addresses below it are looked at
 
 
 def forward(
@@ -133,11 +136,11 @@ def backward(
     sequence, _alive = describe(
         mode, layout, reverse, True, x, w_ih, w_hh, b_ih, b_hh, h0, c0, lengths, resets
     )
-    others = [
-        None if a is None else a.contiguous().resolve_neg()
-        for a in (y, gates, c, dy, dh_n, dc_n, dc)
-    ]
-    addresses: list[Any] = [None if a is None else a.data_ptr() for a in others]
+    if layout == "packed":
+        require_rows(sequence.N, dh_n=dh_n, dc_n=dc_n)
+    addresses, _others = locate(
+        y=y, gates=gates, c=c, dy=dy, dh_n=dh_n, dc_n=dc_n, dc=dc
+    )
     dx, dw_ih, dw_hh, db_ih, db_hh, dh0, dc0, _, _ = _core.backward(
         sequence, wanted, False, *addresses
     )
@@ -169,17 +172,14 @@ def describe(
 ) -> tuple[Sequence, list[Tensor | None]]:
     """Return the call, with addresses for arrays, and the tensors that own them."""
     cell, nonlinearity = MODES[mode]
-    alive = [
-        None if a is None else a.contiguous()
-        for a in (x, w_ih, w_hh, b_ih, b_hh, h0, c0)
-    ]
-    at: list[Any] = [None if a is None else a.data_ptr() for a in alive]
+    at, alive = locate(x=x, w_ih=w_ih, w_hh=w_hh, b_ih=b_ih, b_hh=b_hh, h0=h0, c0=c0)
+    if layout == "packed":
+        lengths = check_batch_sizes(lengths, x.shape[0])
     T, N, I = sizes(layout, x, lengths)  # noqa: E741
-    if lengths is not None:
-        if layout == "packed":
-            lengths = check_batch_sizes(lengths, x.shape[0])
-        else:
-            lengths = check_lengths(lengths.detach().cpu().numpy(), T, N)
+    if layout == "packed":
+        require_rows(N, h0=h0, c0=c0)
+    elif lengths is not None:
+        lengths = check_lengths(lengths.detach().cpu().numpy(), T, N)
     if resets is not None:
         resets = check_resets(resets, x)
     sequence = Sequence(
@@ -192,7 +192,47 @@ def describe(
     return sequence, alive
 
 
-def sizes(layout: str, x: Tensor, lengths: Tensor | None) -> tuple[int, int, int]:
+def locate(**tensors: Tensor | None) -> tuple[list[Any], list[Tensor | None]]:
+    """Return addresses of contiguous tensors, and these tensors; None for None."""
+    at: list[Any] = []
+    alive: list[Tensor | None] = []
+    for name, a in tensors.items():
+        if a is None:
+            at.append(None)
+        else:
+            # Without memory, an offset is all that is left of an address.
+            if a.data_ptr() < LOW:
+                require_storage(name, a)
+            a = a.contiguous().resolve_neg()
+            at.append(a.data_ptr())
+        alive.append(a)
+    return at, alive
+
+
+def require_storage(name: str, a: Tensor) -> None:
+    """Refuse a tensor whose memory was given back, as sharded training does."""
+    needed = 0
+    if a.numel() > 0:
+        last = sum((n - 1) * step for n, step in zip(a.shape, a.stride(), strict=True))
+        needed = (a.storage_offset() + last + 1) * a.element_size()
+    found = a.untyped_storage().nbytes()
+    if found < needed:
+        raise RuntimeError(
+            f"{name}: expected a tensor that has its memory, got {found} of {needed} "
+            f"bytes"
+        )
+
+
+def require_rows(N: int, **states: Tensor | None) -> None:
+    """Refuse batch sizes that were changed after the states were made."""
+    for name, a in states.items():
+        if a is not None and a.shape[1] != N:
+            raise ValueError(
+                f"batch_sizes: expected those of {name}, {a.shape[1]} rows, got {N}"
+            )
+
+
+def sizes(layout: str, x: Tensor, lengths: Any) -> tuple[int, int, int]:
     """Return T, N, I."""
     if layout == "time":
         T, N, I = x.shape  # noqa: E741
@@ -205,8 +245,21 @@ def sizes(layout: str, x: Tensor, lengths: Tensor | None) -> tuple[int, int, int
 
 
 def check_batch_sizes(batch_sizes: Tensor, rows: int) -> Any:
-    a = batch_sizes.detach().cpu().numpy().astype(np.int64)
-    if (a[1:] > a[:-1]).any() or a[-1] < 1 or a.sum() != rows:
+    """Return a private copy."""
+    found = batch_sizes.detach().cpu().numpy()
+    if found.dtype.kind != "i" or found.ndim != 1:
+        raise TypeError(
+            f"batch_sizes: expected shape (T,) of a signed integer dtype, got shape "
+            f"{found.shape} of {found.dtype}"
+        )
+    a = found.astype(np.int64)
+    if not (
+        a.size
+        and a[0] <= rows  # then the sum cannot overflow
+        and (a[1:] <= a[:-1]).all()
+        and a[-1] >= 1
+        and a.sum() == rows
+    ):
         raise ValueError(
             "batch_sizes: expected positive, not increasing sizes whose sum is the "
             f"number of rows, {rows}, got {a.tolist()}"

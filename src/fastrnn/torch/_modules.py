@@ -76,9 +76,9 @@ class Recurrent(nn.RNNBase):
         if run is None:
             return None
         if lengths is not None:
-            lengths = torch.as_tensor(lengths)
+            lengths = as_indices(lengths)
         if resets is not None:
-            resets = torch.as_tensor(resets)
+            resets = as_indices(resets)
             resets = resets[:, None] if unbatched else resets
         layout = "batch" if batch_first else "time"
         results = run_layers(
@@ -187,6 +187,12 @@ def run_layers(
         join([c for _, c in finals], 0) if lstm else None,
         join(every_c, -1) if return_cells else None,
     )
+
+
+def as_indices(a: Any) -> Tensor:
+    """Return ``a`` as a tensor; an empty list is one of integers."""
+    found = torch.as_tensor(a)
+    return found if found.numel() or isinstance(a, Tensor) else found.long()
 
 
 def join(tensors: list[Tensor], dim: int) -> Tensor:

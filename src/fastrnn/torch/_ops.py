@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from fastrnn.torch import _kernels, _unfused
+from fastrnn.torch._check import check_backward, check_layer, require_one_device
 
 LAYER = """
     str mode, str layout, bool reverse, bool training,
@@ -33,78 +34,6 @@ layer = torch.ops.fastrnn.layer.default
 layer_backward = torch.ops.fastrnn.layer_backward.default
 
 
-def check(
-    mode: str,
-    layout: str,
-    reverse: bool,
-    training: Any,
-    x: Tensor,
-    *others: Tensor | None,
-) -> None:
-    """Check what the modules guarantee, for those who call the operator itself."""
-    if mode not in _kernels.MODES:
-        raise ValueError(f"mode: expected one of {list(_kernels.MODES)}, got {mode!r}")
-    if layout not in ("time", "batch", "packed"):
-        raise ValueError(
-            f"layout: expected 'time', 'batch' or 'packed', got {layout!r}"
-        )
-    w_ih, w_hh, b_ih, b_hh, h0, c0, lengths, _ = others[:8]
-    assert w_hh is not None
-    if x.dtype not in _kernels.DTYPES:
-        raise TypeError(f"x: expected dtype float32 or float64, got {x.dtype}")
-    if x.dim() != (2 if layout == "packed" else 3):
-        raise ValueError(f"x: expected layout {layout!r}, got shape {tuple(x.shape)}")
-    if layout == "packed" and (lengths is None or h0 is None):
-        raise TypeError("lengths, h0: expected batch_sizes and states, got None")
-    _, N, I = _kernels.sizes(layout, x, lengths)  # noqa: E741
-    H = w_hh.shape[-1]
-    GH = _kernels.MODES[mode].cell.gates * H
-    expected = {
-        "w_ih": (w_ih, (GH, I)),
-        "w_hh": (w_hh, (GH, H)),
-        "b_ih": (b_ih, (GH,)),
-        "b_hh": (b_hh, (GH,)),
-        "h0": (h0, (1, N, H)),
-        "c0": (c0, (1, N, H)),
-    }
-    check_all(expected, x.dtype)
-
-
-def check_all(expected: dict[str, Any], dtype: torch.dtype) -> None:
-    for name, (a, shape) in expected.items():
-        if a is None:
-            continue
-        if a.dtype != dtype:
-            raise TypeError(
-                f"{name}: expected dtype {dtype} (that of x), got {a.dtype}"
-            )
-        if tuple(a.shape) != shape:
-            raise ValueError(f"{name}: expected shape {shape}, got {tuple(a.shape)}")
-
-
-def check_upstream(mode: str, layout: str, tensors: tuple[Any, ...]) -> None:
-    """The same for what `layer` returned and what came back."""
-    x, _, w_hh = tensors[:3]
-    lengths = tensors[7]
-    y, gates, c, dy, dh_n, dc_n, dc = tensors[9:]
-    _, N, _ = _kernels.sizes(layout, x, lengths)
-    H = w_hh.shape[1]
-    lead = tuple(x.shape[:-1])
-    gated = mode in ("GRU", "LSTM")
-    expected = {
-        "y": (y, (*lead, H)),
-        "gates": (gates if gated else None, (*lead, w_hh.shape[0])),
-        "c": (c if gated else None, (*lead, H)),
-        "dy": (dy, (*lead, H)),
-        "dh_n": (dh_n, (1, N, H)),
-        "dc_n": (dc_n, (1, N, H)),
-        "dc": (dc, (*lead, H)),
-    }
-    if gated and (gates is None or c is None):
-        raise TypeError("gates, c: expected tensors, got None")
-    check_all(expected, x.dtype)
-
-
 def fill(results: tuple[Any, ...], like: Tensor) -> tuple[Tensor, ...]:
     """An operator returns tensors: an empty one for each None."""
     return tuple(like.new_empty(0) if a is None else a for a in results)
@@ -112,14 +41,13 @@ def fill(results: tuple[Any, ...], like: Tensor) -> tuple[Tensor, ...]:
 
 @torch.library.impl(library, "layer", "CPU")
 def layer_on_cpu(*arguments: Any) -> tuple[Tensor, ...]:
-    check(*arguments)
+    check_layer(*arguments)
     return fill(_kernels.forward(*arguments), arguments[4])
 
 
 @torch.library.impl(library, "layer_backward", "CPU")
 def layer_backward_on_cpu(*arguments: Any) -> tuple[Tensor, ...]:
-    check(*arguments)
-    check_upstream(arguments[0], arguments[1], arguments[4:])
+    check_backward(*arguments)
     if arguments[0] not in ("GRU", "LSTM"):  # no tape but y
         arguments = (*arguments[:14], None, None, *arguments[16:])
     return fill(_kernels.backward(*arguments), arguments[4])
@@ -129,6 +57,7 @@ def layer_backward_on_cpu(*arguments: Any) -> tuple[Tensor, ...]:
 def layer_fake(
     mode: str, layout: str, reverse: bool, training: bool, x: Tensor, *others: Any
 ) -> tuple[Tensor, ...]:
+    require_one_device(x, *others)
     _, w_hh, _, _, h0, _, _, _ = others
     GH, H = w_hh.shape
     lead = x.shape[:-1]
@@ -147,6 +76,7 @@ def layer_fake(
 def layer_backward_fake(
     mode: str, layout: str, reverse: bool, wanted: int, x: Tensor, *others: Any
 ) -> tuple[Tensor, ...]:
+    require_one_device(x, *others)
     w_ih, w_hh, b_ih, b_hh, h0, *_ = others
     lead = x.shape[:-1]
     N = h0.shape[1] if layout == "packed" else lead[1 if layout == "time" else 0]

@@ -1,0 +1,114 @@
+// One step of some rows backward, by tiles:
+//
+//   dh = dz_next·W_hh + dy (+ dh_n at a row's last step)
+//   dz = the cell's pointwise part, on the tile's registers
+//
+// Layout:
+//   w_hh packed  [unit vectors][G·H][lanes]
+#pragma once
+
+#include "cell.h"
+#include "tile.h"
+
+namespace fastrnn {
+namespace FASTRNN_NS {
+
+template <class Cell, class T>
+struct BackwardStep {
+  Cell cell;
+  const BackwardRow<T>* rows;  // [rows]
+  const T* w;                  // W_hh packed
+  Size H, K;                   // K = G·H, or 0 if nothing comes back from a next step
+};
+
+// The cell's part under zoneout: gradients of states that were carried over pass it by.
+template <class Cell, class T>
+FASTRNN_INLINE void backward_zoneout(Cell cell, Vec<T> dh, const BackwardRow<T>& row,
+                                     Size j, Size lanes, Size H) {
+  const Vec<T> none = {};
+  const auto h_is_old = load_flags<T>(row.zoneout_h + j, lanes);
+  store_some(row.held + j, h_is_old ? dh : none, lanes);
+  Vec<T> dc_held = none;
+  if (Cell::kCarry == Carry::kCellState) {
+    const auto c_is_old = load_flags<T>(row.zoneout_c + j, lanes);
+    const Vec<T> dc = row.cut ? none : load_some(row.carry + j, lanes);
+    store_some(row.carry + j, c_is_old ? none : dc, lanes);
+    dc_held = c_is_old ? dc : none;
+  }
+  cell.template backward<T>(h_is_old ? none : dh, row, j, lanes, H);
+  if (Cell::kCarry == Carry::kCellState) {
+    store_some(row.carry + j, load_some(row.carry + j, lanes) + dc_held, lanes);
+  }
+}
+
+// dh comes from the next step; the other gradients that reach h here are added.
+template <bool kUsual, class Cell, class T>
+FASTRNN_INLINE void backward_cell(Cell cell, Vec<T> dh, const BackwardRow<T>& row,
+                                  Size j, Size lanes, Size H) {
+  if (row.mask) dh *= load_some(row.mask + j, lanes);
+  if (Cell::kCarry == Carry::kHidden) dh += load_some(row.carry + j, lanes);
+  if (!kUsual && row.held) dh += load_some(row.held + j, lanes);
+  if (row.cut) dh = Vec<T>{};
+  if (row.dy) dh += load_some(row.dy + j, lanes);
+  if (row.dh_n) dh += load_some(row.dh_n + j, lanes);
+  if (row.dh_out) store_some(row.dh_out + j, dh, lanes);
+  if (!row.dz) return;
+  if (kUsual || !row.held) {
+    cell.template backward<T>(dh, row, j, lanes, H);
+  } else {
+    backward_zoneout<Cell, T>(cell, dh, row, j, lanes, H);
+  }
+}
+
+// The same for some rows; see forward_cells.
+template <bool kUsual, class Cell, class T>
+__attribute__((noinline)) void backward_cells(const BackwardStep<Cell, T>& x, Size row,
+                                              int count, const Vec<T>* dh, Size apart,
+                                              Size u) {
+  constexpr Size L = kLanes<T>;
+  const Size j = u * L, lanes = kUsual ? L : at_most(L, x.H - j);
+#pragma GCC unroll 2
+  for (int i = 0; i < count; ++i) {
+    backward_cell<kUsual, Cell, T>(x.cell, dh[i * apart], x.rows[row + i], j, lanes,
+                                   x.H);
+  }
+}
+
+template <class Cell, int R, int P, class T>
+__attribute__((noinline)) void backward_tile(const BackwardStep<Cell, T>& x, Size row,
+                                             Size u, Ahead<T> ahead) {
+  constexpr Size L = kLanes<T>;
+  const BackwardRow<T>* rows = x.rows + row;
+  Vec<T> acc[R][P] = {};
+  const T* dz_next[R];
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) dz_next[r] = rows[r].dz_next;
+  // The cell's operands are in far memory: they are fetched while the product runs, a
+  // row at a time, so as not to hold up the weights.
+  const Size panel = Size(Cell::G) * x.H * L;
+  const T* w_hh = x.w + u * panel;
+  for (int r = 0; r < R; ++r) {
+    for (int g = 0; g < Cell::kTape; ++g) prefetch<P>(rows[r].gates, g * x.H + u * L);
+    prefetch<P>(Cell::kCarry == Carry::kCellState ? rows[r].c_prev : rows[r].c, u * L);
+    prefetch<P>(rows[r].dy, u * L);
+    if (rows[r].held) {
+      prefetch<1>(rows[r].zoneout_h, u * L);
+      prefetch<1>(rows[r].zoneout_c, u * L);
+    }
+    const Size k = x.K * r / R, end = x.K * (r + 1) / R;
+    multiply_add<R, P, 1, Rows::kEach, T>(acc, dz_next, 0, w_hh, panel, k, end, ahead);
+  }
+  Vec<T> dh[R][P];
+#pragma GCC unroll 24
+  for (int i = 0; i < R * P; ++i) dh[i / P][i % P] = acc[i / P][i % P];
+  for (int p = 0; p < P; ++p) {
+    if ((u + p + 1) * L <= x.H && !rows[0].held) {
+      backward_cells<true>(x, row, R, &dh[0][p], P, u + p);
+    } else {
+      backward_cells<false>(x, row, R, &dh[0][p], P, u + p);
+    }
+  }
+}
+
+}  // namespace FASTRNN_NS
+}  // namespace fastrnn
