@@ -53,10 +53,8 @@ def positive(*shape: int) -> Any:
 
 GOOD: dict[str, Callable[[], Good]] = {}
 # Repaired elsewhere at the moment: to be taken out of here one by one, as they are.
-LEFT_OUT = {"Activation.__call__", "load_keras", "load_torch"} | {
-    f"torch.{name}"
-    for name in ("linear_cross_entropy", "RNN.forward", "GRU.forward", "LSTM.forward")
-}
+# Its errors name gradients that differ, which is what it is for.
+LEFT_OUT = {"check_gradients"}
 NEEDS = {"plot.": "matplotlib"}
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from fastrnn._gate.arguments import FLOATS
+from fastrnn._gate.arguments import FLOATS, check_several, shown
 from fastrnn._gate.layers import check_layer_dtype
 from fastrnn._gate.training import as_array
 from fastrnn._layers.base import Layer
@@ -90,6 +90,8 @@ def recurrent(where: str, arrays: Arrays, **options: Any) -> Layer:
     check_arrays(where, arrays, shapes)
     if G != 1:
         options.pop("nonlinearity", None)
+    if not w_ih.shape[1]:
+        raise ValueError(f"{where}: expected inputs, got shape {w_ih.shape}")
     layer = CELLS[G](
         w_ih.shape[1],
         H,
@@ -158,7 +160,10 @@ def assemble(layers: Sequence[tuple[str, Layer]]) -> Layer:
                 f"and {name}"
             )
         named[plain], origins[plain] = layer, name
-    return Sequential(**named)
+    try:
+        return Sequential(**named)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"source: {error}") from None
 
 
 def put_in_order(names: Sequence[str], order: Sequence[str] | None) -> list[str]:
@@ -168,11 +173,13 @@ def put_in_order(names: Sequence[str], order: Sequence[str] | None) -> list[str]
     if isinstance(order, (str, bytes)) or not isinstance(order, Sequence):
         kind = type(order).__name__
         raise TypeError(f"order: expected a sequence of names, got {kind}")
+    order = check_several("order", order, "names")
     if not all(isinstance(name, str) for name in order) or sorted(order) != sorted(
         names
     ):
         raise ValueError(
-            f"order: expected the names {', '.join(names)}, each once, got {order!r}"
+            f"order: expected the names {', '.join(names)}, each once, "
+            f"got {shown(order)}"
         )
     return list(order)
 

@@ -24,7 +24,7 @@ from fastrnn._convert.keras_arrays import from_arrays
 from fastrnn._convert.keras_files import read_model, read_weights
 from fastrnn._convert.keras_layers import LayerReader
 from fastrnn._files.whole import check_path
-from fastrnn._gate.arguments import check_choice, check_flag, make_generator
+from fastrnn._gate.arguments import check_choice, check_flag, make_generator, shown
 from fastrnn._layers.base import Layer
 from fastrnn._types import DType
 
@@ -133,7 +133,7 @@ def load_keras(
     }
     if path is None:
         if order is not None:
-            raise ValueError(f"order: expected None with arrays, got {order!r}")
+            raise ValueError(f"order: expected None with arrays, got {shown(order)}")
         found = from_arrays(check_weights(source, target), bidirectional)
         layers = [make(f"source[{name}]", found[name], options) for name in found]
         names = list(map(str, range(len(layers))))

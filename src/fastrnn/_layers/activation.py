@@ -12,6 +12,7 @@ from fastrnn._gate.arguments import (
     check_choice,
     check_floating,
     check_shape,
+    require_countable,
 )
 from fastrnn._layers.base import Layer
 from fastrnn._layers.masks import multiply
@@ -81,6 +82,7 @@ class Activation(Layer):
             Another dtype, or not an array.
         """
         x = check_any_floating("x", x)
+        require_countable("x", x, 1)
         self._forget()
         y, slope = FUNCTIONS[self.name](x, self.training)
         self._remember(slope)

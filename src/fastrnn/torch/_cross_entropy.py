@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from fastrnn._functional.linear import run_cross_entropy
-from fastrnn._gate.linear import GRADIENTS, check_cross_entropy
+from fastrnn._gate.arguments import check_choice, check_integer
+from fastrnn._gate.linear import GRADIENTS, REDUCTIONS, check_cross_entropy
 from fastrnn.torch import _kernels, _ops
 from fastrnn.torch._check import check_cross_entropy as check_operands
 from fastrnn.torch._check import require_one_device
@@ -67,7 +68,7 @@ def linear_cross_entropy(
     ValueError
         A shape or value is wrong.
     """
-    check(input, linear_weight, linear_bias, target)
+    check(input, linear_weight, linear_bias, target, ignore_index, reduction)
     tensors = input, linear_weight, linear_bias, target, ignore_index, reduction
     if reduction == "none":
         return by_operations(*tensors)
@@ -82,7 +83,28 @@ def linear_cross_entropy(
     return by_operations(*tensors)
 
 
-def check(x: Tensor, w: Tensor, b: Tensor | None, target: Tensor) -> None:
+def check(
+    x: Any, w: Any, b: Any, target: Any, ignore_index: Any, reduction: Any
+) -> None:
+    named = {"input": x, "linear_weight": w, "linear_bias": b, "target": target}
+    for name, a in named.items():
+        if not isinstance(a, Tensor) and not (name == "linear_bias" and a is None):
+            raise TypeError(f"{name}: expected a tensor, got {type(a).__name__}")
+        if a is not None and a.device != x.device:
+            raise RuntimeError(
+                f"{name}: expected device {x.device} (that of input), got {a.device}"
+            )
+    for name in ("input", "linear_weight", "linear_bias"):
+        a = named[name]
+        if a is not None and not a.is_floating_point():
+            raise TypeError(f"{name}: expected a floating dtype, got {a.dtype}")
+        same = a is None or a.dtype == x.dtype
+        if not same and not torch.is_autocast_enabled(x.device.type):
+            raise TypeError(
+                f"{name}: expected dtype {x.dtype} (that of input), got {a.dtype}"
+            )
+    check_integer("ignore_index", ignore_index, -(2**63), 2**63 - 1)
+    check_choice("reduction", reduction, REDUCTIONS)
     if x.dim() < 1 or w.dim() != 2 or w.shape[1] != x.shape[-1]:
         raise ValueError(
             "linear_weight: expected shape (V, H) for input (..., H), "
@@ -97,7 +119,7 @@ def check(x: Tensor, w: Tensor, b: Tensor | None, target: Tensor) -> None:
             f"target: expected shape (...) of input = {tuple(x.shape[:-1])}, "
             f"got {tuple(target.shape)}"
         )
-    if target.is_floating_point():
+    if target.is_floating_point() or target.is_complex() or target.dtype == torch.bool:
         raise TypeError(f"target: expected an integer dtype, got {target.dtype}")
 
 

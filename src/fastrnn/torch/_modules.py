@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence
 
+from fastrnn._gate.arguments import check_flag, shown
 from fastrnn.torch import _unfused, _weight_cache
 from fastrnn.torch._dispatch import RUNNERS, choose, shapes_fit, weights_of
 
@@ -36,6 +37,7 @@ class Recurrent(nn.RNNBase):
         resets: Any = None,
         return_cells: bool = False,
     ) -> Any:
+        return_cells = check_flag("return_cells", return_cells)
         lstm = self.mode == "LSTM"
         states = () if hx is None else tuple(hx) if lstm else (hx,)
         run = (
@@ -76,9 +78,12 @@ class Recurrent(nn.RNNBase):
         if run is None:
             return None
         if lengths is not None:
-            lengths = as_indices(lengths)
+            lengths = as_indices("lengths", lengths)
+            if lengths.shape != (N,):
+                got = tuple(lengths.shape)
+                raise ValueError(f"lengths: expected shape (N,) = ({N},), got {got}")
         if resets is not None:
-            resets = as_indices(resets)
+            resets = as_indices("resets", resets)
             resets = resets[:, None] if unbatched else resets
         layout = "batch" if batch_first else "time"
         results = run_layers(
@@ -189,10 +194,18 @@ def run_layers(
     )
 
 
-def as_indices(a: Any) -> Tensor:
+def as_indices(name: str, a: Any) -> Tensor:
     """Return ``a`` as a tensor; an empty list is one of integers."""
-    found = torch.as_tensor(a)
-    return found if found.numel() or isinstance(a, Tensor) else found.long()
+    try:
+        found = torch.as_tensor(a)
+    except Exception:  # PyTorch's own, or those of the object
+        raise TypeError(
+            f"{name}: expected a tensor or sequence of integers, got {shown(a)}"
+        ) from None
+    found = found if found.numel() or isinstance(a, Tensor) else found.long()
+    if found.is_floating_point() or found.is_complex():
+        raise TypeError(f"{name}: expected an integer dtype, got {found.dtype}")
+    return found
 
 
 def join(tensors: list[Tensor], dim: int) -> Tensor:
