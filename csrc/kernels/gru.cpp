@@ -70,8 +70,8 @@ struct Gru {
   }
 };
 
-const CellKernels<float> gru_f32 = cell_kernels<Gru, float>();
-const CellKernels<double> gru_f64 = cell_kernels<Gru, double>();
+constexpr CellKernels<float> gru_f32 = cell_kernels<Gru, float>();
+constexpr CellKernels<double> gru_f64 = cell_kernels<Gru, double>();
 
 }  // namespace FASTRNN_NS
 }  // namespace fastrnn

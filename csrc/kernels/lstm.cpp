@@ -71,8 +71,8 @@ struct Lstm {
   }
 };
 
-const CellKernels<float> lstm_f32 = cell_kernels<Lstm, float>();
-const CellKernels<double> lstm_f64 = cell_kernels<Lstm, double>();
+constexpr CellKernels<float> lstm_f32 = cell_kernels<Lstm, float>();
+constexpr CellKernels<double> lstm_f64 = cell_kernels<Lstm, double>();
 
 }  // namespace FASTRNN_NS
 }  // namespace fastrnn

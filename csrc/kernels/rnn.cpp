@@ -55,8 +55,8 @@ struct Rnn {
   Activation activation;  // the same for all rows: its branch is always predicted
 };
 
-const CellKernels<float> rnn_f32 = cell_kernels<Rnn, float>();
-const CellKernels<double> rnn_f64 = cell_kernels<Rnn, double>();
+constexpr CellKernels<float> rnn_f32 = cell_kernels<Rnn, float>();
+constexpr CellKernels<double> rnn_f64 = cell_kernels<Rnn, double>();
 
 }  // namespace FASTRNN_NS
 }  // namespace fastrnn

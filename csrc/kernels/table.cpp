@@ -62,8 +62,10 @@ constexpr Kernels<T> make_kernels(const CellKernels<T>* const (&cells)[kCells]) 
 #define FASTRNN_F64(kind, name) &name##_f64,
 extern const Kernels<float> kernels_f32;
 extern const Kernels<double> kernels_f64;
-const Kernels<float> kernels_f32 = make_kernels<float>({FASTRNN_CELLS(FASTRNN_F32)});
-const Kernels<double> kernels_f64 = make_kernels<double>({FASTRNN_CELLS(FASTRNN_F64)});
+constexpr Kernels<float> kernels_f32 =
+    make_kernels<float>({FASTRNN_CELLS(FASTRNN_F32)});
+constexpr Kernels<double> kernels_f64 =
+    make_kernels<double>({FASTRNN_CELLS(FASTRNN_F64)});
 
 }  // namespace FASTRNN_NS
 }  // namespace fastrnn
