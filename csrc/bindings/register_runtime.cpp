@@ -66,18 +66,19 @@ py::array draw_flags(const py::array& state, std::uint32_t threshold, Size count
   });
 }
 
-// A context of Python. Of the caller's mode, only the rounding and the traps change.
-class RoundingToNearest {
- public:
-  void enter() {
-    feholdexcept(&before_);
-    fesetround(FE_TONEAREST);
-  }
-  void exit(const py::args& /*error*/) { fesetenv(&before_); }
+// A context of Python, not to be nested. Of the caller's mode, only the rounding and
+// the traps change.
+struct RoundingToNearest {};
+thread_local fenv_t before;
 
- private:
-  fenv_t before_;
-};
+void begin_rounding(const RoundingToNearest& /*context*/) {
+  feholdexcept(&before);
+  fesetround(FE_TONEAREST);
+}
+void end_rounding(const RoundingToNearest& /*context*/, const py::object& /*type*/,
+                  const py::object& /*error*/, const py::object& /*traceback*/) {
+  fesetenv(&before);
+}
 
 }  // namespace
 
@@ -91,9 +92,9 @@ void register_runtime(py::module_& m) {
     flag.is_set = true;
   });
   py::class_<RoundingToNearest>(m, "RoundingToNearest")
-      .def(py::init<>())
-      .def("__enter__", &RoundingToNearest::enter)
-      .def("__exit__", &RoundingToNearest::exit);
+      .def("__enter__", begin_rounding)
+      .def("__exit__", end_rounding);
+  m.attr("rounding_to_nearest") = RoundingToNearest();
   m.def("limit_threads", limit_threads);
   m.def("heed", heed);
   m.def("trim_memory", trim_memory);

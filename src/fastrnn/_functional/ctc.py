@@ -78,6 +78,6 @@ def ctc_loss(
     losses, dlogits = _core.ctc(
         a.logits, a.targets, a.lengths, a.target_lengths, a.blank, scale
     )
-    with _core.RoundingToNearest():
+    with _core.rounding_to_nearest:
         loss: np.floating[Any] = dtype.type((losses / labels).mean() if N else np.nan)
     return loss, dlogits

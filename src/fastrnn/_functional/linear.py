@@ -198,7 +198,7 @@ def run_cross_entropy(
     if a.reduction == "none":
         loss = losses.reshape(a.lead)
     else:
-        with _core.RoundingToNearest():
+        with _core.rounding_to_nearest:
             in_all = losses.sum(dtype=np.float64)
             if a.reduction == "mean":
                 in_all = in_all / total if total else np.nan

@@ -147,6 +147,6 @@ def run(
 ) -> tuple[np.floating[Any], FloatArray]:
     scale = slope / a.total if a.total else 0.0
     total, dy = _core.loss(rule, a.y, a.targets, a.weights, a.width, scale, parameter)
-    with _core.RoundingToNearest():
+    with _core.rounding_to_nearest:
         loss: np.floating[Any] = a.y.dtype.type(total / a.total if a.total else np.nan)
     return loss, dy
