@@ -219,6 +219,8 @@ def compare(
 ) -> dict[str, tuple[FloatArray, list[Sample], float]]:
     """Return each array's gradient, samples of it, and what rounding does to them."""
     value, gradients = run.gradients()
+    if not math.isfinite(value):
+        raise ValueError(f"loss: expected a finite loss, got {value}")
     found = {}
     for name, a in arrays.items():
         gradient, taken = gradients[name], []
@@ -229,7 +231,13 @@ def compare(
                 places.append(float(a.flat[i]))
                 values.append(run.forward()[0])
             a.flat[i] = before
-            difference = (values[0] - values[1]) / (places[0] - places[1])
+            way = places[0] - places[1]
+            if not way > 0:
+                raise ValueError(
+                    f"step: expected a step that moves {float(before):g} (of {name}), "
+                    f"got {h:g}"
+                )
+            difference = (values[0] - values[1]) / way
             taken.append((int(i), float(gradient.flat[i]), difference))
         noise = 20 * float(np.finfo(a.dtype).eps) * abs(value) / h
         found[name] = gradient, taken, noise
