@@ -226,7 +226,7 @@ def set_num_threads(_: str) -> Good:
     return Good(fastrnn.set_num_threads, {"n": fastrnn.get_num_threads()})
 
 
-@good("isa", "available_isas", "get_num_threads", "build_info")
+@good("isa", "available_isas", "get_num_threads", "build_info", "trim_memory")
 def without_arguments(name: str) -> Good:
     return Good(getattr(fastrnn, name), {})
 

@@ -14,6 +14,7 @@ from fastrnn._gate.arguments import (
     check_number,
     check_positive,
     check_size,
+    from_sequence,
     make_generator,
 )
 from fastrnn._layers.base import Layer
@@ -136,8 +137,9 @@ class Run:
         self.loss, self.options, self.rng = loss, options, rng
         self.state = [(g, g.bit_generator.state) for g in generators(model)]
         self.factors: Any = None
-        kind = None if targets is None else np.asarray(targets).dtype.kind
-        self.by_classes = loss is None and kind is not None and kind in "iu"
+        self.by_classes = False
+        if loss is None and targets is not None:
+            self.by_classes = from_sequence("targets", targets).dtype.kind in "iu"
         if self.by_classes and not hasattr(model, "cross_entropy"):
             raise TypeError(
                 f"targets: expected None or floating ones for a "
