@@ -248,7 +248,7 @@ GOOD = {
         "targets: target -1 at [n=1, s=2] is out of range 0 <= target < V = 4": {
             "target_lengths": [3, 3]
         },
-        "targets: target 3 at [n=0, s=2] is blank = 3, which stands between targets": {
+        "targets: expected labels other than blank = 3, got it at [n=0, s=2]": {
             "blank": 3
         },
         "blank: expected blank >= 0, got -1": {"blank": -1},

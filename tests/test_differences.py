@@ -213,3 +213,10 @@ def test_a_picture_of_them() -> None:
     _, _, dh = model.backward(y, return_dh=True)
     axes = fastrnn.plot.gradient_norms(dh).axes[0]
     assert [line.get_label() for line in axes.lines] == list(dh)
+
+
+def test_steps_and_losses_that_tell_nothing() -> None:
+    with raises(ValueError, "step: expected a step that moves 1e+30 (of x), got 1e-05"):
+        fastrnn.check_gradients(fastrnn.Activation("relu"), np.full(3, 1e30))
+    with raises(ValueError, "loss: expected a finite loss, got nan"):
+        fastrnn.check_gradients(Scale(2), np.full((3, 2), np.nan))

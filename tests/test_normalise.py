@@ -277,3 +277,12 @@ def test_bad_calls_of_batch_norm() -> None:
     for name, a in layer.state_dict().items():
         np.testing.assert_array_equal(a, before[name])
     assert layer.eval()(x[:1, :1]).shape == (1, 1, H)
+
+
+def test_the_running_averages_by_hand() -> None:
+    layer, x = fastrnn.BatchNorm(H, momentum=0.25, dtype=np.float64), draw(T, N, H)
+    layer(x)
+    rows = x.reshape(-1, H)
+    mean, variance = layer.buffers.values()
+    np.testing.assert_allclose(mean, 0.25 * rows.mean(axis=0))
+    np.testing.assert_allclose(variance, 0.75 + 0.25 * rows.var(axis=0, ddof=1))

@@ -187,7 +187,7 @@ def ctc_loss(name: str) -> Good:
         "target_lengths": [2, 1],
         "blank": 0,
     }
-    return Good(module_of(name).ctc_loss, arguments)
+    return Good(module_of(name).ctc_loss, arguments, ("targets",))
 
 
 @good("perplexity", "bits_per_character")
@@ -224,7 +224,7 @@ def set_num_threads(_: str) -> Good:
     return Good(fastrnn.set_num_threads, {"n": fastrnn.get_num_threads()})
 
 
-@good("isa", "available_isas", "get_num_threads", "build_info")
+@good("isa", "available_isas", "get_num_threads", "build_info", "trim_memory")
 def without_arguments(name: str) -> Good:
     return Good(getattr(fastrnn, name), {})
 
@@ -342,8 +342,12 @@ def check_gradients(_: str) -> Good:
         "step": 1e-5,
         "tolerance": 1e-5,
         "seed": 0,
+        "targets": None,
+        "loss": lambda y, _: (y.sum(), np.ones_like(y)),
     }
-    return Good(fastrnn.check_gradients, arguments)
+    # A wide step, or infinite data, make gradients that differ.
+    names = ("grads", "dx", "loss", "step")
+    return Good(fastrnn.check_gradients, arguments, names, called=("loss",))
 
 
 @good("Dropout")

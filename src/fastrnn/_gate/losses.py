@@ -115,16 +115,20 @@ def check_ctc(
     target_lengths = check_target_lengths(target_lengths, S, N)
     ids, values = copy_integers("targets", targets)
     counts = np.arange(S) < target_lengths[:, None]
-    for bad, expected in (
-        ((values < 0) | (values >= V), f"is out of range 0 <= target < V = {V}"),
-        (ids == blank, f"is blank = {blank}, which stands between targets"),
-    ):
-        bad = bad & counts
-        if bad.any():
-            n, s = np.unravel_index(int(bad.argmax()), bad.shape)
-            raise ValueError(
-                f"targets: target {values[n, s]} at [n={n}, s={s}] {expected}"
-            )
+    bad = ((values < 0) | (values >= V)) & counts
+    if bad.any():
+        n, s = np.unravel_index(int(bad.argmax()), bad.shape)
+        raise ValueError(
+            f"targets: target {values[n, s]} at [n={n}, s={s}] is out of range "
+            f"0 <= target < V = {V}"
+        )
+    bad = (ids == blank) & counts
+    if bad.any():
+        n, s = np.unravel_index(int(bad.argmax()), bad.shape)
+        raise ValueError(
+            f"targets: expected labels other than blank = {blank}, got it at "
+            f"[n={n}, s={s}]"
+        )
     return Ctc(logits, ids, lengths, target_lengths, blank)
 
 

@@ -14,6 +14,7 @@ from fastrnn._gate.arguments import (
     check_number,
     check_positive,
     check_size,
+    from_sequence,
     make_generator,
 )
 from fastrnn._layers.base import Layer
@@ -136,8 +137,9 @@ class Run:
         self.loss, self.options, self.rng = loss, options, rng
         self.state = [(g, g.bit_generator.state) for g in generators(model)]
         self.factors: Any = None
-        kind = None if targets is None else np.asarray(targets).dtype.kind
-        self.by_classes = loss is None and kind is not None and kind in "iu"
+        self.by_classes = False
+        if loss is None and targets is not None:
+            self.by_classes = from_sequence("targets", targets).dtype.kind in "iu"
         if self.by_classes and not hasattr(model, "cross_entropy"):
             raise TypeError(
                 f"targets: expected None or floating ones for a "
@@ -219,6 +221,8 @@ def compare(
 ) -> dict[str, tuple[FloatArray, list[Sample], float]]:
     """Return each array's gradient, samples of it, and what rounding does to them."""
     value, gradients = run.gradients()
+    if not math.isfinite(value):
+        raise ValueError(f"loss: expected a finite loss, got {value}")
     found = {}
     for name, a in arrays.items():
         gradient, taken = gradients[name], []
@@ -229,7 +233,13 @@ def compare(
                 places.append(float(a.flat[i]))
                 values.append(run.forward()[0])
             a.flat[i] = before
-            difference = (values[0] - values[1]) / (places[0] - places[1])
+            way = places[0] - places[1]
+            if not way > 0:
+                raise ValueError(
+                    f"step: expected a step that moves {float(before):g} (of {name}), "
+                    f"got {h:g}"
+                )
+            difference = (values[0] - values[1]) / way
             taken.append((int(i), float(gradient.flat[i]), difference))
         noise = 20 * float(np.finfo(a.dtype).eps) * abs(value) / h
         found[name] = gradient, taken, noise
