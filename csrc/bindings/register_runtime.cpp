@@ -45,7 +45,7 @@ py::array apply_math(const std::string& name, const py::array& x) {
   return by_dtype(x, [&](auto type) -> py::array {
     using T = decltype(type);
     auto y = empty<T>({x.size()});
-    const FloatEnvironment environment;
+    const DefaultFloatEnvironment environment;  // with denormals
     if (!kernels<T>().apply_math(name.c_str(), data<T>(x), y.mutable_data(),
                                  x.size())) {
       throw std::invalid_argument("name: expected exp, sigmoid, tanh or expm1, got " +
