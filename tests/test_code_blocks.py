@@ -2,7 +2,7 @@
 
 The blocks of a page are one program, from top to bottom. Blocks marked ``python`` run
 as they stand; those marked ``py`` need PyTorch, and a ``model`` made with it, or
-scikit-learn.
+scikit-learn. Fragments, marked ``python3``, do neither.
 """
 
 from __future__ import annotations
