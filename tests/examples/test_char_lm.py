@@ -251,7 +251,7 @@ def test_a_checkpoint_whose_arrays_do_not_fit(trained: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("facts", "message"),
     [
-        ([], "list"),
+        ([], "JSON object"),
         ({}, "settings"),
         ({"settings": {}}, "cell"),
         ({"settings": {"hidden": -1}}, "hidden: expected a whole number in 1"),
