@@ -1,9 +1,11 @@
-"""Sessions: `nox -s lint`, `tests`, `asan`, `tidy`, `bench`, `fuzz`, `package`.
+"""Sessions: `nox --list`.
 
 Arguments after ``--`` are passed on.
 """
 
+import os
 import subprocess
+from pathlib import Path
 
 import nox
 
@@ -26,28 +28,69 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", *session.posargs)
 
 
+def install_debug(session: nox.Session, sanitizers: str, isas: str) -> None:
+    """Install a build for debugging tools; ``isas`` as FASTRNN_ONLY_ISAS has it."""
+    session.install(
+        f"-Cbuild-dir=build/{session.name}-wheel",
+        "-Ccmake.build-type=Debug",
+        f"-Ccmake.define.FASTRNN_SANITIZE={sanitizers}",
+        f"-Ccmake.define.FASTRNN_ONLY_ISAS={isas}",
+        ".[test]",
+    )
+
+
+def library(name: str) -> str:
+    """Return where the compiler finds a library."""
+    command = ["g++", f"-print-file-name={name}"]
+    return os.path.realpath(subprocess.check_output(command, text=True).strip())
+
+
 @nox.session
 def asan(session: nox.Session) -> None:
     """Run the tests on a build with the address and undefined behaviour sanitizers."""
-    session.install(
-        "-Cbuild-dir=build/asan-wheel",
-        "-Ccmake.build-type=Debug",
-        "-Ccmake.define.FASTRNN_SANITIZE=address,undefined",
-        ".[test]",
-    )
+    install_debug(session, "address,undefined", isas="")
     # libstdc++ as well: without it, nothing that is thrown is ever caught.
-    runtimes = [
-        subprocess.check_output(["g++", f"-print-file-name={name}"], text=True).strip()
-        for name in ("libasan.so", "libstdc++.so")
-    ]
     session.run(
         "pytest",
         *session.posargs,
         env={
-            "LD_PRELOAD": " ".join(runtimes),
+            "LD_PRELOAD": f"{library('libasan.so')} {library('libstdc++.so')}",
             "ASAN_OPTIONS": "detect_leaks=0",  # CPython's own are not ours to find
             "UBSAN_OPTIONS": "print_stacktrace=1",
         },
+    )
+
+
+@nox.session
+def tsan(session: nox.Session) -> None:
+    """Run the tests of threads on a build with the thread sanitizer; needs libomp.
+
+    GCC's OpenMP does not tell the sanitizer how its threads wait for one another. That
+    of LLVM has the same functions, and a library that does: Archer.
+    """
+    install_debug(session, "thread", isas="avx2")
+    libomp = library("libomp.so.5")
+    session.run(
+        "pytest",
+        *session.posargs or THREADED,
+        env={
+            "LD_PRELOAD": f"{library('libtsan.so')} {library('libstdc++.so')} {libomp}",
+            "OMP_TOOL_LIBRARIES": str(Path(libomp).with_name("libarcher.so")),
+            "TSAN_OPTIONS": "ignore_noninstrumented_modules=1",
+        },
+    )
+
+
+@nox.session
+def valgrind(session: nox.Session) -> None:
+    """Run some calls of all public names in valgrind, which is to be installed."""
+    install_debug(session, "", isas="avx2")
+    session.run(
+        *("valgrind", "--trace-children=yes", "--error-exitcode=1"),
+        *("--exit-on-first-error=yes", "--quiet"),
+        *("python", "-m", "tests.fuzz.calls", *session.posargs or ["--calls=300"]),
+        env={"PYTHONMALLOC": "malloc"},  # so that valgrind sees each block
+        external=True,
     )
 
 

@@ -55,7 +55,16 @@ def run_counting(call: Callable[[], Any]) -> tuple[Any, int | None]:
 
 
 def run_as_team(call: Callable[[], Any], threads: int) -> Any:
-    """Return the result of ``call``, which must use that many threads."""
+    """Return the result of ``call``, which must use that many threads.
+
+    LLVM's OpenMP gives it threads of callers that have ended: there it may start fewer.
+    """
     result, started = run_counting(call)
-    assert started in (threads - 1, None)
+    if started is not None:
+        fewest = 0 if has_llvm_openmp() else threads - 1
+        assert fewest <= started < threads
     return result
+
+
+def has_llvm_openmp() -> bool:
+    return "/libomp.so" in Path("/proc/self/maps").read_text()

@@ -147,7 +147,10 @@ def supervise(command: list[str], folder: Path, patience: float) -> None:
 
 
 def limit_memory() -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    """Set the limit, unless the process is larger already: with a sanitizer it is."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    if pages * resource.getpagesize() < MEMORY:
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
 
 
 def wait(child: Any, folder: Path, patience: float) -> str | None:
@@ -209,6 +212,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--case", type=int, help="run this one alone, here")
     parser.add_argument("--patience", type=float, default=60, help="seconds a case")
+    parser.add_argument("--here", action="store_true", help="not in a child process")
     parser.add_argument("--folder", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.case is not None:
@@ -222,7 +226,11 @@ def main() -> int:
     command += [f"--{name}={getattr(options, name)}" for name in ("calls", "seed")]
     with tempfile.TemporaryDirectory() as folder:
         start = time.monotonic()
-        supervise(command, Path(folder), options.patience)
+        if options.here:
+            (Path(folder) / "progress").write_bytes(PROGRESS.pack(0, 0))
+            work(argparse.Namespace(**{**vars(options), "folder": folder}))
+        else:
+            supervise(command, Path(folder), options.patience)
         return 1 if report(Path(folder), time.monotonic() - start) else 0
 
 

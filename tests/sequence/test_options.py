@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastrnn import reference
+from tests.comparing import assert_same_bits
 from tests.problems import CELLS, STATES, Problem, each, make_problem
 
 GRADS = ("dw_ih", "dw_hh", "db_ih", "db_hh")
@@ -146,6 +147,22 @@ def test_padding_is_not_read(
     kept += tuple(getattr(tape2, s) for s in STATES[cell][1:])
     for a in kept:
         assert a is None or not a[~valid].any()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_any_byte_but_0_is_true(cell: str, dtype: Any, module: Any) -> None:
+    """Bools made from foreign memory may hold other bytes than 0 and 1."""
+
+    def foreign(a: Any) -> Any:
+        bytes_ = a.astype(np.uint8) * np.resize(np.uint8([2, 128, 255]), a.shape)
+        return np.frombuffer(bytes_.tobytes(), np.bool_).reshape(a.shape)
+
+    # More units than any vector has lanes: H is read by vectors, and what is left.
+    problem = make_problem(cell, H=21, dtype=dtype, resets=True, zoneout=True)
+    masks = {k: each(problem.options[k], foreign) for k in ("resets", "zoneout")}
+    assert masks["resets"].view(np.uint8).max() == 255
+    assert_same_bits(problem.run(module, **masks), problem.run(module))
 
 
 @pytest.mark.parametrize("cell", CELLS)
