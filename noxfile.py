@@ -88,7 +88,7 @@ def valgrind(session: nox.Session) -> None:
     session.run(
         *("valgrind", "--trace-children=yes", "--error-exitcode=1"),
         *("--exit-on-first-error=yes", "--quiet"),
-        *("python", "-m", "tests.fuzz.calls", *session.posargs or ["--calls=300"]),
+        *("python", "-m", "tests.fuzz.calls", *(session.posargs or ["--calls=300"])),
         env={"PYTHONMALLOC": "malloc"},  # so that valgrind sees each block
         external=True,
     )
