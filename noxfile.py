@@ -13,6 +13,15 @@ nox.options.sessions = ["lint", "tests"]
 
 EXTRAS = nox.project.load_toml("pyproject.toml")["project"]["optional-dependencies"]
 
+# Where threads of ours or of the caller's meet.
+THREADED = (
+    "tests/runtime",
+    "tests/sequence/test_threads.py",
+    "tests/sequence/test_sharing.py",
+    "tests/stepper",
+    "tests/test_layers_threads.py",
+)
+
 
 @nox.session
 def lint(session: nox.Session) -> None:
@@ -72,7 +81,7 @@ def tsan(session: nox.Session) -> None:
     libomp = library("libomp.so.5")
     session.run(
         "pytest",
-        *session.posargs or THREADED,
+        *(session.posargs or THREADED),
         env={
             "LD_PRELOAD": f"{library('libtsan.so')} {library('libstdc++.so')} {libomp}",
             "OMP_TOOL_LIBRARIES": str(Path(libomp).with_name("libarcher.so")),
