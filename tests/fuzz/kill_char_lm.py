@@ -125,7 +125,9 @@ def kill_and_resume(kills: int, seed: int, folder: Path) -> Counter[str]:
             saved = steps_saved(out)
             process = start(out, text)
             at_write = bool(rng.integers(2))
-            seconds = rng.uniform(0, GRACE if at_write else 1.05 * usual)
+            # Half of the kills at a write come at once: it may last a millisecond only.
+            span = GRACE * rng.integers(2) if at_write else 1.05 * usual
+            seconds = rng.uniform(0, span)
             where = wait_and_kill(process, out, seconds, at_write)
             assert steps_saved(out) >= saved, "a kill lost steps that were saved"
             ended = not where

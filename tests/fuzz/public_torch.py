@@ -30,7 +30,7 @@ def linear_cross_entropy(_: str) -> Good:
     }
     arguments: dict[str, Any] = {k: torch.from_numpy(a) for k, a in tensors.items()}
     arguments |= {"reduction": "mean", "ignore_index": -100}
-    return Good(fastrnn.torch.linear_cross_entropy, arguments)
+    return Good(fastrnn.torch.linear_cross_entropy, arguments, ("targets",))
 
 
 @good(*(f"torch.{name}" for name in ("accelerate", "report", "restore")))

@@ -255,7 +255,7 @@ BAD_CALLS: dict[str, tuple[dict[str, Any], Any, type[Exception], str]] = {
     ),
     "lengths' dtype": (
         {"lengths": torch.ones(4)}, None, TypeError,
-        "lengths: expected an integer dtype, got float32",
+        "lengths: expected an integer dtype, got torch.float32",
     ),
     "resets' shape": (
         {"resets": torch.ones(4, 7, dtype=torch.bool)}, None, ValueError,

@@ -204,7 +204,10 @@ def as_indices(name: str, a: Any) -> Tensor:
         ) from None
     found = found if found.numel() or isinstance(a, Tensor) else found.long()
     if found.is_floating_point() or found.is_complex():
-        raise TypeError(f"{name}: expected an integer dtype, got {found.dtype}")
+        kinds = "an integer" if name == "lengths" else "a bool or integer"
+        raise TypeError(f"{name}: expected {kinds} dtype, got {found.dtype}")
+    if found.is_meta:
+        raise ValueError(f"{name}: expected a tensor with data, got one on meta")
     return found
 
 
