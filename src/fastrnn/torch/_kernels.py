@@ -138,6 +138,10 @@ def backward(
     )
     if layout == "packed":
         require_rows(sequence.N, dh_n=dh_n, dc_n=dc_n)
+    # What came back may be a negated view; what forward got or made is none.
+    dy, dh_n, dc_n, dc = (
+        None if a is None else a.resolve_neg() for a in (dy, dh_n, dc_n, dc)
+    )
     addresses, _others = locate(
         y=y, gates=gates, c=c, dy=dy, dh_n=dh_n, dc_n=dc_n, dc=dc
     )
@@ -203,7 +207,7 @@ def locate(**tensors: Tensor | None) -> tuple[list[Any], list[Tensor | None]]:
             # Without memory, an offset is all that is left of an address.
             if a.data_ptr() < LOW:
                 require_storage(name, a)
-            a = a.contiguous().resolve_neg()
+            a = a.contiguous()
             at.append(a.data_ptr())
         alive.append(a)
     return at, alive
