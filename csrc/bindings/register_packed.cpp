@@ -23,7 +23,6 @@ py::object forward_all(const AnyPackedLayers& layers, Size steps, Size N,
     const Output<T> c_n(packed.cell().has_c, {L, N, H});
     ForwardArgs<T> args{};
     args.weights.H = H;
-    args.activation = network.activation;
     args.threads = get_num_threads();
     args.input.x = data<T>(x);
     args.input.tokens = data<std::int64_t>(tokens);
@@ -41,6 +40,7 @@ py::object forward_all(const AnyPackedLayers& layers, Size steps, Size N,
         for (Size k = 0; k < L && !unlocked.is_stopped(); ++k) {
           const Size state = k * N * H;
           args.packed = &packed[k];
+          args.options = network.options(*args.packed);
           args.input.I = args.input.V = args.packed->I;
           args.h0 = h ? h + state : nullptr;
           args.c0 = c ? c + state : nullptr;
@@ -69,10 +69,11 @@ py::object forward_all(const AnyPackedLayers& layers, Size steps, Size N,
 
 void register_packed(py::module_& m) {
   py::class_<AnyPackedLayers>(m, "PackedLayers")
-      .def(py::init<const std::string&, const std::string&, Size, Size, Size, Size,
-                    bool, bool, py::array>(),
-           py::arg("cell"), py::kw_only(), py::arg("nonlinearity"),
-           py::arg("input_size"), py::arg("hidden_size"), py::arg("num_layers"),
+      .def(py::init<const std::string&, const std::string&, const std::string&, bool,
+                    bool, Size, Size, Size, Size, bool, bool, py::array>(),
+           py::arg("cell"), py::kw_only(), py::arg("nonlinearity") = "tanh",
+           py::arg("reset") = "after", py::arg("coupled") = false,
+           py::arg("peephole") = false, py::arg("input_size"), py::arg("hidden_size"), py::arg("num_layers"),
            py::arg("directions"), py::arg("bias"), py::arg("bfloat16"),
            py::arg("flat_params"))
       .def("is_current",

@@ -85,7 +85,7 @@ AnyPackedLayer pack(const py::tuple& sequence) {
       using T = decltype(type);
       ForwardArgs<T> args{};
       call.fill<T>(args);
-      without_gil([&] { packed.pack(call.cell, call.I, args.weights); });
+      without_gil([&] { packed.pack(call.cell, call.I, args.weights, args.options); });
     });
     return packed;
   });
@@ -122,6 +122,7 @@ py::tuple backward(const py::tuple& sequence, unsigned wanted, bool return_dh,
     const Output<T> db_hh(wants(kDbHh, f.b_hh), {call.GH});
     const Output<T> dh0(true, {call.N, call.H});
     const Output<T> dc0(cell.has_c, {call.N, call.H});
+    const Output<T> dpeephole(call.has(f.peephole), {3, call.H});
     const Output<T> dh(return_dh, call.shape(call.H));
     BackwardArgs<T> args{};
     call.fill<T>(args);
@@ -140,13 +141,15 @@ py::tuple backward(const py::tuple& sequence, unsigned wanted, bool return_dh,
     args.db_hh = db_hh.data;
     args.dh0 = dh0.data;
     args.dc0 = dc0.data;
+    args.dpeephole = dpeephole.data;
     args.dh = dh.data;
     without_gil([&] {
       Scratch scratch;
       cell.backward(args, scratch);
     });
     return py::make_tuple(dx.array, dw_ih.array, dw_hh.array, db_ih.array, db_hh.array,
-                          dh0.array, dc0.array, dembedding.array, dh.array);
+                          dh0.array, dc0.array, dembedding.array, dh.array,
+                          dpeephole.array);
   };
   return with_memory(memory_of(sequence, "_backward"),
                      [&] { return by_dtype(SequenceCall::dtype_of(sequence), run); });

@@ -38,6 +38,8 @@ class SequenceFields {
   const Py_ssize_t b_ih = find("b_ih"), b_hh = find("b_hh");
   const Py_ssize_t h0 = find("h0"), c0 = find("c0");
   const Py_ssize_t nonlinearity = find("nonlinearity");
+  const Py_ssize_t reset = find("reset"), coupled = find("coupled");
+  const Py_ssize_t peephole = find("peephole");
   const Py_ssize_t lengths = find("lengths"), padding = find("padding");
   const Py_ssize_t resets = find("resets"), reverse = find("reverse");
   const Py_ssize_t training = find("training");
@@ -114,7 +116,9 @@ class SequenceCall {
     args.regularisers = {data<T>(s[f.recurrent_mask]),
                          data<std::uint8_t>(s[f.zoneout_h]),
                          data<std::uint8_t>(s[f.zoneout_c]), T(0)};
-    args.activation = named("nonlinearity", kActivationNames, text(f.nonlinearity));
+    args.options = {named("nonlinearity", kActivationNames, text(f.nonlinearity)),
+                    named("reset", kResetNames, text(f.reset)) == Reset::kBefore,
+                    flag(f.coupled), data<T>(s[f.peephole])};
     args.h0 = data<T>(s[f.h0]);
     args.c0 = data<T>(s[f.c0]);
     args.threads = threads_or_default(s[f.threads].cast<int>());

@@ -9,6 +9,7 @@
 
 #include "backward_step.h"
 #include "input_gradients.h"
+#include "peephole.h"
 #include "plan.h"
 #include "weight_gradients.h"
 
@@ -93,7 +94,7 @@ class Backward {
       Size base = 0;
       for (Size s = end - 1; s >= begin; --s) {
         const Size next = s + 1 == end ? chunk_.most_rows : base - s_.active[s + 1];
-        step(team, slice, units, s, base, next);
+        if (step(team, slice, units, s, base, next)) return;
         last_base = base;
         base += s_.active[s];
         if (--until_look == 0) {
@@ -104,6 +105,9 @@ class Backward {
       }
       if (team.barrier()) return;
       weights_.add_chunk(team, rows, end == s_.steps);
+      if constexpr (kCellState) {
+        if (a_.dpeephole) add_peephole_gradients<Cell>(a_, chunk_, rows, team);
+      }
       inputs_.add_chunk(team, rows);
       end = begin;
       if (team.barrier()) return;
@@ -116,8 +120,15 @@ class Backward {
 
   void pack(Team team) {
     const T* w = a_.weights.w_hh;
-    pack_columns([&](Size k) { return w + k * H_; }, G * H_, H_,
-                 share_of(vectors_, team.rank, team.size), w_hh_);
+    const Range vectors = share_of(vectors_, team.rank, team.size);
+    for_phases(cell_, [&](auto phase, bool) {
+      using Phase = decltype(phase);
+      const auto row = [&](Size k) {
+        return w + (Phase::weight_block(int(k / H_)) * H_ + k % H_) * H_;
+      };
+      pack_columns(row, Phase::G * H_, H_, vectors, w_hh_ + phase_offset<Phase, T>(H_));
+      return false;
+    });
     inputs_.pack_weights(team);
   }
 
@@ -126,6 +137,7 @@ class Backward {
     const Size valid = valid_steps(s_);
     weights_.clear(team, valid);
     inputs_.clear(team);
+    clear_share(a_.dpeephole, 3 * H_, team);
     if (team.rank == 0) {
       for (Size j = 0; j < H_; ++j) zeros_[j] = T(0);
     }
@@ -165,7 +177,8 @@ class Backward {
     auto* row = chunk_.rows;
     for (Size s = end - 1; s >= begin; --s) {
       for (Size i = 0; i < s_.active[s]; ++i) {
-        *row++ = {position(s_, i, s), h_before(i, s), mask_of(i)};
+        const T* c = kCellState && a_.dpeephole ? c_before(i, s) : nullptr;
+        *row++ = {position(s_, i, s), h_before(i, s), c, mask_of(i)};
       }
     }
   }
@@ -185,7 +198,8 @@ class Backward {
   }
 
   // dz of step s into the rows from `base` on; dz of step s + 1 begins at row `next`.
-  void step(Team team, const Slice& slice, Range units, Size s, Size base, Size next) {
+  // True if the call is to be given up.
+  bool step(Team team, const Slice& slice, Range units, Size s, Size base, Size next) {
     BackwardRow<T>* r = rows_ + team.rank * s_.N;
     const Regularisers<T>& reg = a_.regularisers;
     const Size count = slice.count(s_.active[s]);
@@ -211,8 +225,15 @@ class Backward {
       r[j].held = held_ ? held_ + i * H_ : nullptr;
     }
     const Size going_on = slice.count(s_.active[s + 1]);
-    product(r, going_on, units, G * H_, s);
-    product(r + going_on, count - going_on, units, 0, s);
+    return for_phases(cell_, [&](auto phase, bool last) {
+      if (phase.kInner) {
+        product(phase, r, count, units, true, s);
+      } else {
+        product(phase, r, going_on, units, true, s);
+        product(phase, r + going_on, count - going_on, units, false, s);
+      }
+      return !last && slice.unit_ways > 1 && team.barrier();
+    });
   }
 
   // The blocks of a row of dz that multiply W_hh.
@@ -220,13 +241,18 @@ class Backward {
     return chunk_.dz + row * chunk_.dz_width + Cell::kHiddenGrads * H_;
   }
 
-  void product(const BackwardRow<T>* rows, Size count, Range units, Size K, Size s) {
-    const BackwardStep<Cell, T> x{cell_, rows, w_hh_, H_, K};
+  // comes_back: whether there is a product, or nothing to be multiplied.
+  template <class Phase>
+  void product(const Phase& phase, const BackwardRow<T>* rows, Size count, Range units,
+               bool comes_back, Size s) {
+    const T* w = w_hh_ + phase_offset<Phase, T>(H_);
+    const Size K = comes_back ? Phase::G * H_ : 0;
+    const BackwardStep<Phase, T> x{phase, rows, w, H_, K};
     for_tiles<1, Rows::kEach>(
-        count, units, w_hh_, G * H_ * L, K, s % 2 != 0,
+        count, units, w, Phase::G * H_ * L, K, s % 2 != 0,
         [&](auto R, auto P, Size row, Size u, Ahead<T> ahead) {
-          backward_tile<Cell, decltype(R)::value, decltype(P)::value, T>(x, row, u,
-                                                                         ahead);
+          backward_tile<Phase, decltype(R)::value, decltype(P)::value, T>(x, row, u,
+                                                                          ahead);
         });
   }
 
@@ -247,7 +273,10 @@ class Backward {
       T* dc0 = a_.dc0 + s_.row[i] * H_;
       for (Size k = 0; k < H_; ++k) dc0[k] = r[j].cut ? T(0) : r[j].carry[k];
     }
-    product(r, count, units, G * H_, 0);
+    for_phases(cell_, [&](auto phase, bool) {
+      if (!phase.kInner) product(phase, r, count, units, true, 0);
+      return false;
+    });
   }
 
   const Cell cell_;

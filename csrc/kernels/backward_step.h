@@ -1,10 +1,11 @@
-// One step of some rows backward, by tiles:
+// A phase of one step of some rows backward, by tiles:
 //
 //   dh = dz_next·W_hh + dy (+ dh_n at a row's last step)
 //   dz = the cell's pointwise part, on the tile's registers
 //
+// The operand of an inner phase is its block of this step's dz, and nothing is added.
 // Layout:
-//   w_hh packed  [unit vectors][G·H][lanes]
+//   w_hh packed  [unit vectors][(G of the phase)·H][lanes]
 #pragma once
 
 #include "cell.h"
@@ -13,9 +14,9 @@
 namespace fastrnn {
 namespace FASTRNN_NS {
 
-template <class Cell, class T>
+template <class Phase, class T>
 struct BackwardStep {
-  Cell cell;
+  Phase phase;
   const BackwardRow<T>* rows;  // [rows]
   const T* w;                  // W_hh packed
   Size H, K;                   // K = G·H, or 0 if nothing comes back from a next step
@@ -61,35 +62,41 @@ FASTRNN_INLINE void backward_cell(Cell cell, Vec<T> dh, const BackwardRow<T>& ro
 }
 
 // The same for some rows; see forward_cells.
-template <bool kUsual, class Cell, class T>
-__attribute__((noinline)) void backward_cells(const BackwardStep<Cell, T>& x, Size row,
+template <bool kUsual, class Phase, class T>
+__attribute__((noinline)) void backward_cells(const BackwardStep<Phase, T>& x, Size row,
                                               int count, const Vec<T>* dh, Size apart,
                                               Size u) {
   constexpr Size L = kLanes<T>;
   const Size j = u * L, lanes = kUsual ? L : at_most(L, x.H - j);
 #pragma GCC unroll 2
   for (int i = 0; i < count; ++i) {
-    backward_cell<kUsual, Cell, T>(x.cell, dh[i * apart], x.rows[row + i], j, lanes,
-                                   x.H);
+    const BackwardRow<T>& r = x.rows[row + i];
+    if constexpr (Phase::kInner) {
+      x.phase.template backward<T>(dh[i * apart], r, j, lanes, x.H);
+    } else {
+      backward_cell<kUsual, Phase, T>(x.phase, dh[i * apart], r, j, lanes, x.H);
+    }
   }
 }
 
-template <class Cell, int R, int P, class T>
-__attribute__((noinline)) void backward_tile(const BackwardStep<Cell, T>& x, Size row,
+template <class Phase, int R, int P, class T>
+__attribute__((noinline)) void backward_tile(const BackwardStep<Phase, T>& x, Size row,
                                              Size u, Ahead<T> ahead) {
   constexpr Size L = kLanes<T>;
   const BackwardRow<T>* rows = x.rows + row;
   Vec<T> acc[R][P] = {};
   const T* dz_next[R];
 #pragma GCC unroll 16
-  for (int r = 0; r < R; ++r) dz_next[r] = rows[r].dz_next;
+  for (int r = 0; r < R; ++r) {
+    dz_next[r] = Phase::kInner ? rows[r].dz + Phase::kFirst * x.H : rows[r].dz_next;
+  }
   // The cell's operands are in far memory: they are fetched while the product runs, a
   // row at a time, so as not to hold up the weights.
-  const Size panel = Size(Cell::G) * x.H * L;
+  const Size panel = Size(Phase::G) * x.H * L;
   const T* w_hh = x.w + u * panel;
   for (int r = 0; r < R; ++r) {
-    for (int g = 0; g < Cell::kTape; ++g) prefetch<P>(rows[r].gates, g * x.H + u * L);
-    prefetch<P>(Cell::kCarry == Carry::kCellState ? rows[r].c_prev : rows[r].c, u * L);
+    for (int g = 0; g < Phase::kTape; ++g) prefetch<P>(rows[r].gates, g * x.H + u * L);
+    prefetch<P>(Phase::kCarry == Carry::kCellState ? rows[r].c_prev : rows[r].c, u * L);
     prefetch<P>(rows[r].dy, u * L);
     if (rows[r].held) {
       prefetch<1>(rows[r].zoneout_h, u * L);

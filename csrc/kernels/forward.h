@@ -39,6 +39,8 @@ class Forward {
   static constexpr int G = Cell::G;
   static constexpr Size kWidth = G * L;  // of one row in one unit vector
   static constexpr bool kCellState = Cell::kCarry == Carry::kCellState;
+  // Whether row.c is written without a tape, too.
+  static constexpr bool kOwnC = kCellState || kSeveralPhases<Cell>;
 
   void prepare() {
     const Size valid = valid_steps(s_);
@@ -53,13 +55,15 @@ class Forward {
         widened_ = scratch_.take<T>(plan_.threads * panel_size_);
       }
     } else {
+      w_.I = I_;
+      w_.H = H_;
       if (input_.reads_packed()) w_.w_ih = scratch_.take<T>(vectors_ * I_ * kWidth);
       w_.w_hh = scratch_.take<T>(vectors_ * H_ * kWidth);
       w_.bias = scratch_.take<T>(vectors_ * kWidth);
       w_.b_hidden = scratch_.take<T>(vectors_ * L);
     }
     zeros_ = scratch_.take<T>(H_);
-    if (kCellState && !a_.c) c_running_ = scratch_.take<T>(s_.N * H_);
+    if (kOwnC && !a_.c) c_running_ = scratch_.take<T>(s_.N * H_);
     rows_ = scratch_.take<ForwardRow<T>>(plan_.threads * s_.N);
     if (a_.regularisers.mask) masked_ = scratch_.take<T>(plan_.threads * s_.N * H_);
   }
@@ -84,7 +88,7 @@ class Forward {
       }
       for (Size base = 0; s < end; ++s) {
         const Size count = list_rows(team, slice, s, base);
-        step(team, units, s, count, rows);
+        if (step(team, slice, units, s, count, rows)) return;
         base += count;
         bool stopped = false;
         if (--until_look == 0) {
@@ -109,7 +113,7 @@ class Forward {
       for (Size j = 0; j < H_; ++j) zeros_[j] = T(0);
     }
     if (!a_.packed) {
-      pack_matrices<G>(a_.weights, I_, units, w_);
+      pack_matrices(cell_, a_.weights, I_, units, w_);
       if (team.rank == 0) pack_biases<Cell>(a_.weights, w_);
     }
     if (!input_.has_table()) return;
@@ -146,35 +150,47 @@ class Forward {
                       : s > 0 ? (a_.c ? a_.c + before : r[j].c)
                               : initial(a_.c0, state);
       } else {
-        r[j].c = a_.c ? a_.c + at * H_ : nullptr;
+        r[j].c = a_.c ? a_.c + at * H_ : kOwnC ? c_running_ + i * H_ : nullptr;
         r[j].c_prev = nullptr;
       }
     }
     return count;
   }
 
-  void step(Team team, Range units, Size s, Size count, Size chunk_rows) {
+  // True if the call is to be given up. Threads that share the units meet between
+  // phases, as they do between steps.
+  bool step(Team team, const Slice& slice, Range units, Size s, Size count,
+            Size chunk_rows) {
     const ForwardRow<T>* r = rows_ + team.rank * s_.N;
     const Size z_step = input_.step_between_vectors(chunk_rows);
     const T rate = a_.regularisers.rate;
     const bool zoneout = a_.regularisers.zoneout_h || rate > T(0);
+    const bool one_row = count == 1 && !zoneout && !masked_;
     const bool backwards = s % 2 != 0;
-    if (count == 1 && !zoneout && !masked_) {
-      with_weight_type<T>(w_.bfloat16, [&](auto type) {
-        using W = decltype(type);
-        const OneRow<T, W> x{
-            nullptr,     0,  nullptr, nullptr, static_cast<const W*>(w_.w_hh),
-            w_.b_hidden, I_, H_,      z_step,  r[0]};
-        one_row_step<Cell, T, W>(cell_, x, units, backwards);
-      });
-      return;
-    }
-    with_panels(w_.w_hh, w_.bfloat16, H_ * kWidth, panel_of(team), units,
-                [&](const T* w, Size first, Range part) {
-                  const ForwardStep<Cell, T> x{cell_,  r,     w,       w_.b_hidden, H_,
-                                               z_step, first, zoneout, rate};
-                  forward_step<Cell, T>(x, count, part, backwards);
-                });
+    return for_phases(cell_, [&](auto phase, bool last) {
+      using Phase = decltype(phase);
+      const void* w_hh = packed_phase<Phase, T>(w_);
+      if (one_row) {
+        with_weight_type<T>(w_.bfloat16, [&](auto type) {
+          using W = decltype(type);
+          const OneRow<T, W> x{
+              nullptr,     0,  nullptr, nullptr, static_cast<const W*>(w_hh),
+              w_.b_hidden, I_, H_,      z_step,  r[0]};
+          one_row_step<Phase, T, W>(phase, x, units, backwards);
+        });
+      } else {
+        const Size panel = H_ * Phase::G * L;
+        with_panels(w_hh, w_.bfloat16, panel, panel_of(team), units,
+                    [&](const T* w, Size first, Range part) {
+                      const ForwardStep<Phase, T> x{
+                          phase, r,      w,     w_.b_hidden,
+                          H_,    z_step, first, zoneout && last,
+                          rate};
+                      forward_step<Phase, T>(x, count, part, backwards);
+                    });
+      }
+      return !last && slice.unit_ways > 1 && team.barrier();
+    });
   }
 
   // masked = h ⊙ the mask of the row whose state begins at that offset.
@@ -219,11 +235,11 @@ class Forward {
   Plan plan_ = {1, false};
   Size between_looks_ = 1;   // steps
   PackedWeights<T> w_ = {};  // a_.packed, or packed in this call
-  ForwardInput<G, T> input_;
+  ForwardInput<Cell, T> input_;
   Size panel_size_ = 0;            // 0 unless weights are bfloat16
   T* widened_ = nullptr;           // [threads][panel_size]
   T* zeros_ = nullptr;             // [H]
-  T* c_running_ = nullptr;         // [N, H]: the cell state, without a tape
+  T* c_running_ = nullptr;         // [N, H]: row.c, without a tape
   T* masked_ = nullptr;            // [threads][N, H]: h ⊙ mask
   ForwardRow<T>* rows_ = nullptr;  // [threads][N]
 };

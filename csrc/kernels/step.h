@@ -2,9 +2,9 @@
 //
 //   h = cell(W_ih·x + b, W_hh·h_prev)
 //
-// A single row goes through one_row.h, several through the tiles of input.h and
-// forward_step.h: the bits are those of the same step in a sequence. No memory is
-// taken.
+// A single row of a cell with one phase goes through one_row.h, everything else through
+// the tiles of input.h and forward_step.h: the bits are those of the same step in a
+// sequence. No memory is taken.
 #pragma once
 
 #include "forward.h"
@@ -12,7 +12,7 @@
 namespace fastrnn {
 namespace FASTRNN_NS {
 
-// The scratch memory of a step of several rows.
+// The scratch memory of a step, unless it is of a single row in one phase.
 template <class Cell, class T>
 struct StepScratch {
   static constexpr Size kWidth = Cell::G * kLanes<T>;
@@ -20,14 +20,18 @@ struct StepScratch {
   StepScratch(const PackedWeights<T>& w, Size N, int threads)
       : z_size(divide_up(w.H, kLanes<T>) * N * kWidth),
         panel_size(w.bfloat16 ? (w.I > w.H ? w.I : w.H) * kWidth : 0),
-        bytes(N < 2 ? 0
-                    : (z_size + threads * panel_size) * Size(sizeof(T)) +
-                          threads * N * kRowBytes) {}
+        c_size(kSeveralPhases<Cell> ? N * w.H : 0),
+        bytes(is_one_row(N) ? 0
+                            : (z_size + threads * panel_size + c_size) * Size(sizeof(T)) +
+                                  threads * N * kRowBytes) {}
+
+  static constexpr bool is_one_row(Size N) { return N < 2 && !kSeveralPhases<Cell>; }
 
   static constexpr Size kRowBytes = sizeof(ForwardRow<T>) + sizeof(const T*);
 
   Size z_size;      // of z [unit vectors][N][G][lanes]
   Size panel_size;  // of a widened panel, one for each thread
+  Size c_size;      // of row.c between phases
   Size bytes;       // of all, with each thread's rows and pointers to x
 };
 
@@ -48,21 +52,22 @@ ForwardRow<T> row_of(const StepArgs<T>& a, Size n) {
 }
 
 template <class Cell, class T>
-void step_rows(const Cell& cell, const StepArgs<T>& a, int rank, int size,
-               Range units) {
+void step_rows(const Cell& cell, const StepArgs<T>& a, Team team, Range units) {
   constexpr int G = Cell::G;
   constexpr Size kWidth = G * kLanes<T>;
   const PackedWeights<T>& w = *a.weights;
+  const int rank = team.rank, size = team.size;
   const StepScratch<Cell, T> s(w, a.N, size);
   T* z = static_cast<T*>(a.scratch);
   T* panel = z + s.z_size + rank * s.panel_size;
-  auto* rows =
-      reinterpret_cast<ForwardRow<T>*>(z + s.z_size + size * s.panel_size) + rank * a.N;
+  T* c = z + s.z_size + size * s.panel_size;
+  auto* rows = reinterpret_cast<ForwardRow<T>*>(c + s.c_size) + rank * a.N;
   auto* x = reinterpret_cast<const T**>(rows + (size - rank) * a.N) + rank * a.N;
   const Size z_step = a.N * kWidth;
   for (Size n = 0; n < a.N; ++n) {
     rows[n] = row_of(a, n);
     rows[n].z = z + n * kWidth;
+    if (s.c_size) rows[n].c = c + n * w.H;
     if (a.x) x[n] = a.x + n * w.I;
   }
   if (a.tokens) {
@@ -79,19 +84,24 @@ void step_rows(const Cell& cell, const StepArgs<T>& a, int rank, int size,
                       part);
                 });
   }
-  with_panels(w.w_hh, w.bfloat16, w.H * kWidth, panel, units,
-              [&](const T* w_hh, Size first, Range part) {
-                const ForwardStep<Cell, T> step{cell,   rows,  w_hh,  w.b_hidden, w.H,
-                                                z_step, first, false, T(0)};
-                forward_step<Cell, T>(step, a.N, part, false);
-              });
+  for_phases(cell, [&](auto phase, bool last) {
+    using Phase = decltype(phase);
+    const Size panel_numbers = w.H * Phase::G * kLanes<T>;
+    with_panels(packed_phase<Phase, T>(w), w.bfloat16, panel_numbers, panel, units,
+                [&](const T* w_hh, Size first, Range part) {
+                  const ForwardStep<Phase, T> step{phase,  rows,  w_hh,  w.b_hidden, w.H,
+                                                   z_step, first, false, T(0)};
+                  forward_step<Phase, T>(step, a.N, part, false);
+                });
+    if (!last && size > 1) team.barrier();
+    return false;
+  });
 }
 
+// The step of a single row, in a cell with one phase.
 template <class Cell, class T>
-void step(const Cell& cell, const StepArgs<T>& a, int rank, int size) {
+void step_row(const Cell& cell, const StepArgs<T>& a, Range units) {
   const PackedWeights<T>& w = *a.weights;
-  const Range units = share_of(divide_up(w.H, kLanes<T>), rank, size);
-  if (a.N != 1) return step_rows<Cell, T>(cell, a, rank, size, units);
   with_weight_type<T>(w.bfloat16, [&](auto type) {
     using W = decltype(type);
     const OneRow<T, W> x{a.x,
@@ -106,6 +116,16 @@ void step(const Cell& cell, const StepArgs<T>& a, int rank, int size) {
                          row_of(a, 0)};
     one_row_step<Cell, T, W>(cell, x, units, false);
   });
+}
+
+template <class Cell, class T>
+void step(const Cell& cell, const StepArgs<T>& a, Team team) {
+  const Size vectors = divide_up(a.weights->H, kLanes<T>);
+  const Range units = share_of(vectors, team.rank, team.size);
+  if constexpr (!kSeveralPhases<Cell>) {
+    if (a.N == 1) return step_row<Cell, T>(cell, a, units);
+  }
+  step_rows<Cell, T>(cell, a, team, units);
 }
 
 }  // namespace FASTRNN_NS

@@ -2,6 +2,7 @@
 //
 //   dW_hh += dz[t]ᵀ·h[t−1]    dW_ih += dz[t]ᵀ·x[t]    db += dz[t]
 //
+// where an inner phase has its operand of step t, c[t] of the tape, in place of h[t−1];
 // summed over (t descending, row ascending) in that order, whatever the chunk. Threads
 // share the elements of dW and db. All outputs are =. dW_ih of one-hot tokens is in
 // input_gradients.h. Layout:
@@ -34,7 +35,7 @@ class WeightGradients {
 
   // Bytes of dW that every chunk adds to.
   Size bytes() const {
-    return G * H_ * (H_ + (dense_input_ ? I_ : 0)) * Size(sizeof(T));
+    return Size(G) * H_ * (H_ + (dense_input_ ? I_ : 0)) * Size(sizeof(T));
   }
 
   // Takes memory for chunks of chunk.most_rows.
@@ -43,6 +44,7 @@ class WeightGradients {
     columns_ = scratch.take<T>(threads * rows * kGradientRows);
     bias_ = scratch.take<T>(Cell::kGrads * H_);
     h_packed_ = scratch.take<T>(vectors_ * rows * L);
+    if (kInnerBlock < G) inner_packed_ = scratch.take<T>(vectors_ * rows * L);
     if (dense_input_) x_packed_ = scratch.take<T>(input_vectors_ * rows * L);
     dz_columns_ = scratch.take<const T*>(threads * kGradientRows);
     dw_rows_ = scratch.take<T*>(threads * kGradientRows);
@@ -51,9 +53,15 @@ class WeightGradients {
   // Everything that is summed into, unless the first chunk sets it.
   void clear(Team team, Size valid) {
     clear_share(bias_, Cell::kGrads * H_, team);
+    if constexpr (Cell::kUnread >= 0) {
+      if (a_.dw_hh) clear_share(a_.dw_hh + Cell::kUnread * H_ * H_, H_ * H_, team);
+      if (a_.dw_ih) clear_share(a_.dw_ih + Cell::kUnread * H_ * I_, H_ * I_, team);
+      if (a_.db_hh) clear_share(a_.db_hh + Cell::kUnread * H_, H_, team);
+      if (a_.db_ih) clear_share(a_.db_ih + Cell::kUnread * H_, H_, team);
+    }
     if (valid > 0) return;
-    clear_share(a_.dw_hh, G * H_ * H_, team);
-    if (dense_input_) clear_share(a_.dw_ih, G * H_ * I_, team);
+    clear_share(a_.dw_hh, kWeightBlocks<Cell> * H_ * H_, team);
+    if (dense_input_) clear_share(a_.dw_ih, kWeightBlocks<Cell> * H_ * I_, team);
   }
 
   // h and x of the chunk, as the right sides of the products.
@@ -95,15 +103,17 @@ class WeightGradients {
   void finish(Team team) {
     const Range part = share_of(G * H_, team.rank, team.size);
     for (Size m = part.begin; m < part.end; ++m) {
-      const Size row = weight_row<Cell>(m, H_);
-      if (a_.db_hh) a_.db_hh[m] = bias_[Cell::kHiddenGrads * H_ + m];
-      if (a_.db_ih) a_.db_ih[row] = bias_[Cell::kInputGrads * H_ + m];
+      const Size hh = row_of_w_hh<Cell>(m, H_), ih = row_of_w_ih<Cell>(m, H_);
+      if (a_.db_hh) a_.db_hh[hh] = bias_[Cell::kHiddenGrads * H_ + m];
+      if (a_.db_ih) a_.db_ih[ih] = bias_[Cell::kInputGrads * H_ + m];
     }
   }
 
  private:
   static constexpr Size L = kLanes<T>;
   static constexpr Size G = Cell::G;
+  // The first of the hidden blocks whose operand is that of an inner phase, or G.
+  static constexpr Size kInnerBlock = PhasesOf<Cell>::Type::kInnerGate;
 
   bool adds_to_dw_ih() const { return dense_input_ && a_.dw_ih; }
 
@@ -121,13 +131,17 @@ class WeightGradients {
     } else {
       pack_columns(h_prev, rows, H_, vectors, h_packed_);
     }
+    if (kInnerBlock == G) return;
+    pack_columns([&](Size k) { return a_.c + chunk_.rows[k].at * H_; }, rows, H_,
+                 vectors, inner_packed_);
   }
 
-  // Blocks of dz that belong to the same weights: W_ih, W_hh or both. A flag is cleared
-  // later if its product is not wanted, or not for the columns at hand.
+  // Blocks of dz that belong to the same weights: W_ih, W_hh or both, with the same
+  // operand. A flag is cleared later if its product is not wanted, or not for the
+  // columns at hand.
   struct Region {
     int begin, end;
-    bool input, hidden;
+    bool input, hidden, inner;
   };
   static constexpr Region region_from(int begin) {
     const auto input = [](int b) {
@@ -136,12 +150,13 @@ class WeightGradients {
     const auto hidden = [](int b) {
       return b >= Cell::kHiddenGrads && b < Cell::kHiddenGrads + G;
     };
+    const auto inner = [](int b) { return b - Cell::kHiddenGrads >= kInnerBlock; };
     int end = begin + 1;
     while (end < Cell::kGrads && input(end) == input(begin) &&
-           hidden(end) == hidden(begin)) {
+           hidden(end) == hidden(begin) && inner(end) == inner(begin)) {
       ++end;
     }
-    return {begin, end, input(begin), hidden(begin)};
+    return {begin, end, input(begin), hidden(begin), inner(begin)};
   }
 
   void add_part(Team team, Range part, Region region, Range columns, Size rows,
@@ -154,17 +169,20 @@ class WeightGradients {
     for (Size m = 0; m < count; ++m) dz_columns[m] = side_by_side + m;
     if (region.hidden) {
       const Range h{columns.begin, at_most(columns.end, vectors_)};
-      T* dw = a_.dw_hh + (part.begin - Cell::kHiddenGrads * H_) * H_;
-      for (Size m = 0; m < count; ++m) dw_rows[m] = dw + m * H_;
-      multiply(Product<T>{dz_columns, kGradientRows, h_packed_, dw_rows, count, rows,
-                          H_, !first},
-               h);
+      const Size column = part.begin - Cell::kHiddenGrads * H_;
+      for (Size m = 0; m < count; ++m) {
+        dw_rows[m] = a_.dw_hh + row_of_w_hh<Cell>(column + m, H_) * H_;
+      }
+      multiply(
+          Product<T>{dz_columns, kGradientRows, region.inner ? inner_packed_ : h_packed_,
+                     dw_rows, count, rows, H_, !first},
+          h);
     }
     if (region.input) {
       const Range x{columns.begin > vectors_ ? columns.begin - vectors_ : 0,
                     columns.end - vectors_};
       for (Size m = 0; m < count; ++m) {
-        const Size row = weight_row<Cell>(part.begin + m - Cell::kInputGrads * H_, H_);
+        const Size row = row_of_w_ih<Cell>(part.begin + m - Cell::kInputGrads * H_, H_);
         dw_rows[m] = a_.dw_ih + row * I_;
       }
       multiply(Product<T>{dz_columns, kGradientRows, x_packed_, dw_rows, count, rows,
@@ -203,7 +221,8 @@ class WeightGradients {
   const Chunk<T>& chunk_;
   const Size H_, I_, vectors_, input_vectors_;
   const bool dense_input_;
-  T* h_packed_ = nullptr;  // of the chunk
+  T* h_packed_ = nullptr;      // of the chunk
+  T* inner_packed_ = nullptr;  // of the chunk, with an inner phase
   T* x_packed_ = nullptr;  // of the chunk
   T* columns_ = nullptr;   // [threads][rows of the chunk][kGradientRows]: of dz
   T* bias_ = nullptr;      // [kGrads·H]: the sum of dz

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstring>
 
 #include "fastrnn/float_environment.h"
 
@@ -10,7 +11,8 @@ namespace fastrnn {
 Size Network::count() const {
   Size sum = 0;
   for (Size k = 0; k < layers; ++k) {
-    sum += directions * gates() * H * (inputs(k) + H + (bias ? 2 : 0));
+    const Size rows = gates() * H;
+    sum += directions * (rows * (inputs(k) + H + (bias ? 2 : 0)) + (peephole ? 3 * H : 0));
   }
   return sum;
 }
@@ -77,7 +79,8 @@ bool ArrayDigest<T>::matches(const T* values, int threads) const {
 }
 
 template <class T>
-PackedLayer<T>::PackedLayer(CellKind cell, Size I, const Weights<T>& w)
+PackedLayer<T>::PackedLayer(CellKind cell, Size I, const Weights<T>& w,
+                            const CellOptions<T>& options)
     : cell_(cell),
       kernels_(&kernels<T>()),
       weights_(take_packed(*kernels_, cell, I, w.H, false, memory_)),
@@ -90,7 +93,7 @@ PackedLayer<T>::PackedLayer(CellKind cell, Size I, const Weights<T>& w)
   if (w.b_ih) b_ih_.take(*kernels_, w.b_ih, GH, kLeast);
   if (w.b_hh) b_hh_.take(*kernels_, w.b_hh, GH, kLeast);
   // After the digests, so that a concurrent write is noticed later.
-  kernels_->cell(cell).pack(w, I, &weights_);
+  kernels_->cell(cell).pack(w, I, options, &weights_);
 }
 
 template <class T>
@@ -111,6 +114,7 @@ PackedLayers<T>::PackedLayers(const Network& network)
     for (Size d = 0; d < network.directions; ++d) {
       weights_.push_back(take_packed(*kernels_, network.cell, network.inputs(k),
                                      network.H, network.bfloat16, memory_));
+      if (network.peephole) weights_.back().peephole = memory_.take<T>(3 * network.H);
     }
   }
   pack();
@@ -136,7 +140,10 @@ void PackedLayers<T>::pack() {
       w.b_ih = next(GH);
       w.b_hh = next(GH);
     }
-    cell().pack(w, to.I, &to);
+    if (to.peephole) {
+      std::memcpy(to.peephole, next(3 * w.H), std::size_t(3 * w.H) * sizeof(T));
+    }
+    cell().pack(w, to.I, network_.options(to), &to);
   }
 }
 

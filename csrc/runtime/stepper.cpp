@@ -28,7 +28,9 @@ class StepperOf final : public Stepper {
     if (flops() < kWorthATeam || get_sharing() == Sharing::kNone) threads_ = 1;
     Size scratch = 0;
     for (Size k = 0; k < L; ++k) {
-      const Size needed = packed_->cell().step_scratch(N, (*packed_)[k], threads_);
+      const PackedWeights<T>& w = (*packed_)[k];
+      const Size needed =
+          packed_->cell().step_scratch(N, w, network.options(w), threads_);
       if (needed > scratch) scratch = needed;
     }
     void* shared = memory_.take<char>(scratch);
@@ -38,7 +40,7 @@ class StepperOf final : public Stepper {
         const Size at = k * layer_size_;
         T* below = k > 0 ? h_[1 - turn] + at - layer_size_ : nullptr;
         args_[turn * L + k] = {&(*packed_)[k],
-                               network.activation,
+                               network.options((*packed_)[k]),
                                N,
                                below,
                                nullptr,
@@ -59,7 +61,8 @@ class StepperOf final : public Stepper {
     turn_ = 1 - turn_;
     if (threads_ == 1) {
       const FloatEnvironment environment;
-      for (Size k = 0; k < network_.layers; ++k) step_(args[k], 0, 1);
+      const Team alone{0, 1, nullptr};
+      for (Size k = 0; k < network_.layers; ++k) step_(args[k], alone);
     } else {
       Work work{this, args};
       run_team(
@@ -67,7 +70,7 @@ class StepperOf final : public Stepper {
           [](Team team, void* context) {
             const Work& w = *static_cast<Work*>(context);
             for (Size k = 0; k < w.self->network_.layers; ++k) {
-              w.self->step_(w.args[k], team.rank, team.size);
+              w.self->step_(w.args[k], team);
               team.barrier();
             }
           },
@@ -118,7 +121,7 @@ class StepperOf final : public Stepper {
   const std::shared_ptr<const PackedLayers<T>> packed_;
   const Network network_;
   const Size rows_, layer_size_;
-  void (*const step_)(const StepArgs<T>&, int, int);
+  void (*const step_)(const StepArgs<T>&, Team);
   Scratch memory_;
   T* h_[2];            // [layers, N, H]: read in h_[turn_], written in the other
   T* c_ = nullptr;     // [layers, N, H]

@@ -40,7 +40,10 @@ class Sequence(NamedTuple):
     b_hh: FloatArray | None = None  # [G*H]
     h0: FloatArray | None = None  # [N, H]
     c0: FloatArray | None = None  # [N, H]
-    nonlinearity: str = "tanh"  # or "relu" or "elu"
+    nonlinearity: str = "tanh"  # or "relu" or "elu" (RNN)
+    reset: str = "after"  # or "before" (GRU)
+    coupled: bool = False  # f = 1 - i (LSTM)
+    peephole: FloatArray | None = None  # [3, H] (LSTM)
     lengths: IntArray | None = None  # [N], each 0..T
     padding: str = "right"  # or "left"
     resets: BoolArray | None = None  # [T, N]

@@ -28,6 +28,7 @@ cdef extern from "fastrnn/stepper.h" namespace "fastrnn" nogil:
     cdef cppclass Network:
         CellKind cell
         Activation activation
+        bint reset_before, coupled, peephole
         Py_ssize_t I, H, layers, directions
         bint bias, bfloat16
         const void* params
@@ -95,6 +96,9 @@ cdef CoreStepper* create(
     nonlinearity = getattr(layer, "nonlinearity", "tanh")
     network.cell = <CellKind> <int> _core.cell_kind(layer._cell)
     network.activation = <Activation> <int> _core.activation(nonlinearity)
+    network.reset_before = getattr(layer, "reset", "after") == "before"
+    network.coupled = getattr(layer, "coupled", False)
+    network.peephole = getattr(layer, "peephole", False)
     network.I, network.H = layer.input_size, layer.hidden_size
     network.layers, network.directions = layer.num_layers, 1
     network.bias, network.bfloat16 = layer.bias, bfloat16

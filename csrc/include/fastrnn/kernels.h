@@ -46,15 +46,25 @@ struct Regularisers {
   T rate;  // the expected share of such units: without bytes, forward only
 };
 
+// What a cell does beside its plain equations. A cell reads its own and no others.
+template <class T>
+struct CellOptions {
+  Activation activation;  // RNN
+  bool reset_before;      // GRU
+  bool coupled;           // LSTM: f = 1 − i, and nothing of f in the weights is read
+  const T* peephole;      // [3, H] or null (LSTM): of i, f and o
+};
+
 // A layer's weights in the order in which one instruction set reads them. The matrices
 // hold T, or with `bfloat16` Bfloat16; sums are in T all the same.
 template <class T>
 struct PackedWeights {
   Size I, H;
   void* w_ih;   // [unit vectors][I][G][lanes]
-  void* w_hh;   // [unit vectors][H][G][lanes]
+  void* w_hh;   // [unit vectors][H][G][lanes], one phase of a step after the other
   T* bias;      // [unit vectors][G][lanes]: b_ih + b_hh; GRU's candidate: b_ih alone
   T* b_hidden;  // [unit vectors][lanes]: b_hh of the last gate
+  T* peephole;  // [3, H] as it is, or null
   bool bfloat16;
 };
 
@@ -64,13 +74,14 @@ struct ForwardArgs {
   Input<T> input;
   Weights<T> weights;
   Regularisers<T> regularisers;
-  Activation activation;  // RNN
-  const T* h0;            // [N, H] or null
-  const T* c0;            // [N, H] or null (LSTM)
-  T* y;                   // = [T, N, H], 0 on padding
-  T* h_n;                 // = [N, H]
-  T* c_n;                 // = [N, H] (LSTM)
-  // The tape, or null; on padding nothing is written. c: GRU's W_hn·h + b_hn.
+  CellOptions<T> options;
+  const T* h0;  // [N, H] or null
+  const T* c0;  // [N, H] or null (LSTM)
+  T* y;         // = [T, N, H], 0 on padding
+  T* h_n;       // = [N, H]
+  T* c_n;       // = [N, H] (LSTM)
+  // The tape, or null; on padding nothing is written. c: GRU's W_hn·h + b_hn or, with
+  // the reset before the product, r ⊙ h.
   T* gates;  // = [T, N, tape_gates·H] (RNN: null, y serves)
   T* c;      // = [T, N, H]
   int threads;
@@ -83,8 +94,8 @@ struct BackwardArgs {
   Input<T> input;
   Weights<T> weights;
   Regularisers<T> regularisers;
-  Activation activation;  // RNN
-  const T* h0;            // as in forward
+  CellOptions<T> options;
+  const T* h0;  // as in forward
   const T* c0;
   const T* y;  // the tape of forward, and its output
   const T* gates;
@@ -101,6 +112,7 @@ struct BackwardArgs {
   T* db_hh;       // = [G·H] or null
   T* dh0;         // = [N, H]
   T* dc0;         // = [N, H] (LSTM)
+  T* dpeephole;   // = [3, H] or null
   T* dh;          // = [T, N, H] or null: the gradient that reaches h_t
   int threads;
 };
@@ -110,7 +122,7 @@ struct BackwardArgs {
 template <class T>
 struct StepArgs {
   const PackedWeights<T>* weights;
-  Activation activation;  // RNN
+  CellOptions<T> options;
   Size N;
   const T* x;                  // [N, I], or null with tokens
   const std::int64_t* tokens;  // [N], each < I: one-hot rows
@@ -235,10 +247,11 @@ struct CellKernels {
   bool has_c;       // whether the state has c beside h
   void (*forward)(const ForwardArgs<T>&, Scratch&);
   void (*backward)(const BackwardArgs<T>&, Scratch&);
-  void (*pack)(const Weights<T>&, Size I, PackedWeights<T>* to);
-  // `size` threads share the units of a step.
-  void (*step)(const StepArgs<T>&, int rank, int size);
-  Size (*step_scratch)(Size N, const PackedWeights<T>&, int threads);
+  void (*pack)(const Weights<T>&, Size I, const CellOptions<T>&, PackedWeights<T>* to);
+  // The team's members share the units of a step.
+  void (*step)(const StepArgs<T>&, Team);
+  Size (*step_scratch)(Size N, const PackedWeights<T>&, const CellOptions<T>&,
+                       int threads);
 };
 
 template <class T>

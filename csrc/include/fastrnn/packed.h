@@ -9,10 +9,13 @@
 namespace fastrnn {
 
 // A network with the parameter layout of fastrnn's layers: all in one array, in the
-// order w_ih, w_hh, b_ih, b_hh of each layer and direction.
+// order w_ih, w_hh, b_ih, b_hh, peephole of each layer and direction.
 struct Network {
   CellKind cell;
   Activation activation;  // RNN
+  bool reset_before;      // GRU
+  bool coupled;           // LSTM
+  bool peephole;          // LSTM
   Size I, H, layers, directions;
   bool bias;
   bool bfloat16;  // the type of packed matrices; only with float
@@ -21,6 +24,12 @@ struct Network {
   Size gates() const { return kernels<float>().cell(cell).gates; }
   Size inputs(Size layer) const { return layer == 0 ? I : directions * H; }
   Size count() const;  // parameters
+
+  // For the layer and direction with these weights.
+  template <class T>
+  CellOptions<T> options(const PackedWeights<T>& w) const {
+    return {activation, reset_before, coupled, w.peephole};
+  }
 };
 
 // The digest of an array in parts, to be compared one by one or by several threads.
@@ -51,7 +60,8 @@ template <class T>
 class PackedLayer {
  public:
   // Takes memory, and packs. Throws std::bad_alloc.
-  PackedLayer(CellKind cell, Size I, const Weights<T>& weights);
+  PackedLayer(CellKind cell, Size I, const Weights<T>& weights,
+              const CellOptions<T>& options);
   PackedLayer(const PackedLayer&) = delete;
   PackedLayer& operator=(const PackedLayer&) = delete;
 

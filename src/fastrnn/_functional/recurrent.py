@@ -24,6 +24,7 @@ from fastrnn._types import BoolArray, FloatArray, Sequence
 # first five.
 GRADIENTS = (
     "dx", "dw_ih", "dw_hh", "db_ih", "db_hh", "dh0", "dc0", "dembedding", "dh",
+    "dpeephole",
 )  # fmt: skip
 EVERY_GRADIENT = 31
 
@@ -130,6 +131,7 @@ def gru_forward(
     b_hh: FloatArray | None = None,
     *,
     h0: FloatArray | None = None,
+    reset: str = "after",
     lengths: ArrayLike | None = None,
     padding: str = "right",
     resets: ArrayLike | None = None,
@@ -139,15 +141,17 @@ def gru_forward(
     recurrent_mask: FloatArray | None = None,
     zoneout: BoolArray | float | None = None,
 ) -> tuple[FloatArray, FloatArray, GRUTape | None]:
-    """Run a GRU over whole sequences, with the reset after the matrix product.
+    """Run a GRU over whole sequences.
 
     Parameters and returns are those of `rnn_forward`, with ``w_ih [3*H, I]``,
-    ``w_hh [3*H, H]`` and biases ``[3*H]`` in the gate order r, z, n. For the equations
+    ``w_hh [3*H, H]`` and biases ``[3*H]`` in the gate order r, z, n. ``reset`` is
+    ``"after"`` the matrix product, as in PyTorch, or ``"before"`` it. For the equations
     see `fastrnn.reference.cells.gru_forward`.
     """
     s = check_forward(
-        "gru", x, w_ih, w_hh, b_ih, b_hh, h0=h0, lengths=lengths, padding=padding,
-        resets=resets, reverse=reverse, embedding=embedding, training=training,
+        "gru", x, w_ih, w_hh, b_ih, b_hh, h0=h0, reset=reset,
+        lengths=lengths, padding=padding, resets=resets, reverse=reverse,
+        embedding=embedding, training=training,
         recurrent_mask=recurrent_mask, zoneout=zoneout,
     )  # fmt: skip
     y, (h_n,), tape = run_forward(s)
@@ -163,6 +167,8 @@ def lstm_forward(
     *,
     h0: FloatArray | None = None,
     c0: FloatArray | None = None,
+    peephole: FloatArray | None = None,
+    coupled: bool = False,
     lengths: ArrayLike | None = None,
     padding: str = "right",
     resets: ArrayLike | None = None,
@@ -178,12 +184,19 @@ def lstm_forward(
     ``w_hh [4*H, H]`` and biases ``[4*H]`` in the gate order i, f, g, o, an initial cell
     state ``c0 [N, H]``, and ``(h_n, c_n)`` for the final state. ``zoneout`` is a pair
     of masks, for h and for c; a unit of h that is not kept is computed from c without
-    zoneout. For the equations see `fastrnn.reference.cells.lstm_forward`.
+    zoneout.
+
+    ``peephole [3, H]`` holds diagonal weights of c in the gates i, f and o, in that
+    order. With ``coupled`` the forget gate is ``f = 1 - i``; the arrays have four gates
+    all the same, those of f are not read, and their gradients are 0. For the equations
+    see `fastrnn.reference.cells.lstm_forward`.
     """
     s = check_forward(
-        "lstm", x, w_ih, w_hh, b_ih, b_hh, h0=h0, c0=c0, lengths=lengths,
-        padding=padding, resets=resets, reverse=reverse, embedding=embedding,
-        training=training, recurrent_mask=recurrent_mask, zoneout=zoneout,
+        "lstm", x, w_ih, w_hh, b_ih, b_hh, h0=h0, c0=c0,
+        peephole=peephole, coupled=coupled,
+        lengths=lengths, padding=padding, resets=resets, reverse=reverse,
+        embedding=embedding, training=training,
+        recurrent_mask=recurrent_mask, zoneout=zoneout,
     )  # fmt: skip
     y, (h_n, c_n), tape = run_forward(s)
     return y, (h_n, c_n), tape

@@ -57,7 +57,6 @@ def check_forward(
     *,
     h0: Any = None,
     c0: Any = None,
-    nonlinearity: Any = "tanh",
     lengths: Any = None,
     padding: Any = "right",
     resets: Any = None,
@@ -66,11 +65,12 @@ def check_forward(
     training: Any = True,
     recurrent_mask: Any = None,
     zoneout: Any = None,
+    **options: Any,
 ) -> Sequence:
     """Check the arguments of ``<cell>_forward`` before any work.
 
     ``cell`` is trusted, since it comes from our own code; all others are arguments of
-    that cell's public function.
+    that cell's public function. ``options`` are those of `check_option_types`.
 
     Returns
     -------
@@ -99,7 +99,7 @@ def check_forward(
     recurrent_mask = check_optional("recurrent_mask", recurrent_mask, dtype, like)
     reverse = check_flag("reverse", reverse)
     training = check_flag("training", training)
-    check_choice("nonlinearity", nonlinearity, row.nonlinearities)
+    check_option_types(options, row, dtype, like)
     check_choice("padding", padding, PADDINGS)
     masks = {} if zoneout is None else check_zoneout_types(zoneout, row)
     # Shapes.
@@ -110,6 +110,7 @@ def check_forward(
     check_optional_shape("h0", h0, "(N, H)", state)
     check_optional_shape("c0", c0, "(N, H)", state)
     check_optional_shape("recurrent_mask", recurrent_mask, "(N, H)", state)
+    check_optional_shape("peephole", options.get("peephole"), "(3, H)", (3, H))
     # Values.
     fields = check_zoneout_values(zoneout, masks, (T, N, H), training)
     if lengths is not None:
@@ -124,10 +125,25 @@ def check_forward(
         cell=cell, T=T, N=N, I=I, H=H, G=row.gates, V=V, dtype=dtype,
         x=x, tokens=tokens, embedding=embedding,
         w_ih=w_ih, w_hh=w_hh, b_ih=b_ih, b_hh=b_hh, h0=h0, c0=c0,
-        nonlinearity=nonlinearity, lengths=lengths, padding=padding, resets=resets,
+        lengths=lengths, padding=padding, resets=resets,
         reverse=reverse, training=training, recurrent_mask=recurrent_mask,
-        **fields,
+        **fields, **options,
     )  # fmt: skip
+
+
+def check_option_types(
+    options: dict[str, Any], row: Cell, dtype: Any, like: str
+) -> None:
+    """Check the options that belong to some cells only, in place."""
+    for name, value in options.items():
+        if name == "nonlinearity":
+            check_choice(name, value, row.nonlinearities)
+        elif name == "reset":
+            check_choice(name, value, row.resets)
+        elif name == "coupled":
+            options[name] = check_flag(name, value)
+        else:
+            options[name] = check_optional(name, value, dtype, like)
 
 
 def check_weight_shapes(

@@ -58,7 +58,8 @@ class PackedWeights:
     def _pack(self, layer: RecurrentLayer[Any]) -> _core.PackedLayers:
         return _core.PackedLayers(
             layer._cell,
-            nonlinearity=getattr(layer, "nonlinearity", "tanh"),
+            **layer._cell_options(),
+            peephole="peephole" in layer._own_shapes(),
             input_size=layer.input_size,
             hidden_size=layer.hidden_size,
             num_layers=layer.num_layers,

@@ -20,9 +20,18 @@ MOST_LAYERS = 2**16  # each has several arrays of its own, and they take time to
 
 
 def recurrent_shapes(
-    G: int, input_size: int, H: int, layers: int, directions: int, bias: bool
+    G: int,
+    input_size: int,
+    H: int,
+    layers: int,
+    directions: int,
+    bias: bool,
+    own: Shapes | None = None,
 ) -> Shapes:
-    """Return the shapes by name; names and order are those of PyTorch."""
+    """Return the shapes by name; names and order are those of PyTorch.
+
+    ``own`` are parameters of one cell only, which come last in each direction.
+    """
     if layers > MOST_LAYERS:
         raise ValueError(
             f"num_layers: expected num_layers <= {MOST_LAYERS}, got {layers}"
@@ -36,6 +45,8 @@ def recurrent_shapes(
             if bias:
                 shapes[f"bias_ih_l{k}{direction}"] = (G * H,)
                 shapes[f"bias_hh_l{k}{direction}"] = (G * H,)
+            for name, shape in (own or {}).items():
+                shapes[f"{name}_l{k}{direction}"] = shape
         width = directions * H
     return shapes
 

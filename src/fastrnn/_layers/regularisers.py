@@ -43,15 +43,15 @@ class Rates(NamedTuple):
 class Drawn(NamedTuple):
     """What one direction of one layer is called with."""
 
-    weights: list[FloatArray]  # w_ih, w_hh, b_ih, b_hh
-    fields: dict[str, Any]  # of `fastrnn._types.Sequence`
+    weights: dict[str, FloatArray]  # fields of `fastrnn._types.Sequence`
+    fields: dict[str, Any]  # others of its fields
     weight_mask: FloatArray | None  # what multiplied w_hh, and multiplies dw_hh
 
 
 def draw_call(
     rng: np.random.Generator,
     rates: Rates,
-    weights: list[FloatArray],
+    weights: dict[str, FloatArray],
     sizes: tuple[int, int],
     states: tuple[str, ...],
     training: bool,
@@ -65,7 +65,7 @@ def draw_call(
         return Drawn(weights, {}, None)
     if not training:
         return Drawn(weights, {"zoneout_rate": rates.zoneout}, None)
-    (T, N), w_hh = sizes, weights[1]
+    (T, N), w_hh = sizes, weights["w_hh"]
     H, dtype = w_hh.shape[1], w_hh.dtype
     fields: dict[str, Any] = {}
     weight_mask = None
@@ -77,5 +77,5 @@ def draw_call(
             fields[f"zoneout_{state}"] = draw_flags(rng, (T, N, H), rates.zoneout)
     if rates.weight_dropout:
         weight_mask = draw_mask(rng, w_hh.shape, rates.weight_dropout, dtype)
-        weights = [weights[0], multiply(w_hh, weight_mask), *weights[2:]]
+        weights = {**weights, "w_hh": multiply(w_hh, weight_mask)}
     return Drawn(weights, fields, weight_mask)

@@ -83,19 +83,16 @@ def describe(
     x: FloatArray | None,
     tokens: Any,
     i: int,
-    weights: list[FloatArray],
+    weights: dict[str, FloatArray],
     regularisers: dict[str, Any],
 ) -> Sequence:
     """Return the call of layer and direction ``i``."""
-    w_ih, w_hh, *biases = weights
-    b_ih, b_hh = biases or (None, None)
     h0, c0 = (*(None if a is None else a[i] for a in call.initial), None)[:2]
-    I = w_ih.shape[1]  # noqa: E741
+    I = weights["w_ih"].shape[1]  # noqa: E741
     return Sequence(
         cell=layer._cell, T=call.T, N=call.N, I=I, H=layer.hidden_size,
         G=layer._row.gates, V=0 if tokens is None else I, dtype=layer.dtype,
-        x=x, tokens=tokens, w_ih=w_ih, w_hh=w_hh, b_ih=b_ih, b_hh=b_hh, h0=h0, c0=c0,
-        nonlinearity=getattr(layer, "nonlinearity", "tanh"),
+        x=x, tokens=tokens, h0=h0, c0=c0, **weights, **layer._cell_options(),
         lengths=call.lengths, padding=call.padding, resets=call.resets,
         reverse=i % layer._directions == 1, training=layer.training, **regularisers,
     )  # fmt: skip
@@ -116,7 +113,7 @@ def walk_back(
     H, D = layer.hidden_size, layer._directions
     T, N, _ = record.shape
     dinitials: list[tuple[FloatArray, ...]] = [()] * len(record.tapes)
-    dweights: list[tuple[Any, ...]] = [()] * len(record.tapes)
+    dweights: list[dict[str, Any]] = [{}] * len(record.tapes)
     for k in reversed(range(layer.num_layers)):
         dx: Any = None
         runs: list[Callable[[], Any]] = []
@@ -134,15 +131,15 @@ def walk_back(
             weight_mask = record.weight_masks[i]
             if weight_mask is not None:
                 np.multiply(g.dw_hh, weight_mask, out=g.dw_hh)
-            dweights[i] = (g.dw_ih, g.dw_hh, g.db_ih, g.db_hh)
+            dweights[i] = {name: getattr(g, f"d{name}") for name in layer._dweights[i]}
             dx = g.dx if dx is None else np.add(dx, g.dx, out=dx)
         if k > 0 and record.dropout_masks:
             dx *= record.dropout_masks[k - 1]
         dy = dx
     with layer._adding:
         for totals, new in zip(layer._dweights, dweights, strict=True):
-            for total, a in zip(totals, new, strict=False):
-                total += a
+            for name, total in totals.items():
+                total += new[name]
     return dy, stack(dinitials)
 
 
