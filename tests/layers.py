@@ -7,8 +7,11 @@ import pytest
 
 import fastrnn
 from fastrnn._cells import CELLS as TABLE
+from tests.problems import CELLS as PROBLEMS
+from tests.problems import parse
 
-CELLS = tuple(name.upper() for name in TABLE)
+CELLS = tuple(name.upper() for name in PROBLEMS)
+CLASSES = tuple(name.upper() for name in TABLE)
 TORCH_CELLS = ("RNN", "GRU", "LSTM")
 T, N, I, H = 5, 3, 4, 6  # noqa: E741
 
@@ -16,7 +19,9 @@ T, N, I, H = 5, 3, 4, 6  # noqa: E741
 def make_layer(
     cell: str, *, seed: int = 0, dtype: Any = np.float64, **options: Any
 ) -> Any:
-    return getattr(fastrnn, cell)(I, H, dtype=dtype, seed=seed, **options)
+    name, chosen = parse(cell.lower())
+    options = {**chosen, **options}
+    return getattr(fastrnn, name.upper())(I, H, dtype=dtype, seed=seed, **options)
 
 
 def as_tuple(state: Any) -> tuple[Any, ...]:

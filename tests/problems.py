@@ -7,9 +7,17 @@ import numpy as np
 
 from fastrnn._cells import CELLS as TABLE
 
-CELLS = tuple(TABLE)
-GATES = {name: row.gates for name, row in TABLE.items()}
-STATES = {name: row.states for name, row in TABLE.items()}
+FUNCTIONS = tuple(TABLE)  # there is <name>_forward
+# Options under which a cell computes something else, by a word for each.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "before": {"reset": "before"},
+    "peephole": {"peephole": True},
+    "coupled": {"coupled": True},
+}
+# A cell, perhaps with options: gru-before.
+CELLS = (*FUNCTIONS, "gru-before", "lstm-peephole", "lstm-coupled")
+GATES = {cell: TABLE[cell.partition("-")[0]].gates for cell in CELLS}
+STATES = {cell: TABLE[cell.partition("-")[0]].states for cell in CELLS}
 # The cells that let the user choose a nonlinearity, with each of them.
 CHOICES = {
     name: row.nonlinearities
@@ -20,7 +28,7 @@ VARIANTS = tuple(
     f"{cell}-{choice}" if choice else cell
     for cell in CELLS
     for choice in CHOICES.get(cell, ("",))
-)
+) + ("lstm-coupled-peephole",)
 KINDS = ("floating", "onehot", "embedding")
 WEIGHTS = ("w_ih", "w_hh", "b_ih", "b_hh")
 
@@ -161,8 +169,8 @@ def make_problem(
     With ``padding`` the lengths are random; from 3 rows on, 0 and T are among them.
     A recurrent mask is 0 in places, and zoneout keeps a third of the states.
     """
-    cell, _, variant = cell.partition("-")
-    nonlinearity = variant or nonlinearity
+    cell, chosen = parse(cell)
+    nonlinearity = chosen.pop("nonlinearity", nonlinearity)
     rng = np.random.default_rng(seed)
     G = GATES[cell]
 
@@ -180,10 +188,12 @@ def make_problem(
         arrays["embedding"] = draw(V, I)
     if bias:
         arrays |= {"b_ih": draw(G * H), "b_hh": draw(G * H)}
+    if chosen.pop("peephole", False):
+        arrays["peephole"] = draw(3, H)
     states = STATES[cell]
     if state:
         arrays |= {f"{s}0": draw(N, H) for s in states}
-    options: dict[str, Any] = {"reverse": reverse}
+    options: dict[str, Any] = {"reverse": reverse, **chosen}
     if cell in CHOICES:
         options["nonlinearity"] = nonlinearity
     if padding is not None:
@@ -201,6 +211,15 @@ def make_problem(
         options["zoneout"] = tuple(keep) if len(keep) > 1 else keep[0]
     upstream = {"dy": draw(T, N, H)} | {f"d{s}_n": draw(N, H) for s in states}
     return Problem(cell, arrays, options, upstream)
+
+
+def parse(cell: str) -> tuple[str, dict[str, Any]]:
+    """Return the name of a cell's functions, and its layer's options."""
+    name, *words = cell.split("-")
+    options: dict[str, Any] = {}
+    for word in words:
+        options |= OPTIONS.get(word, {"nonlinearity": word})
+    return name, options
 
 
 def each(a: Any, change: Any) -> Any:

@@ -11,10 +11,16 @@ import numpy as np
 
 import fastrnn
 from fastrnn import data, plot, reference, schedules, text
-from tests.problems import CELLS, CHOICES, GATES, STATES
+from tests.problems import FUNCTIONS, GATES, STATES
 
 T, N, I, H, V, O = 3, 2, 4, 5, 6, 3  # noqa: E741
-RECURRENT = tuple(cell.upper() for cell in CELLS)
+RECURRENT = tuple(cell.upper() for cell in FUNCTIONS)
+# Arguments that one cell alone has: of its functions, and of its layer.
+OWN: dict[str, dict[str, Any]] = {
+    "rnn": {"nonlinearity": "elu"},
+    "gru": {"reset": "before"},
+    "lstm": {"peephole": True, "coupled": True},
+}
 F32 = np.float32
 LENGTHS = np.array([T, 1])
 RESETS = np.zeros((T, N), bool)
@@ -96,29 +102,30 @@ def sequence_arguments(cell: str, tokens: bool = False) -> dict[str, Any]:
     }
     if len(STATES[cell]) == 2:
         found |= {"c0": ones(N, H), "zoneout": (found["zoneout"],) * 2}
-    if cell in CHOICES:
-        found["nonlinearity"] = "elu"
+    found |= OWN[cell]
+    if "peephole" in found:
+        found["peephole"] = ones(3, H)
     return found
 
 
 MODULES = ("", "reference.")
 
 
-@good(*(f"{m}{cell}_forward" for m in MODULES for cell in CELLS))
+@good(*(f"{m}{cell}_forward" for m in MODULES for cell in FUNCTIONS))
 def sequence_forward(name: str) -> Good:
     cell = name.rpartition(".")[2].partition("_")[0]
     function = getattr(module_of(name), f"{cell}_forward")
     return Good(function, sequence_arguments(cell))
 
 
-@good(*(f"{m}{cell}_forward of tokens" for m in MODULES for cell in CELLS))
+@good(*(f"{m}{cell}_forward of tokens" for m in MODULES for cell in FUNCTIONS))
 def sequence_forward_of_tokens(name: str) -> Good:
     cell = name.rpartition(".")[2].partition("_")[0]
     function = getattr(module_of(name), f"{cell}_forward")
     return Good(function, sequence_arguments(cell, tokens=True))
 
 
-@good(*(f"{m}{cell}_backward" for m in MODULES for cell in CELLS))
+@good(*(f"{m}{cell}_backward" for m in MODULES for cell in FUNCTIONS))
 def sequence_backward(name: str) -> Good:
     cell = name.rpartition(".")[2].partition("_")[0]
     module = module_of(name)
@@ -251,9 +258,7 @@ def recurrent(name: str) -> Good:
         "dtype": np.float32,
         **SEED,
     }
-    if name.lower() in CHOICES:
-        arguments["nonlinearity"] = "relu"
-    return Good(getattr(fastrnn, name), arguments)
+    return Good(getattr(fastrnn, name), {**arguments, **OWN[name.lower()]})
 
 
 def make(name: str, **options: Any) -> Any:

@@ -9,7 +9,7 @@ import fastrnn
 from tests.comparing import assert_same_bits
 from tests.implementations import ISAS, every_dtype, every_isa, using
 from tests.layers import as_tuple
-from tests.problems import CELLS, STATES, VARIANTS
+from tests.problems import CELLS, STATES, VARIANTS, parse
 from tests.threads import needs_threads, run_as_team
 
 T = 6
@@ -21,9 +21,8 @@ every_variant = pytest.mark.parametrize("variant", VARIANTS)
 
 
 def make_layer(variant: str, I: int, H: int, **options: Any) -> Any:  # noqa: E741
-    cell, _, nonlinearity = variant.partition("-")
-    if nonlinearity:
-        options["nonlinearity"] = nonlinearity
+    cell, chosen = parse(variant)
+    options = {**chosen, **options}
     layer = getattr(fastrnn, cell.upper())(I, H, seed=1, **options)
     layer.flat_params *= 2  # large enough for the tails of the nonlinearities
     return layer
