@@ -106,7 +106,10 @@ class Scratch {
  private:
   struct Block;
   void* take_bytes(std::size_t count, std::size_t size);
+  void* take_block(std::size_t bytes);
   Block* blocks_ = nullptr;
+  char* free_ = nullptr;  // what is left of a block that small pieces share
+  std::size_t left_ = 0;
 };
 
 }  // namespace fastrnn

@@ -70,7 +70,7 @@ def check_forward(
     """Check the arguments of ``<cell>_forward`` before any work.
 
     ``cell`` is trusted, since it comes from our own code; all others are arguments of
-    that cell's public function. ``options`` are those of `check_option_types`.
+    that cell's public function. ``options`` are those of `check_options`.
 
     Returns
     -------
@@ -99,7 +99,7 @@ def check_forward(
     recurrent_mask = check_optional("recurrent_mask", recurrent_mask, dtype, like)
     reverse = check_flag("reverse", reverse)
     training = check_flag("training", training)
-    check_option_types(options, row, dtype, like)
+    own = check_options(row, dtype, like, **options)
     check_choice("padding", padding, PADDINGS)
     masks = {} if zoneout is None else check_zoneout_types(zoneout, row)
     # Shapes.
@@ -110,9 +110,11 @@ def check_forward(
     check_optional_shape("h0", h0, "(N, H)", state)
     check_optional_shape("c0", c0, "(N, H)", state)
     check_optional_shape("recurrent_mask", recurrent_mask, "(N, H)", state)
-    check_optional_shape("peephole", options.get("peephole"), "(3, H)", (3, H))
+    check_optional_shape("peephole", own[-1], "(3, H)", (3, H))
     # Values.
-    fields = check_zoneout_values(zoneout, masks, (T, N, H), training)
+    zoneout_h, zoneout_c, zoneout_rate = check_zoneout_values(
+        zoneout, masks, (T, N, H), training
+    )
     if lengths is not None:
         lengths = check_lengths(lengths, T, N)
     if resets is not None:
@@ -121,29 +123,31 @@ def check_forward(
     if like == "w_ih":
         tokens = check_tokens(x, V, lengths, padding)
         x = None
+    G = row.gates
+    # By position, in the order of the fields: names would cost a microsecond.
     return Sequence(
-        cell=cell, T=T, N=N, I=I, H=H, G=row.gates, V=V, dtype=dtype,
-        x=x, tokens=tokens, embedding=embedding,
-        w_ih=w_ih, w_hh=w_hh, b_ih=b_ih, b_hh=b_hh, h0=h0, c0=c0,
-        lengths=lengths, padding=padding, resets=resets,
-        reverse=reverse, training=training, recurrent_mask=recurrent_mask,
-        **fields, **options,
+        cell, T, N, I, H, G, V, dtype, x, tokens, w_ih, w_hh, b_ih, b_hh, h0, c0,
+        *own, lengths, padding, resets, reverse, embedding, training,
+        recurrent_mask, zoneout_h, zoneout_c, zoneout_rate,
     )  # fmt: skip
 
 
-def check_option_types(
-    options: dict[str, Any], row: Cell, dtype: Any, like: str
-) -> None:
-    """Check the options that belong to some cells only, in place."""
-    for name, value in options.items():
-        if name == "nonlinearity":
-            check_choice(name, value, row.nonlinearities)
-        elif name == "reset":
-            check_choice(name, value, row.resets)
-        elif name == "coupled":
-            options[name] = check_flag(name, value)
-        else:
-            options[name] = check_optional(name, value, dtype, like)
+def check_options(
+    row: Cell,
+    dtype: Any,
+    like: str,
+    nonlinearity: Any = "tanh",
+    reset: Any = "after",
+    coupled: Any = False,
+    peephole: Any = None,
+) -> tuple[str, str, bool, Any]:
+    """Check the types of the options that belong to some cells only."""
+    check_choice("nonlinearity", nonlinearity, row.nonlinearities)
+    check_choice("reset", reset, row.resets)
+    coupled = check_flag("coupled", coupled)
+    return nonlinearity, reset, coupled, check_optional(
+        "peephole", peephole, dtype, like
+    )
 
 
 def check_weight_shapes(
@@ -163,7 +167,7 @@ def check_weight_shapes(
 def check_optional_shape(
     name: str, a: Any, symbols: str, shape: tuple[int, ...]
 ) -> None:
-    if a is not None:
+    if a is not None and a.shape != shape:
         check_shape(name, a, symbols, shape)
 
 
@@ -226,17 +230,28 @@ def check_backward(
     ValueError
         A shape is wrong.
     """
-    if type(tape) is not CELLS[cell].tape or tape.sequence.cell != cell:
+    if type(tape) is not CELLS[cell].tape:
         refuse_tape(cell, tape)
     s: Sequence = tape.sequence
-    dy = check_optional("dy", dy, s.dtype, "the tape")
-    dh_n = check_optional("dh_n", dh_n, s.dtype, "the tape")
-    dc_n = check_optional("dc_n", dc_n, s.dtype, "the tape")
+    if s.cell != cell:
+        refuse_tape(cell, tape)
     return_dh = check_flag("return_dh", return_dh)
-    check_optional_shape("dy", dy, "(T, N, H)", (s.T, s.N, s.H))
-    check_optional_shape("dh_n", dh_n, "(N, H)", (s.N, s.H))
-    check_optional_shape("dc_n", dc_n, "(N, H)", (s.N, s.H))
+    state = s.N, s.H
+    dy = check_upstream("dy", dy, "(T, N, H)", (s.T, *state), s.dtype)
+    dh_n = check_upstream("dh_n", dh_n, "(N, H)", state, s.dtype)
+    dc_n = check_upstream("dc_n", dc_n, "(N, H)", state, s.dtype)
     return Upstream(dy, dh_n, dc_n, return_dh)
+
+
+def check_upstream(
+    name: str, a: Any, symbols: str, shape: tuple[int, ...], dtype: Any
+) -> Any:
+    if a is None:
+        return None
+    a = check_floating(name, a, dtype, "the tape")
+    if a.shape != shape:
+        check_shape(name, a, symbols, shape)
+    return a
 
 
 def refuse_tape(cell: str, tape: object) -> NoReturn:
@@ -290,20 +305,21 @@ def check_zoneout_types(zoneout: Any, cell: Cell) -> dict[str, Any]:
 
 def check_zoneout_values(
     zoneout: Any, masks: dict[str, Any], shape: tuple[int, int, int], training: bool
-) -> dict[str, Any]:
-    """Return the fields of `Sequence` that zoneout fills."""
+) -> tuple[Any, Any, float]:
+    """Return the masks of h and of c, and the rate."""
     if zoneout is None:
-        return {}
+        return None, None, 0.0
     if not masks:
         if zoneout > 0 and training:
             raise ValueError(
                 "zoneout: expected masks with training=True, got a number (the "
                 "expectation over masks, which training=False computes)"
             )
-        return {"zoneout_rate": float(zoneout)}
+        return None, None, float(zoneout)
     for name, a in masks.items():
         check_shape(name, a, "(T, N, H)", shape)
-    return dict(zip(("zoneout_h", "zoneout_c"), masks.values(), strict=False))
+    of_h, of_c = (*masks.values(), None)[:2]
+    return of_h, of_c, 0.0
 
 
 def check_mask(name: str, a: Any) -> BoolArray:

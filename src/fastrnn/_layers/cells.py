@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -27,8 +27,8 @@ class RNN(RecurrentLayer[FloatArray]):
 
     _cell = "rnn"
 
-    def _cell_options(self) -> dict[str, Any]:
-        return {"nonlinearity": self.nonlinearity}
+    def _cell_options(self) -> tuple[str, str, bool]:
+        return self.nonlinearity, "after", False
 
     def __init__(
         self,
@@ -80,8 +80,8 @@ class GRU(RecurrentLayer[FloatArray]):
 
     reset = "after"
 
-    def _cell_options(self) -> dict[str, Any]:
-        return {"reset": self.reset}
+    def _cell_options(self) -> tuple[str, str, bool]:
+        return "tanh", self.reset, False
 
     def __init__(
         self,
@@ -138,8 +138,8 @@ class LSTM(RecurrentLayer[Pair]):
     peephole = False
     coupled = False
 
-    def _cell_options(self) -> dict[str, Any]:
-        return {"coupled": self.coupled}
+    def _cell_options(self) -> tuple[str, str, bool]:
+        return "tanh", "after", self.coupled
 
     def _own_shapes(self) -> Shapes:
         return {"peephole": (3, self.hidden_size)} if self.peephole else {}

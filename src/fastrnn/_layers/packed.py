@@ -44,7 +44,7 @@ class PackedWeights:
         self, layer: RecurrentLayer[Any], call: LayerCall
     ) -> tuple[FloatArray, tuple[FloatArray, ...]]:
         """Run all layers in one compiled call; return y and the final states."""
-        h0, c0 = (*call.initial, None)[:2]
+        h0, c0 = call.initial if len(call.initial) == 2 else (call.initial[0], None)
         if self._weights is None:
             self._weights = self._pack(layer)
         result = None
@@ -56,9 +56,12 @@ class PackedWeights:
         return y, (h_n,) if c_n is None else (h_n, c_n)
 
     def _pack(self, layer: RecurrentLayer[Any]) -> _core.PackedLayers:
+        nonlinearity, reset, coupled = layer._cell_options()
         return _core.PackedLayers(
             layer._cell,
-            **layer._cell_options(),
+            nonlinearity=nonlinearity,
+            reset=reset,
+            coupled=coupled,
             peephole="peephole" in layer._own_shapes(),
             input_size=layer.input_size,
             hidden_size=layer.hidden_size,

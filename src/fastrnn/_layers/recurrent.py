@@ -137,9 +137,9 @@ class RecurrentLayer(Layer, Generic[StateT]):
     def _row(self) -> Cell:
         return CELLS[self._cell]
 
-    def _cell_options(self) -> dict[str, Any]:
-        """Return the fields of `fastrnn._types.Sequence` that this cell alone has."""
-        return {}
+    def _cell_options(self) -> tuple[str, str, bool]:
+        """Return the fields nonlinearity, reset and coupled of a call."""
+        return "tanh", "after", False
 
     def _own_shapes(self) -> Shapes:
         """Return the shapes of the parameters that this cell alone has."""
@@ -246,12 +246,11 @@ class RecurrentLayer(Layer, Generic[StateT]):
             batch_first=self.batch_first,
         )  # fmt: skip
         self._forget()
-        record: Record | None = None
         if self._packed.can_run(self, call):
             y, finals = self._packed.run(self, call)
         else:
             y, finals, record = walk_forward(self, call)
-        self._remember(record)
+            self._remember(record)
         if self.batch_first:
             y = y.swapaxes(0, 1).copy()
         return y, self._join(finals)

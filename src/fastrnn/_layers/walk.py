@@ -33,6 +33,10 @@ ROWS_PER_THREAD = 4
 WORTH_A_THREAD = 2e7
 
 
+# The fields of `fastrnn._types.Sequence` that may be parameters of a layer.
+WEIGHTS = ("w_ih", "w_hh", "b_ih", "b_hh", "peephole")
+
+
 class Record(NamedTuple):
     """The part of a call that backward needs."""
 
@@ -88,14 +92,19 @@ def describe(
 ) -> Sequence:
     """Return the call of layer and direction ``i``."""
     h0, c0 = (*(None if a is None else a[i] for a in call.initial), None)[:2]
-    I = weights["w_ih"].shape[1]  # noqa: E741
-    return Sequence(
-        cell=layer._cell, T=call.T, N=call.N, I=I, H=layer.hidden_size,
-        G=layer._row.gates, V=0 if tokens is None else I, dtype=layer.dtype,
-        x=x, tokens=tokens, h0=h0, c0=c0, **weights, **layer._cell_options(),
-        lengths=call.lengths, padding=call.padding, resets=call.resets,
-        reverse=i % layer._directions == 1, training=layer.training, **regularisers,
+    T, N, H = call.T, call.N, layer.hidden_size
+    w_ih, w_hh, b_ih, b_hh, peephole = map(weights.get, WEIGHTS)
+    I = w_ih.shape[1]  # noqa: E741
+    cell, G, dtype = layer._cell, layer._row.gates, layer.dtype
+    V = 0 if tokens is None else I
+    reverse = i % layer._directions == 1
+    # By position, as in `fastrnn._gate.sequence.check_forward`.
+    s = Sequence(
+        cell, T, N, I, H, G, V, dtype, x, tokens, w_ih, w_hh, b_ih, b_hh, h0, c0,
+        *layer._cell_options(), peephole,
+        call.lengths, call.padding, call.resets, reverse, None, layer.training,
     )  # fmt: skip
+    return s._replace(**regularisers) if regularisers else s
 
 
 def walk_back(
