@@ -32,7 +32,7 @@ from tests.bad_calls import (
     good_problem,
     ids,
 )
-from tests.problems import CELLS, TABLE, make_problem
+from tests.problems import FUNCTIONS, TABLE, make_problem
 
 
 @pytest.fixture(params=[reference, fastrnn], ids=["reference", "compiled"])
@@ -58,15 +58,15 @@ def test_bad_backward(call: BadCall, module: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", ["floating", "onehot", "embedding"])
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", FUNCTIONS)
 def test_the_calls_are_good_unchanged(cell: str, kind: str, module: Any) -> None:
     problem = good_problem(cell, kind)
     _, _, tape = problem.forward(module)
     problem.backward(module, tape)
 
 
-@pytest.mark.parametrize("other", CELLS)
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("other", FUNCTIONS)
+@pytest.mark.parametrize("cell", FUNCTIONS)
 def test_tape_of_another_cell(cell: str, other: str, module: Any) -> None:
     _, _, tape = good_problem(other, "floating").forward(module)
     if cell == other:
