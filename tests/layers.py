@@ -1,5 +1,6 @@
 """Layers and data for tests, and the same layers in PyTorch."""
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,16 @@ TORCH_CELLS = ("RNN", "GRU", "LSTM")
 T, N, I, H = 5, 3, 4, 6  # noqa: E741
 
 
+def class_of(cell: str) -> Any:
+    """Return what makes a layer: its class, with the options in the name."""
+    name, chosen = parse(cell.lower())
+    return functools.partial(getattr(fastrnn, name.upper()), **chosen)
+
+
 def make_layer(
     cell: str, *, seed: int = 0, dtype: Any = np.float64, **options: Any
 ) -> Any:
-    name, chosen = parse(cell.lower())
-    options = {**chosen, **options}
-    return getattr(fastrnn, name.upper())(I, H, dtype=dtype, seed=seed, **options)
+    return class_of(cell)(I, H, dtype=dtype, seed=seed, **options)
 
 
 def as_tuple(state: Any) -> tuple[Any, ...]:

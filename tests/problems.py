@@ -24,11 +24,14 @@ CHOICES = {
     for name, row in TABLE.items()
     if len(row.nonlinearities) > 1
 }
-VARIANTS = tuple(
-    f"{cell}-{choice}" if choice else cell
-    for cell in CELLS
-    for choice in CHOICES.get(cell, ("",))
-) + ("lstm-coupled-peephole",)
+VARIANTS = (
+    *(
+        f"{cell}-{choice}" if choice else cell
+        for cell in CELLS
+        for choice in CHOICES.get(cell, ("",))
+    ),
+    "lstm-coupled-peephole",
+)
 KINDS = ("floating", "onehot", "embedding")
 WEIGHTS = ("w_ih", "w_hh", "b_ih", "b_hh")
 
@@ -188,8 +191,7 @@ def make_problem(
         arrays["embedding"] = draw(V, I)
     if bias:
         arrays |= {"b_ih": draw(G * H), "b_hh": draw(G * H)}
-    if chosen.pop("peephole", False):
-        arrays["peephole"] = draw(3, H)
+    peephole = chosen.pop("peephole", False)
     states = STATES[cell]
     if state:
         arrays |= {f"{s}0": draw(N, H) for s in states}
@@ -210,6 +212,8 @@ def make_problem(
         keep = [rng.random((T, N, H)) < 0.33 for _ in states]
         options["zoneout"] = tuple(keep) if len(keep) > 1 else keep[0]
     upstream = {"dy": draw(T, N, H)} | {f"d{s}_n": draw(N, H) for s in states}
+    if peephole:  # last, so that all else is as without it
+        arrays["peephole"] = draw(3, H)
     return Problem(cell, arrays, options, upstream)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 import fastrnn
 from tests.errors import bad_values, raises
-from tests.layers import CELLS
+from tests.layers import CELLS, class_of
 
 T, N, V, I, H = 6, 3, 7, 4, 5  # noqa: E741
 f64: Any = np.float64
@@ -163,7 +163,7 @@ def test_bad_arguments(bad: Any, error: type[Exception], message: str) -> None:
 @pytest.mark.parametrize("batch_first", [False, True])
 def test_gradients_of_the_states_of_a_layer(cell: str, batch_first: bool) -> None:
     options: Any = {"bidirectional": True, "dtype": f64, "batch_first": batch_first}
-    layer = getattr(fastrnn, cell)(I, H, 2, seed=0, **options)
+    layer = class_of(cell)(I, H, 2, seed=0, **options)
     x = np.random.default_rng(0).standard_normal((T, N, I))
     given = x.swapaxes(0, 1) if batch_first else x
     y, _ = layer(given)

@@ -7,7 +7,7 @@ import pytest
 
 import fastrnn
 from tests.errors import bad_values, raises
-from tests.layers import CELLS
+from tests.layers import CELLS, class_of
 
 T, N, I, H = 3, 2, 4, 5  # noqa: E741
 
@@ -58,7 +58,7 @@ def test_bad_construction(
     cell: str, bad: Any, error: type[Exception], message: str
 ) -> None:
     with raises(error, message):
-        getattr(fastrnn, cell)(**{"input_size": I, "hidden_size": H, **bad})
+        class_of(cell)(**{"input_size": I, "hidden_size": H, **bad})
 
 
 MOST = (2**63 - 1) // 4
@@ -203,7 +203,7 @@ def test_bad_backward_batch_first() -> None:
 @pytest.mark.parametrize("D", [1, 2])
 @pytest.mark.parametrize("cell", CELLS)
 def test_backward_needs_a_call_in_training_mode(cell: str, D: int) -> None:
-    layer = getattr(fastrnn, cell)(I, H, bidirectional=D == 2)
+    layer = class_of(cell)(I, H, bidirectional=D == 2)
     none_yet = "backward: expected a call of the layer before it, got none"
     with raises(RuntimeError, none_yet):
         layer.backward(f32(T, N, D * H))

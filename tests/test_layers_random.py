@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastrnn
-from tests.layers import CELLS, TABLE
+from tests.layers import CELLS, TABLE, class_of
 
 I, H = 5, 32  # noqa: E741
 
@@ -16,7 +16,7 @@ cells = pytest.mark.parametrize("cell", CELLS)
 
 def make_layer(cell: str, *, seed: Any = 0, **options: Any) -> Any:
     choices = {"num_layers": 2, "bidirectional": True, "dtype": np.float64, **options}
-    return getattr(fastrnn, cell)(I, H, seed=seed, **choices)
+    return class_of(cell)(I, H, seed=seed, **choices)
 
 
 def is_weight(name: str, kind: str) -> bool:
@@ -44,9 +44,10 @@ def test_uniform(cell: str) -> None:
 
 @cells
 def test_keras(cell: str) -> None:
-    row = TABLE[cell.lower()]
+    layer = make_layer(cell, init="keras")
+    row = TABLE[type(layer).__name__.lower()]
     G = row.gates
-    for name, a in make_layer(cell, init="keras").params.items():
+    for name, a in layer.params.items():
         if is_weight(name, "weight_ih"):
             width = I if "l0" in name else 2 * H
             assert_uniform(a, math.sqrt(6 / (width + G * H)))
@@ -170,7 +171,7 @@ def test_dropout_is_for_training_and_between_layers() -> None:
 @cells
 def test_backward_through_dropout(cell: str, batch_first: bool) -> None:
     """Compare with finite differences, drawing the same masks each time."""
-    layer = getattr(fastrnn, cell)(
+    layer = class_of(cell)(
         3, 4, 3, bidirectional=True, dropout=0.4, dtype=np.float64, seed=0,
         batch_first=batch_first,
     )  # fmt: skip

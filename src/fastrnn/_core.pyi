@@ -70,8 +70,9 @@ class PackedLayers:
         /,
     ) -> tuple[Any, Any, Any] | None: ...
 
-# y, h_n, c_n, gates and c (LSTM: the cell state; GRU: w_hn h + b_hn, or r h); None where
-# a cell has none. ``sequence`` may be a plain tuple of the fields, arrays may be addresses.
+# y, h_n, c_n, gates and c (LSTM: the cell state; GRU: w_hn h + b_hn, or r h); None
+# where a cell has none. ``sequence`` may be a plain tuple of the fields, arrays may be
+# addresses.
 def forward(
     sequence: Sequence | tuple[Any, ...],
     packed: PackedLayers | None = None,
@@ -86,9 +87,8 @@ class PackedLayer:
         self, sequence: Sequence | tuple[Any, ...], /
     ) -> tuple[Any, Any, Any, Any, Any] | None: ...
 
-# dx, dw_ih, dw_hh, db_ih, db_hh, dh0, dc0, dembedding, dh, dpeephole; None where there is
-# none.
-# The bits of ``wanted`` ask for the first five.
+# dx, dw_ih, dw_hh, db_ih, db_hh, dh0, dc0, dembedding, dh, dpeephole; None where there
+# is none. The bits of ``wanted`` ask for the first five.
 def backward(
     sequence: Sequence | tuple[Any, ...],
     wanted: int,

@@ -16,6 +16,7 @@ from tests.comparing import assert_same_bits
 from tests.problems import CELLS, STATES, Problem, each, make_problem
 
 GRADS = ("dw_ih", "dw_hh", "db_ih", "db_hh")
+OWN = ("nonlinearity", "reset", "coupled")  # what a piece is run with
 
 
 def pieces(problem: Problem, n: int) -> list[Any]:
@@ -46,7 +47,7 @@ def run_in_pieces(problem: Problem) -> dict[str, Any]:
     for name in GRADS:
         out[name] = np.zeros_like(problem.arrays[name[1:]])
     plain = problem._replace(options={k: v for k, v in problem.options.items()
-                                      if k == "nonlinearity"})  # fmt: skip
+                                      if k in OWN})  # fmt: skip
     mask, zoneout = (problem.options.get(k) for k in ("recurrent_mask", "zoneout"))
     for n in range(x.shape[1]):
         parts = pieces(problem, n)

@@ -102,12 +102,13 @@ def run_onnx(problem: Problem) -> list[Any]:
         options["linear_before_reset"] = 0
     node = onnx.helper.make_node(problem.cell.upper(), names, outputs, **options)
     feeds = {k: b for k, b in zip(names, inputs, strict=True) if k}
-    kind = onnx.TensorProto.DOUBLE
+
+    def describe(name: str) -> Any:
+        shape = feeds[name].shape if name in feeds else None
+        return onnx.helper.make_tensor_value_info(name, onnx.TensorProto.DOUBLE, shape)
+
     graph = onnx.helper.make_graph(
-        [node],
-        "one",
-        [onnx.helper.make_tensor_value_info(k, kind, b.shape) for k, b in feeds.items()],
-        [onnx.helper.make_tensor_value_info(k, kind, None) for k in outputs],
+        [node], "one", [*map(describe, feeds)], [*map(describe, outputs)]
     )
     model = onnx.helper.make_model(graph)
     found: list[Any] = reference.ReferenceEvaluator(model).run(None, feeds)

@@ -36,6 +36,7 @@ class Weights(NamedTuple):
 
     kind: str  # "recurrent", "linear", "embedding" or, one of the two, "matrix"
     arrays: Arrays
+    reset: str = "after"  # of a GRU
 
 
 def as_floating(where: str, value: Any, dtype: DType | None) -> Any:
@@ -90,6 +91,8 @@ def recurrent(where: str, arrays: Arrays, **options: Any) -> Layer:
     check_arrays(where, arrays, shapes)
     if G != 1:
         options.pop("nonlinearity", None)
+    if G != 3:
+        options.pop("reset", None)
     if not w_ih.shape[1]:
         raise ValueError(f"{where}: expected inputs, got shape {w_ih.shape}")
     layer = CELLS[G](

@@ -16,7 +16,7 @@ from fastrnn._layers.dropout import Dropout
 from fastrnn._types import DType
 
 # Options that `LayerReader.recurrent` looks at.
-OF_CELLS = ("activation", "recurrent_activation", "recurrent_dropout")
+OF_CELLS = ("activation", "recurrent_activation", "recurrent_dropout", "reset_after")
 CELLS = ("SimpleRNN", "GRU", "LSTM")
 EACH_STEP = ("Dense", "Activation")  # what TimeDistributed adds nothing to
 SERVED = (
@@ -39,7 +39,7 @@ WITHOUT_EFFECT = {
     "use_bias",
 }
 # Options that are honoured for one value only; for all others, that is "nothing".
-ONLY = {"trainable": True, "return_sequences": True, "reset_after": True}
+ONLY = {"trainable": True, "return_sequences": True}
 HINTS = {
     "return_sequences": "; with True, take the last step of the outputs",
     "mask_zero": "; with False, give lengths",
@@ -157,6 +157,8 @@ class LayerReader:
                 refuse(name, "recurrent_activation", "sigmoid", gate)
             if layer.recurrent_dropout:
                 refuse(name, "recurrent_dropout", 0, layer.recurrent_dropout)
+        if kind == "GRU":
+            options["reset"] = "after" if layer.reset_after else "before"
         options |= {"batch_first": self.batch_first, "seed": self.rng}
         return recurrent(name, arrays, **options)
 

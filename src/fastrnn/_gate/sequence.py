@@ -145,8 +145,11 @@ def check_options(
     check_choice("nonlinearity", nonlinearity, row.nonlinearities)
     check_choice("reset", reset, row.resets)
     coupled = check_flag("coupled", coupled)
-    return nonlinearity, reset, coupled, check_optional(
-        "peephole", peephole, dtype, like
+    return (
+        nonlinearity,
+        reset,
+        coupled,
+        check_optional("peephole", peephole, dtype, like),
     )
 
 

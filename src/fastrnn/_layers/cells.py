@@ -103,8 +103,8 @@ class GRU(RecurrentLayer[FloatArray]):
     ) -> None:
         """Make a layer in training mode; parameters as `LSTM`, and reset.
 
-        ``reset`` is ``"after"`` the matrix product, as in PyTorch and as Keras makes it,
-        or ``"before"`` it, as in the paper and in ONNX.
+        ``reset`` is ``"after"`` the matrix product, as in PyTorch, or ``"before"`` it,
+        as in the paper and by default in ONNX.
         """
         check_choice("reset", reset, CELLS["gru"].resets)
         self.reset = reset

@@ -104,13 +104,11 @@ class RecurrentLayer(Layer, Generic[StateT]):
         self._directions = 2 if self.bidirectional else 1
         self.output_size = self._directions * self.hidden_size
         G, H = self._row.gates, self.hidden_size
-        super().__init__(
-            recurrent_shapes(
-                G, self.input_size, H, self.num_layers, self._directions, self.bias,
-                self._own_shapes(),
-            ),  # fmt: skip
-            dtype,
-        )
+        shapes = recurrent_shapes(
+            G, self.input_size, H, self.num_layers, self._directions, self.bias,
+            self._own_shapes(),
+        )  # fmt: skip
+        super().__init__(shapes, dtype)
         initialise(self.params, init, H, self._row.forget_gate, self.rng)
 
     def _make_views(self) -> None:

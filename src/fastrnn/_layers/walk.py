@@ -33,8 +33,8 @@ ROWS_PER_THREAD = 4
 WORTH_A_THREAD = 2e7
 
 
-# The fields of `fastrnn._types.Sequence` that may be parameters of a layer.
-WEIGHTS = ("w_ih", "w_hh", "b_ih", "b_hh", "peephole")
+# The parameters that a layer may have beside its matrices.
+MAY_BE_THERE = ("b_ih", "b_hh", "peephole")
 
 
 class Record(NamedTuple):
@@ -93,7 +93,8 @@ def describe(
     """Return the call of layer and direction ``i``."""
     h0, c0 = (*(None if a is None else a[i] for a in call.initial), None)[:2]
     T, N, H = call.T, call.N, layer.hidden_size
-    w_ih, w_hh, b_ih, b_hh, peephole = map(weights.get, WEIGHTS)
+    w_ih, w_hh = weights["w_ih"], weights["w_hh"]
+    b_ih, b_hh, peephole = map(weights.get, MAY_BE_THERE)
     I = w_ih.shape[1]  # noqa: E741
     cell, G, dtype = layer._cell, layer._row.gates, layer.dtype
     V = 0 if tokens is None else I

@@ -280,7 +280,12 @@ def run_backward(tape: Tape, up: Upstream) -> Any:
     own: dict[str, Any] = a.own
     if s.peephole is not None and not own:  # no steps
         own = {"dpeephole": np.zeros_like(s.peephole)}
-    return cell.grads(**weight_grads(s, a), **initial, **own, dh=dh)
+    shared = weight_grads(s, a)
+    if s.coupled:
+        for g in (shared["dw_ih"], shared["dw_hh"], shared["db_ih"], shared["db_hh"]):
+            if g is not None:
+                g[s.H : 2 * s.H] = 0  # NaN in x is none of theirs
+    return cell.grads(**shared, **initial, **own, dh=dh)
 
 
 def without_unread(s: Sequence) -> Sequence:

@@ -177,7 +177,8 @@ def walk_back(
     walk = make_walk(s)
     initial = initial_state(s)
     dp, dq = np.zeros_like(gates), np.zeros_like(gates)
-    h_in, last_in, dh = (np.zeros_like(states[0]) for _ in range(3))
+    h_in, dh = np.zeros_like(states[0]), np.zeros_like(states[0])
+    last_in: FloatArray = np.zeros_like(states[0])
     own: dict[str, FloatArray] = {}
     # The gradient of the state, carried back; at first, that of the final state.
     carried = tuple(
