@@ -73,9 +73,9 @@ void register_packed(py::module_& m) {
                     bool, Size, Size, Size, Size, bool, bool, py::array>(),
            py::arg("cell"), py::kw_only(), py::arg("nonlinearity") = "tanh",
            py::arg("reset") = "after", py::arg("coupled") = false,
-           py::arg("peephole") = false, py::arg("input_size"), py::arg("hidden_size"), py::arg("num_layers"),
-           py::arg("directions"), py::arg("bias"), py::arg("bfloat16"),
-           py::arg("flat_params"))
+           py::arg("peephole") = false, py::arg("input_size"), py::arg("hidden_size"),
+           py::arg("num_layers"), py::arg("directions"), py::arg("bias"),
+           py::arg("bfloat16"), py::arg("flat_params"))
       .def("is_current",
            [](const AnyPackedLayers& layers) {
              bool current = false;

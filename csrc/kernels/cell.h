@@ -95,9 +95,9 @@ struct ForwardRow {
   const T* h_in;    // [H]: the operand of W_hh, h_prev or mask ⊙ h_prev
   const T* c_prev;  // [H] (LSTM); may be c itself
   T* h;             // = [H]
-  T* c;             // = [H] (LSTM: cell state; GRU: W_hn·h + b_hn, for the tape, or null;
-                    // GRU with the reset before: r ⊙ h_in)
-  T* gates;         // = [kTape·H] or null
+  T* c;      // = [H] (LSTM: cell state; GRU: W_hn·h + b_hn, for the tape, or null;
+             // GRU with the reset before: r ⊙ h_in)
+  T* gates;  // = [kTape·H] or null
   // Used by the driver: see Regularisers.
   const std::uint8_t* zoneout_h;  // [H] or null
   const std::uint8_t* zoneout_c;  // [H] or null

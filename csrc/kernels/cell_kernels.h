@@ -40,8 +40,8 @@ constexpr CellKernels<T> cell_kernels() {
                 options, [&](auto cell) { pack_weights(cell, weights, I, to); });
           },
           [](const StepArgs<T>& args, Team team) {
-            with_cell<Cell, Others...>(
-                args.options, [&](auto cell) { step(cell, args, team); });
+            with_cell<Cell, Others...>(args.options,
+                                       [&](auto cell) { step(cell, args, team); });
           },
           [](Size N, const PackedWeights<T>& weights, const CellOptions<T>& options,
              int threads) {

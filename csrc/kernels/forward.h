@@ -183,9 +183,8 @@ class Forward {
         with_panels(w_hh, w_.bfloat16, panel, panel_of(team), units,
                     [&](const T* w, Size first, Range part) {
                       const ForwardStep<Phase, T> x{
-                          phase, r,      w,     w_.b_hidden,
-                          H_,    z_step, first, zoneout && last,
-                          rate};
+                          phase,           r,   w, w_.b_hidden, H_, z_step, first,
+                          zoneout && last, rate};
                       forward_step<Phase, T>(x, count, part, backwards);
                     });
       }

@@ -82,8 +82,8 @@ struct Lstm : OnePhase {
   }
 };
 
-// With peepholes, if there are any, and coupled gates or not: a kind of its own, so that
-// Lstm has no branches. kCoupled: gates i, g, o.
+// With peepholes, if there are any, and coupled gates or not: a kind of its own, so
+// that Lstm has no branches. kCoupled: gates i, g, o.
 template <bool kCoupled>
 struct LstmVariant : Lstm {
   static constexpr int G = kCoupled ? 3 : 4;

@@ -1,6 +1,6 @@
 // A phase of one step of a single row: every weight is used once, so reading the
-// weights is the whole cost. The input product, unless it is given, comes first in the same registers;
-// sums have the order of forward.h.
+// weights is the whole cost. The input product, unless it is given, comes first in the
+// same registers; sums have the order of forward.h.
 #pragma once
 
 #include "bfloat16.h"
@@ -143,7 +143,7 @@ void one_row_step(const Phase& phase, const OneRow<T, W>& x, Range units,
   for (Size i = 0; i < tiles.count; ++i) {
     const Size tile = backwards ? tiles.count - 1 - i : i;
     one_row_tiles<Phase, kMost, T, W>(phase, x, units.begin + tiles.first(tile),
-                                     tiles.size(tile), ahead);
+                                      tiles.size(tile), ahead);
   }
 }
 

@@ -92,8 +92,7 @@ void pack_matrices(const Cell& cell, const Weights<T>& w, Size I, Range unit_vec
 template <class Cell, class T>
 void pack_biases(const Weights<T>& w, const PackedWeights<T>& to) {
   constexpr int G = Cell::G;
-  pack_bias<G>(w.b_ih, w.b_hh, w.H, Cell::kOnlyInputBias, to.bias,
-               Cell::weight_block);
+  pack_bias<G>(w.b_ih, w.b_hh, w.H, Cell::kOnlyInputBias, to.bias, Cell::weight_block);
   const T* last = w.b_hh ? w.b_hh + Cell::weight_block(G - 1) * w.H : nullptr;
   pack_bias<1>(static_cast<const T*>(nullptr), last, w.H, 1, to.b_hidden);
 }

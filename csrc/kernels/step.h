@@ -21,9 +21,10 @@ struct StepScratch {
       : z_size(divide_up(w.H, kLanes<T>) * N * kWidth),
         panel_size(w.bfloat16 ? (w.I > w.H ? w.I : w.H) * kWidth : 0),
         c_size(kSeveralPhases<Cell> ? N * w.H : 0),
-        bytes(is_one_row(N) ? 0
-                            : (z_size + threads * panel_size + c_size) * Size(sizeof(T)) +
-                                  threads * N * kRowBytes) {}
+        bytes(is_one_row(N)
+                  ? 0
+                  : (z_size + threads * panel_size + c_size) * Size(sizeof(T)) +
+                        threads * N * kRowBytes) {}
 
   static constexpr bool is_one_row(Size N) { return N < 2 && !kSeveralPhases<Cell>; }
 
@@ -89,8 +90,8 @@ void step_rows(const Cell& cell, const StepArgs<T>& a, Team team, Range units) {
     const Size panel_numbers = w.H * Phase::G * kLanes<T>;
     with_panels(packed_phase<Phase, T>(w), w.bfloat16, panel_numbers, panel, units,
                 [&](const T* w_hh, Size first, Range part) {
-                  const ForwardStep<Phase, T> step{phase,  rows,  w_hh,  w.b_hidden, w.H,
-                                                   z_step, first, false, T(0)};
+                  const ForwardStep<Phase, T> step{
+                      phase, rows, w_hh, w.b_hidden, w.H, z_step, first, false, T(0)};
                   forward_step<Phase, T>(step, a.N, part, false);
                 });
     if (!last && size > 1) team.barrier();

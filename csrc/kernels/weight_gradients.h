@@ -173,10 +173,10 @@ class WeightGradients {
       for (Size m = 0; m < count; ++m) {
         dw_rows[m] = a_.dw_hh + row_of_w_hh<Cell>(column + m, H_) * H_;
       }
-      multiply(
-          Product<T>{dz_columns, kGradientRows, region.inner ? inner_packed_ : h_packed_,
-                     dw_rows, count, rows, H_, !first},
-          h);
+      multiply(Product<T>{dz_columns, kGradientRows,
+                          region.inner ? inner_packed_ : h_packed_, dw_rows, count,
+                          rows, H_, !first},
+               h);
     }
     if (region.input) {
       const Range x{columns.begin > vectors_ ? columns.begin - vectors_ : 0,
@@ -223,9 +223,9 @@ class WeightGradients {
   const bool dense_input_;
   T* h_packed_ = nullptr;      // of the chunk
   T* inner_packed_ = nullptr;  // of the chunk, with an inner phase
-  T* x_packed_ = nullptr;  // of the chunk
-  T* columns_ = nullptr;   // [threads][rows of the chunk][kGradientRows]: of dz
-  T* bias_ = nullptr;      // [kGrads·H]: the sum of dz
+  T* x_packed_ = nullptr;      // of the chunk
+  T* columns_ = nullptr;       // [threads][rows of the chunk][kGradientRows]: of dz
+  T* bias_ = nullptr;          // [kGrads·H]: the sum of dz
   const T** dz_columns_ = nullptr;  // [threads][kGradientRows]
   T** dw_rows_ = nullptr;           // [threads][kGradientRows]
 };

@@ -12,7 +12,8 @@ Size Network::count() const {
   Size sum = 0;
   for (Size k = 0; k < layers; ++k) {
     const Size rows = gates() * H;
-    sum += directions * (rows * (inputs(k) + H + (bias ? 2 : 0)) + (peephole ? 3 * H : 0));
+    sum +=
+        directions * (rows * (inputs(k) + H + (bias ? 2 : 0)) + (peephole ? 3 * H : 0));
   }
   return sum;
 }
