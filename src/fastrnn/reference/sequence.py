@@ -206,6 +206,7 @@ def walk_back(
             dstate, state, state_prev, gates[t, rows], q
         )
         last_in[t, rows] = h_in[t, rows]
+        dh_in: FloatArray
         if steps.inner is None:
             dh_in = dq_t @ s.w_hh
         else:
