@@ -20,7 +20,7 @@ using OfADtype =
 class AnyPackedLayers {
  public:
   AnyPackedLayers(const std::string& cell, const std::string& nonlinearity,
-                  const std::string& reset, bool coupled, bool peephole, Size I, Size H,
+                  const std::string& reset, bool coupled, bool peephole, Size P, Size I, Size H,
                   Size layers, Size directions, bool bias, bool bfloat16,
                   py::array params)
       : params_(std::move(params)) {
@@ -29,6 +29,8 @@ class AnyPackedLayers {
                           named("reset", kResetNames, reset) == Reset::kBefore,
                           coupled,
                           peephole,
+                          P > 0,
+                          P > 0 ? P : H,
                           I,
                           H,
                           layers,

@@ -5,7 +5,7 @@
 //
 // The operand of an inner phase is its block of this step's dz, and nothing is added.
 // Layout:
-//   w_hh packed  [unit vectors][(G of the phase)·H][lanes]
+//   w packed  [unit vectors][depth][lanes]
 #pragma once
 
 #include "cell.h"
@@ -18,26 +18,31 @@ template <class Phase, class T>
 struct BackwardStep {
   Phase phase;
   const BackwardRow<T>* rows;  // [rows]
-  const T* w;                  // W_hh packed
-  Size H, K;                   // K = G·H, or 0 if nothing comes back from a next step
+  const T* w;                  // packed
+  Size units, H;               // units: numbers of outputs
+  Size depth, K;               // K = depth, or 0 if nothing comes back from a next step
 };
 
 // The cell's part under zoneout: gradients of states that were carried over pass it by.
-template <class Cell, class T>
-FASTRNN_INLINE void backward_zoneout(Cell cell, Vec<T> dh, const BackwardRow<T>& row,
+template <class Phase, class T>
+FASTRNN_INLINE void backward_zoneout(Phase phase, Vec<T> dh, const BackwardRow<T>& row,
                                      Size j, Size lanes, Size H) {
+  constexpr bool kC = Phase::kCarry == Carry::kCellState && Phase::kBackwardC;
   const Vec<T> none = {};
-  const auto h_is_old = load_flags<T>(row.zoneout_h + j, lanes);
-  store_some(row.held + j, h_is_old ? dh : none, lanes);
+  if constexpr (!Phase::kInner) {
+    const auto h_is_old = load_flags<T>(row.zoneout_h + j, lanes);
+    store_some(row.held + j, h_is_old ? dh : none, lanes);
+    dh = h_is_old ? none : dh;
+  }
   Vec<T> dc_held = none;
-  if (Cell::kCarry == Carry::kCellState) {
+  if constexpr (kC) {
     const auto c_is_old = load_flags<T>(row.zoneout_c + j, lanes);
     const Vec<T> dc = row.cut ? none : load_some(row.carry + j, lanes);
     store_some(row.carry + j, c_is_old ? none : dc, lanes);
     dc_held = c_is_old ? dc : none;
   }
-  cell.template backward<T>(h_is_old ? none : dh, row, j, lanes, H);
-  if (Cell::kCarry == Carry::kCellState) {
+  phase.template backward<T>(dh, row, j, lanes, H);
+  if constexpr (kC) {
     store_some(row.carry + j, load_some(row.carry + j, lanes) + dc_held, lanes);
   }
 }
@@ -67,14 +72,16 @@ __attribute__((noinline)) void backward_cells(const BackwardStep<Phase, T>& x, S
                                               int count, const Vec<T>* dh, Size apart,
                                               Size u) {
   constexpr Size L = kLanes<T>;
-  const Size j = u * L, lanes = kUsual ? L : at_most(L, x.H - j);
+  const Size j = u * L, lanes = kUsual ? L : at_most(L, x.units - j);
 #pragma GCC unroll 2
   for (int i = 0; i < count; ++i) {
     const BackwardRow<T>& r = x.rows[row + i];
-    if constexpr (Phase::kInner) {
-      x.phase.template backward<T>(dh[i * apart], r, j, lanes, x.H);
-    } else {
+    if constexpr (!Phase::kInner) {
       backward_cell<kUsual, Phase, T>(x.phase, dh[i * apart], r, j, lanes, x.H);
+    } else if (!kUsual && r.held && Phase::kCarry == Carry::kCellState) {
+      backward_zoneout<Phase, T>(x.phase, dh[i * apart], r, j, lanes, x.H);
+    } else {
+      x.phase.template backward<T>(dh[i * apart], r, j, lanes, x.H);
     }
   }
 }
@@ -92,8 +99,8 @@ __attribute__((noinline)) void backward_tile(const BackwardStep<Phase, T>& x, Si
   }
   // The cell's operands are in far memory: they are fetched while the product runs, a
   // row at a time, so as not to hold up the weights.
-  const Size panel = Size(Phase::G) * x.H * L;
-  const T* w_hh = x.w + u * panel;
+  const Size panel = x.depth * L;
+  const T* w = x.w + u * panel;
   for (int r = 0; r < R; ++r) {
     for (int g = 0; g < Phase::kTape; ++g) prefetch<P>(rows[r].gates, g * x.H + u * L);
     prefetch<P>(Phase::kCarry == Carry::kCellState ? rows[r].c_prev : rows[r].c, u * L);
@@ -103,13 +110,13 @@ __attribute__((noinline)) void backward_tile(const BackwardStep<Phase, T>& x, Si
       prefetch<1>(rows[r].zoneout_c, u * L);
     }
     const Size k = x.K * r / R, end = x.K * (r + 1) / R;
-    multiply_add<R, P, 1, Rows::kEach, T>(acc, dz_next, 0, w_hh, panel, k, end, ahead);
+    multiply_add<R, P, 1, Rows::kEach, T>(acc, dz_next, 0, w, panel, k, end, ahead);
   }
   Vec<T> dh[R][P];
 #pragma GCC unroll 24
   for (int i = 0; i < R * P; ++i) dh[i / P][i % P] = acc[i / P][i % P];
   for (int p = 0; p < P; ++p) {
-    if ((u + p + 1) * L <= x.H && !rows[0].held) {
+    if ((u + p + 1) * L <= x.units && !rows[0].held) {
       backward_cells<true>(x, row, R, &dh[0][p], P, u + p);
     } else {
       backward_cells<false>(x, row, R, &dh[0][p], P, u + p);

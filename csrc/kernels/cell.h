@@ -26,12 +26,17 @@
 //   z = W_hh[gates of the phase] · its operand, then forward
 //   dh = dz[gates of the phase] · W_hh[gates of the phase], then backward
 //
-// Most cells have one phase, and are it. Others list theirs in PhasesOf (gru.cpp). A
-// phase has the members above that its product and its ending need, and
+// Most cells have one phase, and are it. Others list theirs in PhasesOf (gru.cpp,
+// lstm.cpp). A phase has the members above that its product and its ending need, and
 //
-//   kFirst  the first of its gates among the cell's
-//   kInner  its operand is row.c, which the phase before has written, instead of h_in;
-//           backward, it multiplies its own block of this step's dz
+//   kFirst       the first of its gates among the cell's
+//   kInner       its operand is row.inner, which the phase before has written, instead
+//                of h_in; backward, it multiplies its own block of this step's dz
+//   kProjection  its matrix is W_hr in place of W_hh, its units are those of h, and its
+//                sums begin at 0
+//   kForwardH, kForwardC, kBackwardC
+//                whether forward leaves h or c as it will be, and whether backward
+//                takes the gradient of c: zoneout acts there
 #pragma once
 
 #include "fastrnn/kernels.h"
@@ -45,7 +50,8 @@ enum class Carry { kNothing, kCellState, kHidden };
 // What most cells have in common.
 struct OnePhase {
   static constexpr int kFirst = 0;
-  static constexpr bool kInner = false;
+  static constexpr bool kInner = false, kProjection = false;
+  static constexpr bool kForwardH = true, kForwardC = true, kBackwardC = true;
   static constexpr int kUnread = -1;
   static constexpr int input_block(int gate) { return gate; }
   static constexpr int weight_block(int gate) { return gate; }
@@ -58,6 +64,7 @@ struct OnePhase {
 template <class... Phase>
 struct Phases {
   static constexpr int kCount = sizeof...(Phase);
+  static constexpr bool kProjects = (Phase::kProjection || ...);
   // The first gate of an inner phase, or the number of gates.
   static constexpr int kInnerGate = (0 + ... + (Phase::kInner ? 0 : Phase::G));
 
@@ -82,24 +89,28 @@ FASTRNN_INLINE bool for_phases(const Cell& cell, const Call& call) {
 
 template <class Cell>
 constexpr bool kSeveralPhases = PhasesOf<Cell>::Type::kCount > 1;
+template <class Cell>
+constexpr bool kHasProjection = PhasesOf<Cell>::Type::kProjects;
 
 // Blocks of H rows in the weights, as the caller has them.
 template <class Cell>
 constexpr int kWeightBlocks = Cell::G + (Cell::kUnread >= 0);
 
-// The operands of one row at one step, forward.
+// The operands of one row at one step, forward. Those of P numbers are h, its gradient
+// and what acts on it.
 template <class T>
 struct ForwardRow {
   const T* z;       // W_ih·x + b of this row, [unit vectors] apart, each [G][lanes]
-  const T* h_prev;  // [H]
-  const T* h_in;    // [H]: the operand of W_hh, h_prev or mask ⊙ h_prev
+  const T* h_prev;  // [P]
+  const T* h_in;    // [P]: the operand of W_hh, h_prev or mask ⊙ h_prev
   const T* c_prev;  // [H] (LSTM); may be c itself
-  T* h;             // = [H]
-  T* c;      // = [H] (LSTM: cell state; GRU: W_hn·h + b_hn, for the tape, or null;
-             // GRU with the reset before: r ⊙ h_in)
-  T* gates;  // = [kTape·H] or null
+  T* h;             // = [P]
+  T* c;             // = [H] (LSTM: cell state; GRU: W_hn·h + b_hn, for the tape, or null)
+  T* inner;         // = [H]: the operand of an inner phase (GRU with the reset before:
+                    // r ⊙ h_in, for the tape; LSTM with a projection: o ⊙ tanh c)
+  T* gates;         // = [kTape·H] or null
   // Used by the driver: see Regularisers.
-  const std::uint8_t* zoneout_h;  // [H] or null
+  const std::uint8_t* zoneout_h;  // [P] or null
   const std::uint8_t* zoneout_c;  // [H] or null
 };
 
@@ -107,23 +118,26 @@ struct ForwardRow {
 template <class T>
 struct BackwardRow {
   const T* dz_next;  // [G·H] of the next step: times W_hh, its part of dh
-  const T* dy;       // [H] or null
-  const T* dh_n;     // [H] or null; at the row's last step only
+  const T* dy;       // [P] or null
+  const T* dh_n;     // [P] or null; at the row's last step only
   const T* dc;       // [H] or null (LSTM): the gradient of c from outside
   const T* gates;    // [kTape·H]
-  const T* h;        // [H]
-  const T* h_prev;   // [H]
+  const T* h;        // [P]
+  const T* h_prev;   // [P]
   const T* c;        // [H] (GRU)
   const T* c_prev;   // [H] (LSTM)
-  T* dz;      // = [kGrads·H]; null before the first step: dh goes to dh_out alone
+  T* dz;      // = [kGrads·H]; null before the first step: dh goes to dh_out alone. With a
+              // projection dh [P] follows
+  T* inner;   // = [unit vectors, inner_step apart][lanes] (LSTM with a projection)
+  Size inner_step;
   T* carry;   // read, then = [H]
-  T* dh_out;  // = [H] or null
+  T* dh_out;  // = [P] or null
   bool cut;   // nothing comes back from the next step
   // Used by the driver: see Regularisers.
-  const T* mask;                  // [H] or null
-  const std::uint8_t* zoneout_h;  // [H] or null
+  const T* mask;                  // [P] or null
+  const std::uint8_t* zoneout_h;  // [P] or null
   const std::uint8_t* zoneout_c;  // [H] or null
-  T* held;  // read, then = [H]: the part of dh that passes by the cell; or null
+  T* held;  // read, then = [P]: the part of dh that passes by the cell; or null
 };
 
 }  // namespace FASTRNN_NS

@@ -108,6 +108,7 @@ struct GruBefore : OnePhase {
 struct GruBefore::Reset : GruBefore {
   static constexpr int G = 2;
   static constexpr int kOnlyInputBias = G;
+  static constexpr bool kForwardH = false;
 
   explicit Reset(const GruBefore& cell) : GruBefore(cell) {}
 
@@ -117,7 +118,7 @@ struct GruBefore::Reset : GruBefore {
                               Size j, Size lanes, Size H) const {
     const Vec<T> r = sigmoid<T>(z_acc[0]);
     const Vec<T> z = sigmoid<T>(z_acc[1]);
-    store_some(row.c + j, r * load_some(row.h_in + j, lanes), lanes);
+    store_some(row.inner + j, r * load_some(row.h_in + j, lanes), lanes);
     store_some(row.h + j, z, lanes);
     if (row.gates) {
       store_some(row.gates + 0 * H + j, r, lanes);

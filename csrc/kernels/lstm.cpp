@@ -18,8 +18,12 @@
 // and with coupled gates dz_i = dc ⊙ (g − c_{t−1}) ⊙ i(1 − i), without dz_f.
 // c_t and tanh(c_t) are recomputed: 12 cycles per vector instead of a load from far
 // memory, and c_t before zoneout is not stored.
+//
+// With a projection, h_t = W_hr·m with m = o ⊙ tanh(c_t): a second phase. Backward, dh of
+// W_hh and from outside comes first, then dm = dh·W_hr takes its place above.
 // Sources: Hochreiter & Schmidhuber (1997) with the forget gate of Gers et al. (2000);
-// peepholes: Gers & Schmidhuber (2000), as in ONNX; coupled gates: Greff et al. (2017).
+// peepholes: Gers & Schmidhuber (2000), as in ONNX; coupled gates: Greff et al. (2017);
+// projection: Sak et al. (2014).
 #include "cell_kernels.h"
 #include "math.h"
 
@@ -40,7 +44,7 @@ struct Lstm : OnePhase {
 
   template <class T>
   static bool serves(const CellOptions<T>& options) {
-    return !options.coupled && !options.peephole;
+    return !options.coupled && !options.peephole && !options.projection;
   }
 
   template <class T>
@@ -84,7 +88,7 @@ struct Lstm : OnePhase {
 
 // With peepholes, if there are any, and coupled gates or not: a kind of its own, so
 // that Lstm has no branches. kCoupled: gates i, g, o.
-template <bool kCoupled>
+template <bool kCoupled, bool kProjected>
 struct LstmVariant : Lstm {
   static constexpr int G = kCoupled ? 3 : 4;
   static constexpr int kGrads = G;
@@ -98,7 +102,7 @@ struct LstmVariant : Lstm {
 
   template <class T>
   static bool serves(const CellOptions<T>& options) {
-    return kCoupled == options.coupled;
+    return kCoupled == options.coupled && kProjected == options.projection;
   }
 
   static constexpr int weight_block(int gate) {
@@ -124,7 +128,7 @@ struct LstmVariant : Lstm {
     const Vec<T> c = fma(f, c_prev, i * g);
     store_some(row.c + j, c, lanes);
     const Vec<T> o = sigmoid<T>(peep<T>(z[kPlaceOfO], 2, c, j, lanes, H));
-    store_some(row.h + j, o * tanh<T>(c), lanes);
+    store_some((kProjected ? row.inner : row.h) + j, o * tanh<T>(c), lanes);
     if (row.gates) {
       store_some(row.gates + 0 * H + j, i, lanes);
       store_some(row.gates + 1 * H + j, f, lanes);
@@ -143,6 +147,9 @@ struct LstmVariant : Lstm {
     const Vec<T> o = load_some(row.gates + 3 * H + j, lanes);
     const Vec<T> c_prev = load_some(row.c_prev + j, lanes);
     const Vec<T> tanh_c = tanh<T>(fma(f, c_prev, i * g));
+    if (kProjected) {
+      store(row.inner + j / kLanes<T> * row.inner_step, o * tanh_c);
+    }
     Vec<T> dc_next = row.cut ? Vec<T>{} : load_some(row.carry + j, lanes);
     if (row.dc) dc_next += load_some(row.dc + j, lanes);
     const Vec<T> dz_o = dh * tanh_c * fma(-o, o, o);
@@ -164,10 +171,52 @@ struct LstmVariant : Lstm {
   const void* peephole;  // T [3, H] or null: the same for all rows
 };
 
-constexpr CellKernels<float> lstm_f32 =
-    cell_kernels<float, Lstm, LstmVariant<true>, LstmVariant<false>>();
-constexpr CellKernels<double> lstm_f64 =
-    cell_kernels<double, Lstm, LstmVariant<true>, LstmVariant<false>>();
+// The phases of a cell with a projection: its own, whose product leads to dh backward,
+// and the projection, whose product leads to dm.
+template <bool kCoupled>
+struct GatesPhase : LstmVariant<kCoupled, true> {
+  using Cell = LstmVariant<kCoupled, true>;
+  static constexpr bool kForwardH = false, kBackwardC = false;
+
+  explicit GatesPhase(const Cell& cell) : Cell(cell) {}
+
+  template <class T>
+  FASTRNN_INLINE void backward(Vec<T> dh, const BackwardRow<T>& row, Size j, Size lanes,
+                               Size H) const {
+    store_some(row.dz + Cell::kGrads * H + j, dh, lanes);
+  }
+};
+
+template <bool kCoupled>
+struct ProjectionPhase : LstmVariant<kCoupled, true> {
+  using Cell = LstmVariant<kCoupled, true>;
+  static constexpr int G = 1;
+  static constexpr int kOnlyInputBias = G;
+  static constexpr int kFirst = Cell::G;
+  static constexpr bool kInner = true, kProjection = true, kForwardC = false;
+  static constexpr int weight_block(int gate) { return gate; }
+
+  explicit ProjectionPhase(const Cell& cell) : Cell(cell) {}
+
+  template <class T>
+  FASTRNN_INLINE void forward(const Vec<T>* h, const ForwardRow<T>& row, const T*,
+                              Size j, Size lanes, Size) const {
+    store_some(row.h + j, h[0], lanes);
+  }
+};
+
+template <bool kCoupled>
+struct PhasesOf<LstmVariant<kCoupled, true>> {
+  using Type = Phases<GatesPhase<kCoupled>, ProjectionPhase<kCoupled>>;
+};
+
+template <class T>
+constexpr CellKernels<T> lstm_kernels() {
+  return cell_kernels<T, Lstm, LstmVariant<false, true>, LstmVariant<true, true>,
+                      LstmVariant<true, false>, LstmVariant<false, false>>();
+}
+constexpr CellKernels<float> lstm_f32 = lstm_kernels<float>();
+constexpr CellKernels<double> lstm_f64 = lstm_kernels<double>();
 
 }  // namespace FASTRNN_NS
 }  // namespace fastrnn

@@ -40,9 +40,9 @@ struct OneRow {
   Size token;         // if x is null and w_ih given: x is one-hot
   const W* w_ih;      // packed, or null: row.z holds the input product
   const T* bias;      // as PackedWeights
-  const W* w_hh;      // packed
+  const W* w;         // of the phase, packed
   const T* b_hidden;  // as PackedWeights
-  Size I, H, z_step;  // z_step: between unit vectors of row.z
+  Size I, units, depth, z_step;  // z_step: between unit vectors of row.z
   // Not a copy, which would read in wide words data just written in narrow ones, and
   // wait for these to reach the cache.
   const ForwardRow<T>& row;
@@ -100,6 +100,8 @@ __attribute__((noinline)) void one_row_tile(const Phase& phase, const OneRow<T, 
     for (int i = 0; i < P * G; ++i) {
       if (i % G >= Phase::kOnlyInputBias) store(z_input + i * L, acc[i]);
     }
+  } else if constexpr (Phase::kProjection) {
+    for (int i = 0; i < P * G; ++i) acc[i] = Vec<T>{};
   } else {
     z = x.row.z + u * x.z_step;
     z_step = x.z_step;
@@ -112,13 +114,13 @@ __attribute__((noinline)) void one_row_tile(const Phase& phase, const OneRow<T, 
   for (int i = 0; i < P * G; ++i) {
     if (i % G >= Phase::kOnlyInputBias) acc[i] = load(x.b_hidden + (u + i / G) * L);
   }
-  const T* h_in = Phase::kInner ? x.row.c : x.row.h_prev;
-  add_products<P, G, T, W>(acc, h_in, x.H, x.w_hh + u * x.H * G * L, ahead);
+  const T* h_in = Phase::kInner ? x.row.inner : x.row.h_prev;
+  add_products<P, G, T, W>(acc, h_in, x.depth, x.w + u * x.depth * G * L, ahead);
 #pragma GCC unroll 2
   for (int p = 0; p < P; ++p) {
     const Size j = (u + p) * L;
     phase.template forward<T>(acc + p * G, x.row, z + p * z_step, j,
-                              at_most(L, x.H - j), x.H);
+                              at_most(L, x.units - j), x.units);
   }
 }
 
@@ -135,7 +137,7 @@ template <class Phase, class T, class W>
 void one_row_step(const Phase& phase, const OneRow<T, W>& x, Range units,
                   bool backwards) {
   constexpr int kMost = kOneRowPanels<Phase::G>;
-  const Size inputs = x.H + (x.x ? x.I : 0), vectors = units.end - units.begin;
+  const Size inputs = x.depth + (x.x ? x.I : 0), vectors = units.end - units.begin;
   const Size bytes = vectors * inputs * Phase::G * kLanes<T> * Size(sizeof(W));
   const bool near = bytes <= kNearCache;
   const Size ahead = bytes > kPrivateCache ? kFarAhead : 0;

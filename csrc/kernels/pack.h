@@ -61,31 +61,47 @@ void pack_bias(const T* b_ih, const T* b_hh, Size H, int only_ih, T* to,
   }
 }
 
-// Where the weights of a phase begin in packed W_hh.
-template <class Phase, class T>
-FASTRNN_INLINE Size phase_offset(Size H) {
-  return divide_up(H, kLanes<T>) * kLanes<T> * H * Phase::kFirst;
+// The numbers that a phase has and reads, forward.
+template <class Phase>
+FASTRNN_INLINE Size units_of(Size H, Size P) {
+  return Phase::kProjection ? P : H;
+}
+template <class Phase>
+FASTRNN_INLINE Size depth_of(Size H, Size P) {
+  return Phase::kProjection ? H : P;
 }
 
+// The weights of a phase, in the order of pack_gates.
+template <class Phase, class Number, class T>
+FASTRNN_INLINE Number* place_of_phase(const PackedWeights<T>& w) {
+  if (Phase::kProjection) return static_cast<Number*>(w.w_hr);
+  return static_cast<Number*>(w.w_hh) +
+         divide_up(w.H, kLanes<T>) * kLanes<T> * w.P * Phase::kFirst;
+}
 template <class Phase, class T>
 FASTRNN_INLINE const void* packed_phase(const PackedWeights<T>& w) {
-  const Size number = w.bfloat16 ? Size(sizeof(Bfloat16)) : Size(sizeof(T));
-  return static_cast<const char*>(w.w_hh) + phase_offset<Phase, T>(w.H) * number;
+  if constexpr (sizeof(T) == sizeof(float)) {
+    if (w.bfloat16) return place_of_phase<Phase, Bfloat16>(w);
+  }
+  return place_of_phase<Phase, T>(w);
 }
 
-// The matrices of a layer, for the given unit vectors; W_ih only if to.w_ih is not
-// null.
+// The matrices of a layer, in the shares of a member; W_ih only if to.w_ih is not null.
 template <class Cell, class T>
-void pack_matrices(const Cell& cell, const Weights<T>& w, Size I, Range unit_vectors,
+void pack_matrices(const Cell& cell, const Weights<T>& w, Size I, Team team,
                    const PackedWeights<T>& to) {
+  const auto share = [&](Size units) {
+    return share_of(divide_up(units, kLanes<T>), team.rank, team.size);
+  };
   for_phases(cell, [&](auto phase, bool) {
     using Phase = decltype(phase);
-    T* w_hh = static_cast<T*>(to.w_hh) + phase_offset<Phase, T>(w.H);
-    pack_gates<Phase::G>(w.w_hh, w.H, w.H, unit_vectors, w_hh, Phase::weight_block);
+    const Size units = units_of<Phase>(w.H, w.P), depth = depth_of<Phase>(w.H, w.P);
+    pack_gates<Phase::G>(Phase::kProjection ? w.w_hr : w.w_hh, units, depth,
+                         share(units), place_of_phase<Phase, T>(to), Phase::weight_block);
     return false;
   });
   if (!to.w_ih) return;
-  pack_gates<Cell::G>(w.w_ih, w.H, I, unit_vectors, static_cast<T*>(to.w_ih),
+  pack_gates<Cell::G>(w.w_ih, w.H, I, share(w.H), static_cast<T*>(to.w_ih),
                       Cell::weight_block);
 }
 
@@ -113,25 +129,32 @@ void pack_bfloat16(const float* w, Size H, Size K, Bfloat16* packed, BlockOf blo
   }
 }
 
+// Numbers in the widest panel of a layer's matrices.
+template <class Cell, class T>
+FASTRNN_INLINE Size widest_panel(const PackedWeights<T>& w) {
+  const Size inputs = (w.I > w.P ? w.I : w.P) * Cell::G;
+  return (kHasProjection<Cell> && w.H > inputs ? w.H : inputs) * kLanes<T>;
+}
+
 // A whole layer.
 template <class Cell, class T>
 void pack_weights(const Cell& cell, const Weights<T>& w, Size I, PackedWeights<T>* to) {
   pack_biases<Cell>(w, *to);
   if constexpr (sizeof(T) == sizeof(float)) {
     if (to->bfloat16) {
-      auto *w_ih = static_cast<Bfloat16*>(to->w_ih),
-           *w_hh = static_cast<Bfloat16*>(to->w_hh);
-      pack_bfloat16<Cell::G>(w.w_ih, w.H, I, w_ih, Cell::weight_block);
+      pack_bfloat16<Cell::G>(w.w_ih, w.H, I, static_cast<Bfloat16*>(to->w_ih),
+                             Cell::weight_block);
       for_phases(cell, [&](auto phase, bool) {
         using Phase = decltype(phase);
-        pack_bfloat16<Phase::G>(w.w_hh, w.H, w.H, w_hh + phase_offset<Phase, T>(w.H),
-                                Phase::weight_block);
+        pack_bfloat16<Phase::G>(Phase::kProjection ? w.w_hr : w.w_hh,
+                                units_of<Phase>(w.H, w.P), depth_of<Phase>(w.H, w.P),
+                                place_of_phase<Phase, Bfloat16>(*to), Phase::weight_block);
         return false;
       });
       return;
     }
   }
-  pack_matrices(cell, w, I, Range{0, divide_up(w.H, kLanes<T>)}, *to);
+  pack_matrices(cell, w, I, Team{0, 1, nullptr}, *to);
 }
 
 // to [columns / lanes][K][lanes] = the K given rows, for the column vectors

@@ -19,11 +19,11 @@ struct StepScratch {
 
   StepScratch(const PackedWeights<T>& w, Size N, int threads)
       : z_size(divide_up(w.H, kLanes<T>) * N * kWidth),
-        panel_size(w.bfloat16 ? (w.I > w.H ? w.I : w.H) * kWidth : 0),
-        c_size(kSeveralPhases<Cell> ? N * w.H : 0),
+        panel_size(w.bfloat16 ? widest_panel<Cell>(w) : 0),
+        inner_size(kSeveralPhases<Cell> ? N * w.H : 0),
         bytes(is_one_row(N)
                   ? 0
-                  : (z_size + threads * panel_size + c_size) * Size(sizeof(T)) +
+                  : (z_size + threads * panel_size + inner_size) * Size(sizeof(T)) +
                         threads * N * kRowBytes) {}
 
   static constexpr bool is_one_row(Size N) { return N < 2 && !kSeveralPhases<Cell>; }
@@ -32,7 +32,7 @@ struct StepScratch {
 
   Size z_size;      // of z [unit vectors][N][G][lanes]
   Size panel_size;  // of a widened panel, one for each thread
-  Size c_size;      // of row.c between phases
+  Size inner_size;  // of row.inner
   Size bytes;       // of all, with each thread's rows and pointers to x
 };
 
@@ -44,11 +44,11 @@ Size step_scratch(Size N, const PackedWeights<T>& w, int threads) {
 // Row n, except its z.
 template <class T>
 ForwardRow<T> row_of(const StepArgs<T>& a, Size n) {
-  const Size state = n * a.weights->H;
+  const Size h = n * a.weights->P, c = n * a.weights->H;
   ForwardRow<T> row{};
-  row.h_prev = row.h_in = a.h_prev + state;
-  row.h = a.h + state;
-  row.c_prev = row.c = a.c ? a.c + state : nullptr;
+  row.h_prev = row.h_in = a.h_prev + h;
+  row.h = a.h + h;
+  row.c_prev = row.c = a.c ? a.c + c : nullptr;
   return row;
 }
 
@@ -61,14 +61,14 @@ void step_rows(const Cell& cell, const StepArgs<T>& a, Team team, Range units) {
   const StepScratch<Cell, T> s(w, a.N, size);
   T* z = static_cast<T*>(a.scratch);
   T* panel = z + s.z_size + rank * s.panel_size;
-  T* c = z + s.z_size + size * s.panel_size;
-  auto* rows = reinterpret_cast<ForwardRow<T>*>(c + s.c_size) + rank * a.N;
+  T* inner = z + s.z_size + size * s.panel_size;
+  auto* rows = reinterpret_cast<ForwardRow<T>*>(inner + s.inner_size) + rank * a.N;
   auto* x = reinterpret_cast<const T**>(rows + (size - rank) * a.N) + rank * a.N;
   const Size z_step = a.N * kWidth;
   for (Size n = 0; n < a.N; ++n) {
     rows[n] = row_of(a, n);
     rows[n].z = z + n * kWidth;
-    if (s.c_size) rows[n].c = c + n * w.H;
+    if (s.inner_size) rows[n].inner = inner + n * w.H;
     if (a.x) x[n] = a.x + n * w.I;
   }
   if (a.tokens) {
@@ -87,11 +87,13 @@ void step_rows(const Cell& cell, const StepArgs<T>& a, Team team, Range units) {
   }
   for_phases(cell, [&](auto phase, bool last) {
     using Phase = decltype(phase);
-    const Size panel_numbers = w.H * Phase::G * kLanes<T>;
-    with_panels(packed_phase<Phase, T>(w), w.bfloat16, panel_numbers, panel, units,
-                [&](const T* w_hh, Size first, Range part) {
+    const Size outputs = units_of<Phase>(w.H, w.P), depth = depth_of<Phase>(w.H, w.P);
+    const Range part_of_outputs = share_of(divide_up(outputs, kLanes<T>), rank, size);
+    with_panels(packed_phase<Phase>(w), w.bfloat16, depth * Phase::G * kLanes<T>, panel,
+                part_of_outputs, [&](const T* panels, Size first, Range part) {
                   const ForwardStep<Phase, T> step{
-                      phase, rows, w_hh, w.b_hidden, w.H, z_step, first, false, T(0)};
+                      phase, rows, panels, w.b_hidden, outputs,
+                      depth, z_step, first, false, T(0)};
                   forward_step<Phase, T>(step, a.N, part, false);
                 });
     if (!last && size > 1) team.barrier();
@@ -113,6 +115,7 @@ void step_row(const Cell& cell, const StepArgs<T>& a, Range units) {
                          w.b_hidden,
                          w.I,
                          w.H,
+                         w.P,
                          0,
                          row_of(a, 0)};
     one_row_step<Cell, T, W>(cell, x, units, false);

@@ -18,12 +18,12 @@ class StepperOf final : public Stepper {
       : packed_(std::move(packed)),
         network_(packed_->network()),
         rows_(N),
-        layer_size_(N * network_.H),
+        layer_size_(N * network_.P),
         step_(packed_->cell().step) {
     const Network& network = network_;
     const Size L = network.layers, size = L * layer_size_;
     for (T*& h : h_) h = take_zeros(size);
-    if (packed_->cell().has_c) c_ = take_zeros(size);
+    if (packed_->cell().has_c) c_ = take_zeros(L * N * network.H);
     threads_ = get_num_threads();
     if (flops() < kWorthATeam || get_sharing() == Sharing::kNone) threads_ = 1;
     Size scratch = 0;
@@ -46,7 +46,7 @@ class StepperOf final : public Stepper {
                                nullptr,
                                h_[turn] + at,
                                h_[1 - turn] + at,
-                               c_ ? c_ + at : nullptr,
+                               c_ ? c_ + k * N * network.H : nullptr,
                                shared};
       }
     }
@@ -88,7 +88,7 @@ class StepperOf final : public Stepper {
   static Stepper* make(std::shared_ptr<const PackedLayers<T>> packed, Size N) noexcept {
     // No size may wrap round: bytes of a row, with scratch memory, at the most.
     const Network& n = packed->network();
-    const Size row = (3 * n.layers * n.H + 8 * (n.H + 64)) * Size(sizeof(T));
+    const Size row = (3 * n.layers * (n.H + n.P) + 8 * (n.H + n.P + 64)) * Size(sizeof(T));
     if (N > PTRDIFF_MAX / (row + kMostThreads * 512)) return nullptr;
     try {
       return new StepperOf(std::move(packed), N);
@@ -123,7 +123,7 @@ class StepperOf final : public Stepper {
   const Size rows_, layer_size_;
   void (*const step_)(const StepArgs<T>&, Team);
   Scratch memory_;
-  T* h_[2];            // [layers, N, H]: read in h_[turn_], written in the other
+  T* h_[2];            // [layers, N, P]: read in h_[turn_], written in the other
   T* c_ = nullptr;     // [layers, N, H]
   StepArgs<T>* args_;  // [2, layers]: for each turn
   int turn_ = 0;

@@ -51,6 +51,7 @@ class PackedLayers:
         reset: str = "after",
         coupled: bool = False,
         peephole: bool = False,
+        proj_size: int = 0,
         input_size: int,
         hidden_size: int,
         num_layers: int,
@@ -88,8 +89,8 @@ class PackedLayer:
         self, sequence: Sequence | tuple[Any, ...], /
     ) -> tuple[Any, Any, Any, Any, Any] | None: ...
 
-# dx, dw_ih, dw_hh, db_ih, db_hh, dh0, dc0, dembedding, dh, dpeephole; None where there
-# is none. The bits of ``wanted`` ask for the first five.
+# dx, dw_ih, dw_hh, db_ih, db_hh, dh0, dc0, dembedding, dh, dpeephole, dprojection; None
+# where there is none. The bits of ``wanted`` ask for the first five.
 def backward(
     sequence: Sequence | tuple[Any, ...],
     wanted: int,
@@ -102,7 +103,7 @@ def backward(
     dc_n: FloatArray | int | None,
     dc: FloatArray | int | None,
     /,
-) -> tuple[Any, Any, Any, Any, Any, Any, Any, Any, Any, Any]: ...
+) -> tuple[Any, ...]: ...
 def linear_forward(
     rows: int,
     I: int,

@@ -53,6 +53,8 @@ class LSTMGrads(NamedTuple):
         Gradient of the initial cell state.
     dpeephole : [3, H] or None
         None without ``peephole``.
+    dprojection : [P, H] or None
+        None without ``projection``.
     """
 
     dx: FloatArray | None
@@ -65,6 +67,7 @@ class LSTMGrads(NamedTuple):
     dembedding: FloatArray | None
     dh: FloatArray | None
     dpeephole: FloatArray | None = None
+    dprojection: FloatArray | None = None
 
 
 class LinearGrads(NamedTuple):

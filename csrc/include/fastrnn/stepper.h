@@ -19,7 +19,7 @@ class Stepper {
  public:
   virtual ~Stepper() = default;
 
-  // x: [N, I], of the network's dtype, or tokens [N], each < I. h: = [N, H] or null,
+  // x: [N, I], of the network's dtype, or tokens [N], each < I. h: = [N, P] or null,
   // the last layer's state. Any result except kStepped means that nothing was done.
   virtual int step(const void* x, const std::int64_t* tokens, void* h) noexcept = 0;
 
@@ -29,7 +29,7 @@ class Stepper {
   // them.
   virtual bool is_current() const noexcept = 0;
 
-  // [layers, N, H], to be read or written between steps; c is null if cells have none.
+  // [layers, N, P] and [layers, N, H], to be read or written between steps; c is null if cells have none.
   virtual void* h() noexcept = 0;
   virtual void* c() noexcept = 0;
   virtual double flops() const noexcept = 0;  // of a step

@@ -27,7 +27,7 @@ from fastrnn._types import BoolArray, FloatArray, Sequence
 # first five.
 GRADIENTS = (
     "dx", "dw_ih", "dw_hh", "db_ih", "db_hh", "dh0", "dc0", "dembedding", "dh",
-    "dpeephole",
+    "dpeephole", "dprojection",
 )  # fmt: skip
 EVERY_GRADIENT = 31
 
@@ -171,6 +171,7 @@ def lstm_forward(
     h0: FloatArray | None = None,
     c0: FloatArray | None = None,
     peephole: FloatArray | None = None,
+    projection: FloatArray | None = None,
     coupled: bool = False,
     lengths: ArrayLike | None = None,
     padding: str = "right",
@@ -191,12 +192,15 @@ def lstm_forward(
 
     ``peephole [3, H]`` holds diagonal weights of c in the gates i, f and o, in that
     order. With ``coupled`` the forget gate is ``f = 1 - i``; the arrays have four gates
-    all the same, those of f are not read, and their gradients are 0. For the equations
-    see `fastrnn.reference.cells.lstm_forward`.
+    all the same, those of f are not read, and their gradients are 0. With ``projection
+    [P, H]``, PyTorch's ``proj_size``, h is the projection of ``o tanh(c)``: h and all
+    that belongs to it (``y``, ``h0``, ``h_n``, ``recurrent_mask``, the mask of zoneout,
+    gradients) have ``P`` numbers in place of ``H``, and ``w_hh`` is ``[4*H, P]``. For
+    the equations see `fastrnn.reference.cells.lstm_forward` and ``make_lstm`` beside it.
     """
     s = check_forward(
         "lstm", x, w_ih, w_hh, b_ih, b_hh, h0=h0, c0=c0,
-        peephole=peephole, coupled=coupled,
+        peephole=peephole, projection=projection, coupled=coupled,
         lengths=lengths, padding=padding, resets=resets, reverse=reverse,
         embedding=embedding, training=training,
         recurrent_mask=recurrent_mask, zoneout=zoneout,

@@ -41,7 +41,7 @@ PADDINGS = ("right", "left")
 class Upstream(NamedTuple):
     """The gradients given to a backward function, checked and contiguous."""
 
-    dy: FloatArray | None  # [T, N, H]
+    dy: FloatArray | None  # [T, N, H], as all of h [..., P] with a projection
     dh_n: FloatArray | None  # [N, H]
     dc_n: FloatArray | None  # [N, H]
     return_dh: bool
@@ -99,21 +99,22 @@ def check_forward(
     recurrent_mask = check_optional("recurrent_mask", recurrent_mask, dtype, like)
     reverse = check_flag("reverse", reverse)
     training = check_flag("training", training)
-    own = check_options(row, dtype, like, **options)
+    *own, peephole, projection = check_options(row, dtype, like, **options)
     check_choice("padding", padding, PADDINGS)
     masks = {} if zoneout is None else check_zoneout_types(zoneout, row)
     # Shapes.
     T, N, I, V = check_input_sizes(x, w_ih, embedding, symbols[0])  # noqa: E741
-    H = check_weight_shapes(w_ih, w_hh, b_ih, b_hh, I, row.gates, symbols)
-    require_countable("x", x, row.gates * H)
-    state = N, H
-    check_optional_shape("h0", h0, "(N, H)", state)
-    check_optional_shape("c0", c0, "(N, H)", state)
-    check_optional_shape("recurrent_mask", recurrent_mask, "(N, H)", state)
-    check_optional_shape("peephole", own[-1], "(3, H)", (3, H))
+    G = row.gates
+    H, P = check_weight_shapes(w_ih, w_hh, b_ih, b_hh, projection, I, G, symbols)
+    require_countable("x", x, G * H)
+    h = "(N, H)" if projection is None else "(N, P)"
+    check_optional_shape("h0", h0, h, (N, P))
+    check_optional_shape("c0", c0, "(N, H)", (N, H))
+    check_optional_shape("recurrent_mask", recurrent_mask, h, (N, P))
+    check_optional_shape("peephole", peephole, "(3, H)", (3, H))
     # Values.
     zoneout_h, zoneout_c, zoneout_rate = check_zoneout_values(
-        zoneout, masks, (T, N, H), training
+        zoneout, masks, ((T, N, P), (T, N, H)), training
     )
     if lengths is not None:
         lengths = check_lengths(lengths, T, N)
@@ -123,11 +124,10 @@ def check_forward(
     if like == "w_ih":
         tokens = check_tokens(x, V, lengths, padding)
         x = None
-    G = row.gates
     # By position, in the order of the fields: names would cost a microsecond.
     return Sequence(
         cell, T, N, I, H, G, V, dtype, x, tokens, w_ih, w_hh, b_ih, b_hh, h0, c0,
-        *own, lengths, padding, resets, reverse, embedding, training,
+        *own, peephole, projection, P, lengths, padding, resets, reverse, embedding, training,
         recurrent_mask, zoneout_h, zoneout_c, zoneout_rate,
     )  # fmt: skip
 
@@ -140,31 +140,36 @@ def check_options(
     reset: Any = "after",
     coupled: Any = False,
     peephole: Any = None,
-) -> tuple[str, str, bool, Any]:
+    projection: Any = None,
+) -> tuple[str, str, bool, Any, Any]:
     """Check the types of the options that belong to some cells only."""
     check_choice("nonlinearity", nonlinearity, row.nonlinearities)
     check_choice("reset", reset, row.resets)
     coupled = check_flag("coupled", coupled)
-    return (
-        nonlinearity,
-        reset,
-        coupled,
-        check_optional("peephole", peephole, dtype, like),
-    )
+    peephole = check_optional("peephole", peephole, dtype, like)
+    projection = check_optional("projection", projection, dtype, like)
+    return nonlinearity, reset, coupled, peephole, projection
 
 
 def check_weight_shapes(
-    w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any,
+    w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, projection: Any,
     I: int, G: int, symbols: tuple[str, str, str],  # noqa: E741
-) -> int:  # fmt: skip
-    """Return H."""
-    H = check_rank("w_hh", w_hh, symbols[1], 2)[1]
-    require_positive("w_hh", symbols[1], "H", H, w_hh)
-    check_shape("w_ih", w_ih, symbols[0], (G * H, I))
-    check_shape("w_hh", w_hh, symbols[1], (G * H, H))
-    check_optional_shape("b_ih", b_ih, symbols[2], (G * H,))
-    check_optional_shape("b_hh", b_hh, symbols[2], (G * H,))
-    return H
+) -> tuple[int, int]:  # fmt: skip
+    """Return H and the width of h, P."""
+    ih, hh, bias = symbols
+    if projection is None:
+        H = P = check_rank("w_hh", w_hh, hh, 2)[1]
+        require_positive("w_hh", hh, "H", H, w_hh)
+    else:
+        hh = hh.replace(", H)", ", P)")
+        P, H = check_rank("projection", projection, "(P, H)", 2)
+        require_positive("projection", "(P, H)", "P", P, projection)
+        require_positive("projection", "(P, H)", "H", H, projection)
+    check_shape("w_ih", w_ih, ih, (G * H, I))
+    check_shape("w_hh", w_hh, hh, (G * H, P))
+    check_optional_shape("b_ih", b_ih, bias, (G * H,))
+    check_optional_shape("b_hh", b_hh, bias, (G * H,))
+    return H, P
 
 
 def check_optional_shape(
@@ -239,10 +244,10 @@ def check_backward(
     if s.cell != cell:
         refuse_tape(cell, tape)
     return_dh = check_flag("return_dh", return_dh)
-    state = s.N, s.H
-    dy = check_upstream("dy", dy, "(T, N, H)", (s.T, *state), s.dtype)
-    dh_n = check_upstream("dh_n", dh_n, "(N, H)", state, s.dtype)
-    dc_n = check_upstream("dc_n", dc_n, "(N, H)", state, s.dtype)
+    state, h = (s.N, s.width), "H)" if s.projection is None else "P)"
+    dy = check_upstream("dy", dy, f"(T, N, {h}", (s.T, *state), s.dtype)
+    dh_n = check_upstream("dh_n", dh_n, f"(N, {h}", state, s.dtype)
+    dc_n = check_upstream("dc_n", dc_n, "(N, H)", (s.N, s.H), s.dtype)
     return Upstream(dy, dh_n, dc_n, return_dh)
 
 
@@ -307,7 +312,10 @@ def check_zoneout_types(zoneout: Any, cell: Cell) -> dict[str, Any]:
 
 
 def check_zoneout_values(
-    zoneout: Any, masks: dict[str, Any], shape: tuple[int, int, int], training: bool
+    zoneout: Any,
+    masks: dict[str, Any],
+    shapes: tuple[tuple[int, int, int], tuple[int, int, int]],
+    training: bool,
 ) -> tuple[Any, Any, float]:
     """Return the masks of h and of c, and the rate."""
     if zoneout is None:
@@ -319,8 +327,11 @@ def check_zoneout_values(
                 "expectation over masks, which training=False computes)"
             )
         return None, None, float(zoneout)
-    for name, a in masks.items():
-        check_shape(name, a, "(T, N, H)", shape)
+    h = "(T, N, H)" if shapes[0] == shapes[1] else "(T, N, P)"
+    for (name, a), shape, symbols in zip(
+        masks.items(), shapes, (h, "(T, N, H)"), strict=False
+    ):
+        check_shape(name, a, symbols, shape)
     of_h, of_c = (*masks.values(), None)[:2]
     return of_h, of_c, 0.0
 

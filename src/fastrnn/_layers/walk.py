@@ -34,7 +34,7 @@ WORTH_A_THREAD = 2e7
 
 
 # The parameters that a layer may have beside its matrices.
-MAY_BE_THERE = ("b_ih", "b_hh", "peephole")
+MAY_BE_THERE = ("b_ih", "b_hh", "peephole", "projection")
 
 
 class Record(NamedTuple):
@@ -94,7 +94,7 @@ def describe(
     h0, c0 = (*(None if a is None else a[i] for a in call.initial), None)[:2]
     T, N, H = call.T, call.N, layer.hidden_size
     w_ih, w_hh = weights["w_ih"], weights["w_hh"]
-    b_ih, b_hh, peephole = map(weights.get, MAY_BE_THERE)
+    b_ih, b_hh, peephole, projection = map(weights.get, MAY_BE_THERE)
     I = w_ih.shape[1]  # noqa: E741
     cell, G, dtype = layer._cell, layer._row.gates, layer.dtype
     V = 0 if tokens is None else I
@@ -102,7 +102,7 @@ def describe(
     # By position, as in `fastrnn._gate.sequence.check_forward`.
     s = Sequence(
         cell, T, N, I, H, G, V, dtype, x, tokens, w_ih, w_hh, b_ih, b_hh, h0, c0,
-        *layer._cell_options(), peephole,
+        *layer._cell_options(), peephole, projection, layer._width,
         call.lengths, call.padding, call.resets, reverse, None, layer.training,
     )  # fmt: skip
     return s._replace(**regularisers) if regularisers else s

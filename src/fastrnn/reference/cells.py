@@ -7,7 +7,7 @@ pre-activation,
     q = W_hh h_prev + b_hh     [n, G*H]    from the state
 
 for ``n`` rows, and the previous state: ``(h,)``, or ``(h, c)`` for LSTM, each
-``[n, H]``. Backward returns the gradients ``dp`` and ``dq``, and the part of the
+``[n, H]``; with a projection h is ``[n, P]``. Backward returns the gradients ``dp`` and ``dq``, and the part of the
 previous state's gradient that does not pass through ``q``.
 
 A cell may have its last block of ``W_hh`` multiply something else than the state: see
@@ -54,8 +54,11 @@ class Steps(NamedTuple):
         tuple[FloatArray, FloatArray, State],
     ]
     inner: Inner | None = None
-    # dp, state_prev, gates -> the gradients of the cell's own parameters, by name
-    own: Callable[[FloatArray, State, FloatArray], dict[str, FloatArray]] | None = None
+    # dh, dp, state_prev, gates -> the gradients of the cell's own parameters, by name
+    own: (
+        Callable[[FloatArray, FloatArray, State, FloatArray], dict[str, FloatArray]]
+        | None
+    ) = None
 
 
 def sigmoid(z: FloatArray) -> FloatArray:
@@ -207,11 +210,13 @@ def lstm_backward(
     return dz, dz, (np.zeros_like(dh), dc * f)
 
 
-def make_lstm(peephole: FloatArray | None, coupled: bool) -> Steps:
-    """Make an LSTM with peepholes [1]_, or coupled gates [2]_, or both.
+def make_lstm(
+    peephole: FloatArray | None, coupled: bool, projection: FloatArray | None = None
+) -> Steps:
+    """Make an LSTM with peepholes [1]_, coupled gates [2]_, a projection [3]_, or all.
 
     ``i`` and ``f`` see ``c_{t-1}``, ``o`` sees ``c_t``, each through a diagonal matrix;
-    coupled, ``f = 1 - i``.
+    coupled, ``f = 1 - i``. With a projection ``h_t = w_hr (o tanh(c_t))``.
 
     References
     ----------
@@ -219,6 +224,9 @@ def make_lstm(peephole: FloatArray | None, coupled: bool) -> Steps:
        ONNX's ``LSTM`` with input ``P``.
     .. [2] K. Greff et al., "LSTM: a search space odyssey", IEEE TNNLS 28 (2017): CIFG;
        ONNX's ``input_forget``.
+    .. [3] H. Sak, A. Senior, F. Beaufays, "Long short-term memory recurrent neural
+       network architectures for large scale acoustic modeling", Interspeech 2014;
+       PyTorch's ``proj_size``.
     """
     w_i, w_f, w_o = np.zeros(3) if peephole is None else peephole
 
@@ -231,12 +239,15 @@ def make_lstm(peephole: FloatArray | None, coupled: bool) -> Steps:
         f = 1 - i if coupled else sigmoid(z_f + w_f * c_prev)
         c = f * c_prev + i * g
         o = sigmoid(z_o + w_o * c)
-        return (o * np.tanh(c), c), join(i, f, g, o)
+        h = o * np.tanh(c)
+        return (h if projection is None else h @ projection.T, c), join(i, f, g, o)
 
     def backward(
         dstate: State, state: State, state_prev: State, gates: FloatArray, q: FloatArray
     ) -> tuple[FloatArray, FloatArray, State]:
         (dh, dc), (_, c_prev) = dstate, state_prev
+        no_dh = np.zeros_like(dh)
+        dh = dh if projection is None else dh @ projection
         i, f, g, o = split(gates, 4)
         tanh_c = np.tanh(f * c_prev + i * g)
         dz_o = dh * tanh_c * o * (1 - o)
@@ -246,18 +257,24 @@ def make_lstm(peephole: FloatArray | None, coupled: bool) -> Steps:
         dz_g = dc * i * (1 - g * g)
         dz = join(dz_i, dz_f, dz_g, dz_o)
         dc_prev = dc * f + dz_i * w_i + (0 if coupled else dz_f * w_f)
-        return dz, dz, (np.zeros_like(dh), dc_prev)
+        return dz, dz, (no_dh, dc_prev)
 
     def own(
-        dz: FloatArray, state_prev: State, gates: FloatArray
+        dh: FloatArray, dz: FloatArray, state_prev: State, gates: FloatArray
     ) -> dict[str, FloatArray]:
         _, c_prev = state_prev
-        i, f, g, _ = split(gates, 4)
+        i, f, g, o = split(gates, 4)
         dz_i, dz_f, _, dz_o = split(dz, 4)
-        seen = dz_i * c_prev, dz_f * c_prev, dz_o * (f * c_prev + i * g)
-        return {"dpeephole": np.stack([a.sum(axis=0) for a in seen])}
+        c = f * c_prev + i * g
+        found: dict[str, FloatArray] = {}
+        if peephole is not None:
+            seen = dz_i * c_prev, dz_f * c_prev, dz_o * c
+            found["dpeephole"] = np.stack([a.sum(axis=0) for a in seen])
+        if projection is not None:
+            found["dprojection"] = dh.T @ (o * np.tanh(c))
+        return found
 
-    return Steps(forward, backward, own=None if peephole is None else own)
+    return Steps(forward, backward, own=own)
 
 
 def tanh(z: FloatArray) -> FloatArray:
@@ -302,8 +319,8 @@ LSTM = Steps(lstm_forward, lstm_backward)
 
 
 def lstm_steps(s: Sequence) -> Steps:
-    plain = s.peephole is None and not s.coupled
-    return LSTM if plain else make_lstm(s.peephole, s.coupled)
+    plain = s.peephole is None and s.projection is None and not s.coupled
+    return LSTM if plain else make_lstm(s.peephole, s.coupled, s.projection)
 
 
 # By the cell's name: what makes the steps for the options of a call.

@@ -161,6 +161,7 @@ def lstm_forward(
     h0: FloatArray | None = None,
     c0: FloatArray | None = None,
     peephole: FloatArray | None = None,
+    projection: FloatArray | None = None,
     coupled: bool = False,
     lengths: ArrayLike | None = None,
     padding: str = "right",
@@ -181,12 +182,15 @@ def lstm_forward(
 
     ``peephole [3, H]`` holds diagonal weights of c in the gates i, f and o, in that
     order. With ``coupled`` the forget gate is ``f = 1 - i``; the arrays have four gates
-    all the same, those of f are not read, and their gradients are 0. For the equations
-    see `fastrnn.reference.cells.lstm_forward`.
+    all the same, those of f are not read, and their gradients are 0. With ``projection
+    [P, H]``, PyTorch's ``proj_size``, h is the projection of ``o tanh(c)``: h and all
+    that belongs to it (``y``, ``h0``, ``h_n``, ``recurrent_mask``, the mask of zoneout,
+    gradients) have ``P`` numbers in place of ``H``, and ``w_hh`` is ``[4*H, P]``. For
+    the equations see `fastrnn.reference.cells.lstm_forward` and ``make_lstm`` beside it.
     """
     s = check_forward(
         "lstm", x, w_ih, w_hh, b_ih, b_hh, h0=h0, c0=c0,
-        peephole=peephole, coupled=coupled,
+        peephole=peephole, projection=projection, coupled=coupled,
         lengths=lengths, padding=padding, resets=resets, reverse=reverse,
         embedding=embedding, training=training,
         recurrent_mask=recurrent_mask, zoneout=zoneout,
@@ -277,9 +281,12 @@ def run_backward(tape: Tape, up: Upstream) -> Any:
     a = walk_back(s, states, tape.gates, up)
     initial = {f"d{k}0": da for k, da in zip(cell.states, a.dinitial, strict=True)}
     dh = a.dh if up.return_dh else None
-    own: dict[str, Any] = a.own
-    if s.peephole is not None and not own:  # no steps
-        own = {"dpeephole": np.zeros_like(s.peephole)}
+    weights = {"dpeephole": s.peephole, "dprojection": s.projection}
+    own = {  # zeros where there are no steps
+        name: a.own.get(name, np.zeros_like(w))
+        for name, w in weights.items()
+        if w is not None
+    }
     shared = weight_grads(s, a)
     if s.coupled:
         for g in (shared["dw_ih"], shared["dw_hh"], shared["db_ih"], shared["db_hh"]):

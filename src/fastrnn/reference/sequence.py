@@ -79,9 +79,8 @@ def input_product(s: Sequence, valid: BoolArray) -> FloatArray:
 
 
 def initial_state(s: Sequence) -> State:
-    zeros = np.zeros((s.N, s.H), s.dtype)
-    h0 = zeros if s.h0 is None else s.h0
-    c0 = zeros if s.c0 is None else s.c0
+    h0 = np.zeros((s.N, s.width), s.dtype) if s.h0 is None else s.h0
+    c0 = np.zeros((s.N, s.H), s.dtype) if s.c0 is None else s.c0
     return (h0, c0)[: len(CELLS[s.cell].states)]
 
 
@@ -128,7 +127,7 @@ def walk_forward(s: Sequence) -> tuple[State, State, FloatArray]:
     steps = STEPS[s.cell](s)
     walk = make_walk(s)
     initial = initial_state(s)
-    states = tuple(np.zeros((s.T, s.N, s.H), s.dtype) for _ in initial)
+    states = tuple(np.zeros((s.T, *a.shape), s.dtype) for a in initial)
     finals = tuple(a.copy() for a in initial)
     gates = np.zeros((s.T, s.N, s.G * s.H), s.dtype)
     p = np.zeros_like(gates)
@@ -182,8 +181,8 @@ def walk_back(
     own: dict[str, FloatArray] = {}
     # The gradient of the state, carried back; at first, that of the final state.
     carried = tuple(
-        np.zeros((s.N, s.H), s.dtype) if a is None else a.copy()
-        for a in (upstream.dh_n, upstream.dc_n)[: len(initial)]
+        np.zeros_like(a0) if a is None else a.copy()
+        for a, a0 in zip((upstream.dh_n, upstream.dc_n), initial, strict=False)
     )
     for t in reversed(walk.order):
         rows = walk.valid[t]
@@ -217,7 +216,7 @@ def walk_back(
             dh_in = dh_in + dq_t[:, : -s.H] @ s.w_hh[: -s.H]
         dp[t, rows], dq[t, rows] = dp_t, dq_t
         if steps.own is not None:
-            for name, a in steps.own(dp_t, state_prev, gates[t, rows]).items():
+            for name, a in steps.own(dstate[0], dp_t, state_prev, gates[t, rows]).items():
                 own[name] = own.get(name, 0) + a
         through = recurrent_input(s, dh_in, rows)  # the mask is its own adjoint
         dprev = (direct[0] + through, *direct[1:])
