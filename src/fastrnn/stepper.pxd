@@ -6,7 +6,7 @@
 #     cdef int run(Stepper s, const float* x, float* h) noexcept nogil:
 #         return s.step_float(x, h)
 #
-# x [N, I] and h [N, H] are in C order; h may be NULL, tokens are not checked against I.
+# x [N, I] and h [N, H] ([N, P] with a projection) are in C order; h may be NULL, tokens are not checked against I.
 # A Stepper is for one thread at a time. Symbols and rules: help(fastrnn.Stepper).
 
 from libc.stdint cimport int64_t
@@ -22,7 +22,7 @@ cdef class Stepper:
     cdef object __weakref__
     cdef object _layer
     cdef object _params  # the array that was packed, which must stay alive
-    cdef Py_ssize_t _rows, _inputs, _hidden, _layers
+    cdef Py_ssize_t _rows, _inputs, _hidden, _width, _layers
     cdef int _typenum
     cdef int _busy  # a thread is at work in here
     cdef int _released  # the layer's parameters may be written to

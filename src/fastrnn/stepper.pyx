@@ -28,7 +28,8 @@ cdef extern from "fastrnn/stepper.h" namespace "fastrnn" nogil:
     cdef cppclass Network:
         CellKind cell
         Activation activation
-        bint reset_before, coupled, peephole
+        bint reset_before, coupled, peephole, projection
+        Py_ssize_t P
         Py_ssize_t I, H, layers, directions
         bint bias, bfloat16
         const void* params
@@ -99,6 +100,7 @@ cdef CoreStepper* create(
     network.reset_before = getattr(layer, "reset", "after") == "before"
     network.coupled = getattr(layer, "coupled", False)
     network.peephole = getattr(layer, "peephole", False)
+    network.projection, network.P = layer.proj_size > 0, layer._widths[0]
     network.I, network.H = layer.input_size, layer.hidden_size
     network.layers, network.directions = layer.num_layers, 1
     network.bias, network.bfloat16 = layer.bias, bfloat16
@@ -390,6 +392,7 @@ cdef take_core(Stepper s, layer, params, Py_ssize_t rows, CoreStepper* core):
     s._long = core.flops() > LONG_STEP
     s._layers = layer.num_layers
     s._inputs, s._hidden = layer.input_size, layer.hidden_size
+    s._width = layer._widths[0]
     s._is_double = layer.dtype == np.float64
     s._typenum = cnp.NPY_DOUBLE if s._is_double else cnp.NPY_FLOAT
     if before != NULL:
@@ -416,10 +419,11 @@ cdef write_state(Stepper s, states):
 cdef list views(Stepper s):
     """Return arrays that view the buffers h and c, valid until the next step."""
     cdef cnp.npy_intp[3] shape
-    shape[0], shape[1], shape[2] = s._layers, s._rows, s._hidden
+    shape[0], shape[1], shape[2] = s._layers, s._rows, s._width
     cdef CoreStepper* core = core_of(s)
     found = [cnp.PyArray_SimpleNewFromData(3, shape, s._typenum, core.h())]
     if core.c() != NULL:
+        shape[2] = s._hidden
         found.append(cnp.PyArray_SimpleNewFromData(3, shape, s._typenum, core.c()))
     return found
 
@@ -485,7 +489,7 @@ cdef take_step(Stepper s, const void* x, const int64_t* tokens, bint single):
     cdef cnp.npy_intp[2] shape
     cdef cnp.ndarray h
     cdef int result
-    shape[0], shape[1] = s._rows, s._hidden
+    shape[0], shape[1] = s._rows, s._width
     h = cnp.PyArray_EMPTY(1 if single else 2, &shape[single], s._typenum, 0)
     cdef void* data = cnp.PyArray_DATA(h)
     if s._long:

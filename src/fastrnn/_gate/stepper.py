@@ -77,8 +77,8 @@ def check_state(value: Any, layer: Any, rows: int | None) -> list[FloatArray | N
     if N is None:
         first = value[0] if isinstance(value, (tuple, list)) and value else value
         N = first.shape[1] if getattr(first, "ndim", 0) == 3 else 1
-    shape = (layer.num_layers, N, layer.hidden_size)
-    return check_states("state", value, len(layer._row.states), shape, layer.dtype)
+    lead = (layer.num_layers, N)
+    return check_states("state", value, layer._widths, lead, layer.dtype)
 
 
 def which_rows(rows: Any, N: int) -> Any:

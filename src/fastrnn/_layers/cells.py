@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fastrnn._cells import CELLS
-from fastrnn._gate.arguments import check_choice, check_flag
+from fastrnn._gate.arguments import MOST_SIZE, check_choice, check_flag, check_integer
 from fastrnn._layers.parameters import Shapes
 from fastrnn._layers.recurrent import RecurrentLayer
 from fastrnn._types import FloatArray
@@ -136,13 +136,19 @@ class LSTM(RecurrentLayer[Pair]):
     _cell = "lstm"
 
     peephole = False
+    proj_size = 0
     coupled = False
 
     def _cell_options(self) -> tuple[str, str, bool]:
         return "tanh", "after", self.coupled
 
     def _own_shapes(self) -> Shapes:
-        return {"peephole": (3, self.hidden_size)} if self.peephole else {}
+        shapes: Shapes = {}
+        if self.proj_size:
+            shapes["weight_hr"] = (self.proj_size, self.hidden_size)
+        if self.peephole:
+            shapes["peephole"] = (3, self.hidden_size)
+        return shapes
 
     def __init__(
         self,
@@ -151,6 +157,7 @@ class LSTM(RecurrentLayer[Pair]):
         num_layers: int = 1,
         *,
         peephole: bool = False,
+        proj_size: int = 0,
         coupled: bool = False,
         bias: bool = True,
         batch_first: bool = False,
@@ -176,6 +183,10 @@ class LSTM(RecurrentLayer[Pair]):
         peephole : bool
             The gates i, f and o see the cell state through diagonal weights, the
             parameters ``peephole_l0 [3, H]``.
+        proj_size : int
+            ``P``: h is a projection of this many numbers, by ``weight_hr_l0 [P, H]``, as
+            in PyTorch. ``weight_hh`` is ``[4*H, P]``, outputs and h have ``P`` in place
+            of ``H``. 0 is without.
         coupled : bool
             The forget gate is ``1 - i``. Parameters keep their shapes; those of f are
             not read, and their gradients are 0.
@@ -219,6 +230,7 @@ class LSTM(RecurrentLayer[Pair]):
             A value is out of its range.
         """
         self.peephole = check_flag("peephole", peephole)
+        self.proj_size = check_integer("proj_size", proj_size, 0, MOST_SIZE)
         self.coupled = check_flag("coupled", coupled)
         super().__init__(
             input_size,

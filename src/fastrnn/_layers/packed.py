@@ -63,6 +63,7 @@ class PackedWeights:
             reset=reset,
             coupled=coupled,
             peephole="peephole" in layer._own_shapes(),
+            proj_size=layer.proj_size,
             input_size=layer.input_size,
             hidden_size=layer.hidden_size,
             num_layers=layer.num_layers,

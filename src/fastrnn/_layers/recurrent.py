@@ -35,6 +35,9 @@ from fastrnn._types import FloatArray
 StateT = TypeVar("StateT")
 LayerT = TypeVar("LayerT", bound="RecurrentLayer[Any]")
 
+# Where a parameter's name is not that of its field in `fastrnn._types.Sequence`.
+FIELDS = {"weight_hr": "projection"}
+
 
 class RecurrentLayer(Layer, Generic[StateT]):
     """The base class of `RNN`, `GRU` and `LSTM`.
@@ -44,8 +47,8 @@ class RecurrentLayer(Layer, Generic[StateT]):
     params, grads : dict of str to array
         Views into the flat arrays under PyTorch's names, in PyTorch's order:
         ``weight_ih_l0 [G*H, I]``, ``weight_hh_l0 [G*H, H]``, ``bias_ih_l0 [G*H]``,
-        ``bias_hh_l0 [G*H]``, then an LSTM's ``peephole_l0 [3, H]``, the same with
-        ``_reverse``, then ``l1``. Write into them.
+        ``bias_hh_l0 [G*H]``, then an LSTM's ``weight_hr_l0 [P, H]`` and ``peephole_l0
+        [3, H]``, the same with ``_reverse``, then ``l1``. Write into them.
     rng : numpy.random.Generator
         What dropout and its kin draw from; its ``bit_generator.state`` is all there is
         to save for an exact continuation.
@@ -64,6 +67,7 @@ class RecurrentLayer(Layer, Generic[StateT]):
     output_size: int
     batch_first: bool
     has_state = True
+    proj_size = 0  # of an LSTM's h, if not hidden_size
     _gives_dh = True
     wants = ("lengths", "padding", "resets")
     _cell: ClassVar[str]  # its name in the table of cells
@@ -102,10 +106,11 @@ class RecurrentLayer(Layer, Generic[StateT]):
         dtype = check_layer_dtype(dtype)
         self.rng = make_generator(seed)
         self._directions = 2 if self.bidirectional else 1
-        self.output_size = self._directions * self.hidden_size
-        G, H = self._row.gates, self.hidden_size
+        G, H, P = self._row.gates, self.hidden_size, self.proj_size or self.hidden_size
+        self._widths = (P, H)[: len(self._row.states)]  # of the arrays of a state
+        self.output_size = self._directions * P
         shapes = recurrent_shapes(
-            G, self.input_size, H, self.num_layers, self._directions, self.bias,
+            G, self.input_size, (H, P), self.num_layers, self._directions, self.bias,
             self._own_shapes(),
         )  # fmt: skip
         super().__init__(shapes, dtype)
@@ -115,7 +120,8 @@ class RecurrentLayer(Layer, Generic[StateT]):
         super()._make_views()
         params, grads = list(self.params.values()), list(self.grads.values())
         biases = ["b_ih", "b_hh"] if self.bias else []
-        fields = ["w_ih", "w_hh", *biases, *self._own_shapes()]
+        own = [FIELDS.get(name, name) for name in self._own_shapes()]
+        fields = ["w_ih", "w_hh", *biases, *own]
         # [L*D], each by the names of `fastrnn._types.Sequence`.
         self._weights, self._dweights = (
             [
@@ -238,8 +244,8 @@ class RecurrentLayer(Layer, Generic[StateT]):
         """
         call = check_call(
             x, state, lengths, padding, resets,
-            states=self._row.states,
             sizes=(self.input_size, len(self._weights), self.hidden_size),
+            widths=self._widths,
             dtype=self.dtype,
             batch_first=self.batch_first,
         )  # fmt: skip
@@ -314,9 +320,8 @@ class RecurrentLayer(Layer, Generic[StateT]):
         return_dh = check_flag("return_dh", return_dh)
         record: Record = self._recall("backward")
         dy = check_output_gradient(dy, record.shape, self.dtype, self.batch_first)
-        shape = len(record.tapes), record.shape[1], self.hidden_size
-        states = len(self._row.states)
-        upstream = check_states("dstate", dstate, states, shape, self.dtype)
+        lead = len(record.tapes), record.shape[1]
+        upstream = check_states("dstate", dstate, self._widths, lead, self.dtype)
         dh: dict[str, FloatArray] | None = {} if return_dh else None
         dx, dinitials = walk_back(self, record, dy, upstream, dh)
         if self.batch_first and dx is not None:

@@ -43,7 +43,7 @@ class Record(NamedTuple):
     tapes: list[Any]  # [L*D]
     weight_masks: list[FloatArray | None]  # [L*D]: factors of w_hh
     dropout_masks: list[FloatArray]  # [L-1] of [T, N, D*H]; empty without dropout
-    shape: tuple[int, int, int]  # T, N, D*H
+    shape: tuple[int, int, int]  # T, N, D*H (D*P with a projection)
 
 
 def walk_forward(
@@ -53,7 +53,7 @@ def walk_forward(
     T, N, D = call.T, call.N, layer._directions
     packed = None if layer.training else layer._packed.current(layer)
     rates = Rates(layer.recurrent_dropout, layer.zoneout, layer.weight_dropout)
-    states = layer._row.states
+    states = dict(zip(layer._row.states, layer._widths, strict=True))
     finals, tapes, dropout_masks, weight_masks = [], [], [], []
     x: Any = call.x
     tokens = call.tokens
@@ -102,7 +102,7 @@ def describe(
     # By position, as in `fastrnn._gate.sequence.check_forward`.
     s = Sequence(
         cell, T, N, I, H, G, V, dtype, x, tokens, w_ih, w_hh, b_ih, b_hh, h0, c0,
-        *layer._cell_options(), peephole, projection, layer._width,
+        *layer._cell_options(), peephole, projection, layer._widths[0],
         call.lengths, call.padding, call.resets, reverse, None, layer.training,
     )  # fmt: skip
     return s._replace(**regularisers) if regularisers else s
@@ -120,7 +120,7 @@ def walk_back(
     Gradients are added when all are there: what is interrupted adds nothing. ``dh``, if
     given, is filled with the gradients that reach the states.
     """
-    H, D = layer.hidden_size, layer._directions
+    P, D = layer._widths[0], layer._directions
     T, N, _ = record.shape
     dinitials: list[tuple[FloatArray, ...]] = [()] * len(record.tapes)
     dweights: list[dict[str, Any]] = [{}] * len(record.tapes)
@@ -129,7 +129,7 @@ def walk_back(
         runs: list[Callable[[], Any]] = []
         for d in range(D):
             i = k * D + d
-            dy_d = None if dy is None else contiguous(dy[:, :, d * H : (d + 1) * H])
+            dy_d = None if dy is None else contiguous(dy[:, :, d * P : (d + 1) * P])
             dh_n, dc_n = (*(None if a is None else a[i] for a in upstream), None)[:2]
             up = Upstream(dy_d, dh_n, dc_n, dh is not None)
             runs.append(partial(run_backward, record.tapes[i], up))
