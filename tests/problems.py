@@ -13,9 +13,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "before": {"reset": "before"},
     "peephole": {"peephole": True},
     "coupled": {"coupled": True},
+    "projection": {"proj_size": 4},
 }
 # A cell, perhaps with options: gru-before.
-CELLS = (*FUNCTIONS, "gru-before", "lstm-peephole", "lstm-coupled")
+CELLS = (*FUNCTIONS, "gru-before", "lstm-peephole", "lstm-coupled", "lstm-projection")
 GATES = {cell: TABLE[cell.partition("-")[0]].gates for cell in CELLS}
 STATES = {cell: TABLE[cell.partition("-")[0]].states for cell in CELLS}
 # The cells that let the user choose a nonlinearity, with each of them.
@@ -30,7 +31,7 @@ VARIANTS = (
         for cell in CELLS
         for choice in CHOICES.get(cell, ("",))
     ),
-    "lstm-coupled-peephole",
+    "lstm-coupled-peephole-projection",
 )
 KINDS = ("floating", "onehot", "embedding")
 WEIGHTS = ("w_ih", "w_hh", "b_ih", "b_hh")
@@ -180,12 +181,14 @@ def make_problem(
     def draw(*shape: int) -> Any:
         return rng.standard_normal(shape).astype(dtype)
 
+    projected = chosen.pop("proj_size", 0) > 0
+    P = H * 2 // 3 + 1 if projected else H
     scale = dtype(1 / np.sqrt(max(H, 1)))
     I = V if kind == "onehot" else I  # noqa: E741
     arrays: dict[str, Any] = {
         "x": draw(T, N, I) if kind == "floating" else rng.integers(0, V, (T, N)),
         "w_ih": draw(G * H, I) * scale,
-        "w_hh": draw(G * H, H) * scale,
+        "w_hh": draw(G * H, P) * scale,
     }
     if kind == "embedding":
         arrays["embedding"] = draw(V, I)
@@ -194,7 +197,7 @@ def make_problem(
     peephole = chosen.pop("peephole", False)
     states = STATES[cell]
     if state:
-        arrays |= {f"{s}0": draw(N, H) for s in states}
+        arrays |= {f"{s}0": draw(N, w) for s, w in zip(states, (P, H), strict=False)}
     options: dict[str, Any] = {"reverse": reverse, **chosen}
     if cell in CHOICES:
         options["nonlinearity"] = nonlinearity
@@ -206,14 +209,18 @@ def make_problem(
     if resets:
         options["resets"] = rng.random((T, N)) < 0.3
     if recurrent_mask:
-        mask = rng.random((N, H)) * (rng.random((N, H)) < 0.7)
+        mask = rng.random((N, P)) * (rng.random((N, P)) < 0.7)
         options["recurrent_mask"] = mask.astype(dtype)
     if zoneout:
-        keep = [rng.random((T, N, H)) < 0.33 for _ in states]
+        widths = (P, H)[: len(states)]
+        keep = [rng.random((T, N, width)) < 0.33 for width in widths]
         options["zoneout"] = tuple(keep) if len(keep) > 1 else keep[0]
-    upstream = {"dy": draw(T, N, H)} | {f"d{s}_n": draw(N, H) for s in states}
+    upstream = {"dy": draw(T, N, P)}
+    upstream |= {f"d{s}_n": draw(N, w) for s, w in zip(states, (P, H), strict=False)}
     if peephole:  # last, so that all else is as without it
         arrays["peephole"] = draw(3, H)
+    if projected:
+        arrays["projection"] = draw(P, H) * scale
     return Problem(cell, arrays, options, upstream)
 
 

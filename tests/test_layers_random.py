@@ -49,15 +49,20 @@ def test_keras(cell: str) -> None:
     G = row.gates
     for name, a in layer.params.items():
         if is_weight(name, "weight_ih"):
-            width = I if "l0" in name else 2 * H
+            width = I if "l0" in name else layer.output_size
             assert_uniform(a, math.sqrt(6 / (width + G * H)))
         elif is_weight(name, "weight_hh"):
-            assert a.shape == (G * H, H)
-            np.testing.assert_allclose(a.T @ a, np.eye(H), atol=1e-13)
+            P = a.shape[1]
+            assert a.shape == (G * H, layer.proj_size or H)
+            np.testing.assert_allclose(a.T @ a, np.eye(P), atol=1e-13)
             # A gate's own block is not orthogonal, unless it is the only one.
             block = a[:H].T @ a[:H]
-            assert np.allclose(block, np.eye(H)) == (G == 1)
+            assert np.allclose(block, np.eye(P)) == (G == 1)
             assert abs((a > 0).mean() - 0.5) < 0.1
+        elif is_weight(name, "weight_hr"):
+            assert_uniform(a, math.sqrt(6 / sum(a.shape)))
+        elif is_weight(name, "peephole"):
+            assert not a.any()
         else:
             expected = np.zeros(G * H)
             if row.forget_gate is not None and is_weight(name, "bias_ih"):
@@ -88,7 +93,7 @@ def test_identity(cell: str) -> None:
 @pytest.mark.parametrize("init", ["uniform", "keras", "identity"])
 def test_init_without_biases(init: str, cell: str) -> None:
     layer = make_layer(cell, init=init, bias=False)
-    assert all(name.startswith("weight") for name in layer.params)
+    assert not any(name.startswith("bias") for name in layer.params)
 
 
 def test_float32_is_drawn_alike() -> None:

@@ -11,7 +11,19 @@ from fastrnn._layers.regularisers import draw_flags
 from tests.comparing import assert_same_bits
 from tests.errors import bad_values, raises
 from tests.implementations import ISAS, using
-from tests.layers import CELLS, TABLE, Data, H, I, N, T, as_tuple, class_of, make_layer
+from tests.layers import (
+    CELLS,
+    TABLE,
+    Data,
+    H,
+    I,
+    N,
+    T,
+    arguments_of,
+    as_tuple,
+    class_of,
+    make_layer,
+)
 
 RATES = {"recurrent_dropout": 0.4, "zoneout": 0.3, "weight_dropout": 0.2}
 cells = pytest.mark.parametrize("cell", CELLS)
@@ -34,21 +46,20 @@ def run_reference(layer: Any, data: Data, options: dict[str, Any]) -> list[Any]:
         return (rng.random(shape, np.float32) < 1 - p) / (1 - p)
 
     for d in range(2 if layer.bidirectional else 1):
-        end = "_reverse" if d else ""
-        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-        weights = [layer.params[f"{name}_l0{end}"] for name in names]
-        given = {"h0": data.states[0][d]} | (
-            {"c0": data.states[1][d]} if data.pair else {}
-        )
+        given = arguments_of(layer, d) | {"h0": data.states[0][d]}
+        given |= {"c0": data.states[1][d]} if data.pair else {}
         if layer.recurrent_dropout:
-            given["recurrent_mask"] = factors((N, H), layer.recurrent_dropout)
+            shape = data.states[0][d].shape
+            given["recurrent_mask"] = factors(shape, layer.recurrent_dropout)
         if layer.zoneout:
-            keep = [draw_flags(rng, (T, N, H), layer.zoneout) for _ in data.states]
+            keep = [
+                draw_flags(rng, (T, *a[d].shape), layer.zoneout) for a in data.states
+            ]
             given["zoneout"] = keep if data.pair else keep[0]
         if layer.weight_dropout:
-            mask = factors(weights[1].shape, layer.weight_dropout)
-            weights[1] = weights[1] * mask
-        y, final, _ = run(data.x, *weights, **given, reverse=d == 1, **options)
+            mask = factors(given["w_hh"].shape, layer.weight_dropout)
+            given["w_hh"] = given["w_hh"] * mask
+        y, final, _ = run(data.x, **given, reverse=d == 1, **options)
         outputs.append(y)
         finals.append(as_tuple(final))
     return [np.concatenate(outputs, 2), *map(np.stack, zip(*finals, strict=True))]

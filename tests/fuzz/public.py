@@ -19,7 +19,7 @@ RECURRENT = tuple(cell.upper() for cell in FUNCTIONS)
 OWN: dict[str, dict[str, Any]] = {
     "rnn": {"nonlinearity": "elu"},
     "gru": {"reset": "before"},
-    "lstm": {"peephole": True, "coupled": True},
+    "lstm": {"peephole": True, "proj_size": 3, "coupled": True},
 }
 F32 = np.float32
 LENGTHS = np.array([T, 1])
@@ -103,8 +103,11 @@ def sequence_arguments(cell: str, tokens: bool = False) -> dict[str, Any]:
     if len(STATES[cell]) == 2:
         found |= {"c0": ones(N, H), "zoneout": (found["zoneout"],) * 2}
     found |= OWN[cell]
-    if "peephole" in found:
-        found["peephole"] = ones(3, H)
+    if cell == "lstm":
+        P = found.pop("proj_size")
+        found |= {"peephole": ones(3, H), "projection": ones(P, H), "w_hh": ones(GH, P)}
+        found |= {"h0": ones(N, P), "recurrent_mask": ones(N, P)}
+        found["zoneout"] = tuple(np.zeros((T, N, width), bool) for width in (P, H))
     return found
 
 
@@ -130,8 +133,10 @@ def sequence_backward(name: str) -> Good:
     cell = name.rpartition(".")[2].partition("_")[0]
     module = module_of(name)
     tape = getattr(module, f"{cell}_forward")(**sequence_arguments(cell))[2]
-    arguments = {"tape": tape, "dy": ones(T, N, H)}
-    arguments |= {f"d{s}_n": ones(N, H) for s in STATES[cell]}
+    width = tape.y.shape[2]
+    arguments = {"tape": tape, "dy": ones(T, N, width), "dh_n": ones(N, width)}
+    if len(STATES[cell]) == 2:
+        arguments["dc_n"] = ones(N, H)
     return Good(getattr(module, f"{cell}_backward"), {**arguments, "return_dh": True})
 
 

@@ -22,7 +22,7 @@ def test_dtypes_and_nones(cell: str, kind: str, dtype: Any, module: Any) -> None
     y, final, tape = problem.forward(module)
     grads = problem.backward(module, tape)
     initial = tuple(f"d{s}0" for s in STATES[cell])
-    own = ("dpeephole",) if problem.cell == "lstm" else ()
+    own = ("dpeephole", "dprojection") if problem.cell == "lstm" else ()
     assert grads._fields == (*FIELDS[:5], *initial, *FIELDS[6:], *own)
     absent = {"dh", "dx" if kind != "floating" else "dembedding"}
     absent |= {"dembedding"} if kind == "onehot" else set()

@@ -8,7 +8,8 @@ import pytest
 from tests.problems import Problem, make_problem
 
 TOLERANCE = 1e-12
-VARIANTS = ("gru-before", "lstm-peephole", "lstm-coupled", "lstm-coupled-peephole")
+VARIANTS = ("gru-before", "lstm-peephole", "lstm-coupled", "lstm-projection")
+VARIANTS += ("lstm-coupled-peephole-projection",)
 SIZES = ((6, 4, 3, 5), (9, 1, 7, 33), (12, 7, 40, 17))
 
 
@@ -33,7 +34,7 @@ def gru_before(torch: Any, a: dict[str, Any], x: Any, state: Any, o: Any) -> Any
 
 
 def lstm(torch: Any, a: dict[str, Any], x: Any, state: Any, o: Any) -> Any:
-    """Greff et al. (2017): section II, with peepholes or CIFG."""
+    """Greff et al. (2017): section II, with peepholes or CIFG; Sak et al. (2014)."""
     h, c = state
     z = x @ a["w_ih"].T + a["b_ih"] + h @ a["w_hh"].T + a["b_hh"]
     z_i, z_f, z_g, z_o = z.chunk(4, dim=-1)
@@ -42,7 +43,7 @@ def lstm(torch: Any, a: dict[str, Any], x: Any, state: Any, o: Any) -> Any:
     f = 1 - i if o.get("coupled") else torch.sigmoid(z_f + p_f * c)
     c = f * c + i * torch.tanh(z_g)
     h = torch.sigmoid(z_o + p_o * c) * torch.tanh(c)
-    return h, c
+    return (h @ a["projection"].T if "projection" in a else h), c
 
 
 def run_torch(problem: Problem) -> dict[str, Any]:
@@ -73,6 +74,33 @@ def test_a_loop_in_pytorch(variant: str, size: Any, module: Any) -> None:
     got = problem.run(module)
     for name, expected in run_torch(problem).items():
         near(got[name], expected)
+
+
+@pytest.mark.parametrize("reverse", [False, True], ids=["forwards", "reverse"])
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_pytorch_with_a_projection(size: Any, reverse: bool, module: Any) -> None:
+    """``proj_size`` of PyTorch's own layer."""
+    torch = pytest.importorskip("torch")
+    p = make_problem("lstm-projection", *size, reverse=reverse)
+    a = {k: torch.tensor(v, requires_grad=True) for k, v in p.arrays.items()}
+    P, H = p.arrays["projection"].shape
+    layer = torch.nn.LSTM(size[2], H, proj_size=P, dtype=torch.float64)
+    names = ("w_ih", "w_hh", "b_ih", "b_hh", "projection")
+    for parameter, name in zip(layer.parameters(), names, strict=True):
+        parameter.data[...] = a[name]
+    x = a["x"].flip(0) if reverse else a["x"]
+    y, (h_n, c_n) = layer(x, (a["h0"][None], a["c0"][None]))
+    y = y.flip(0) if reverse else y
+    up = {name: torch.tensor(b) for name, b in p.upstream.items()}
+    loss = (y * up["dy"]).sum() + (h_n[0] * up["dh_n"]).sum()
+    (loss + (c_n[0] * up["dc_n"]).sum()).backward()
+    got = p.run(module)
+    near(got["y"], y.detach().numpy())
+    near(got["c_n"], c_n[0].detach().numpy())
+    for parameter, name in zip(layer.parameters(), names, strict=True):
+        near(got[f"d{name}"], parameter.grad.numpy())
+    for name in ("x", "h0", "c0"):
+        near(got[f"d{name}"], a[name].grad.numpy())
 
 
 # --- ONNX -----------------------------------------------------------------------------
@@ -132,7 +160,7 @@ def test_onnx(variant: str, size: Any, module: Any) -> None:
 @pytest.mark.parametrize("kind", ["floating", "onehot", "embedding"])
 def test_coupled_gates_do_not_read_those_of_f(kind: str, module: Any) -> None:
     """NaN there changes no bit, and the gradients there are exactly 0."""
-    problem = make_problem("lstm-coupled-peephole", 7, 5, 4, 19, kind=kind)
+    problem = make_problem("lstm-coupled-peephole-projection", 7, 5, 4, 19, kind=kind)
     spoilt = {k: v.copy() for k, v in problem.arrays.items()}
     for name in ("w_ih", "w_hh", "b_ih", "b_hh"):
         spoilt[name][19:38] = np.nan
@@ -150,7 +178,7 @@ def test_coupled_gates_do_not_read_those_of_f(kind: str, module: Any) -> None:
 
 def test_without_steps(module: Any) -> None:
     for T, N in ((0, 3), (4, 0)):
-        problem = make_problem("lstm-coupled-peephole", T, N)
+        problem = make_problem("lstm-coupled-peephole-projection", T, N)
         got = problem.run(module)
         assert got["dpeephole"].shape == (3, 5)
         assert not got["dpeephole"].any()

@@ -9,7 +9,7 @@ import fastrnn
 from tests.comparing import assert_same_bits
 from tests.implementations import ISAS, every_dtype, every_isa, using
 from tests.layers import as_tuple
-from tests.problems import CELLS, STATES, VARIANTS, parse
+from tests.problems import CELLS, VARIANTS, parse
 from tests.threads import run_as_team
 
 T = 6
@@ -30,10 +30,9 @@ def make_layer(variant: str, I: int, H: int, **options: Any) -> Any:  # noqa: E7
 
 def draw_state(layer: Any, N: int) -> Any:
     rng = np.random.default_rng(7)
-    shape = (layer.num_layers, N, layer.hidden_size)
     states = [
-        rng.standard_normal(shape).astype(layer.dtype)
-        for _ in STATES[type(layer).__name__.lower()]
+        rng.standard_normal((layer.num_layers, N, width)).astype(layer.dtype)
+        for width in layer._widths
     ]
     return tuple(states) if len(states) > 1 else states[0]
 

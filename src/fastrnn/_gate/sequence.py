@@ -127,8 +127,8 @@ def check_forward(
     # By position, in the order of the fields: names would cost a microsecond.
     return Sequence(
         cell, T, N, I, H, G, V, dtype, x, tokens, w_ih, w_hh, b_ih, b_hh, h0, c0,
-        *own, peephole, projection, P, lengths, padding, resets, reverse, embedding, training,
-        recurrent_mask, zoneout_h, zoneout_c, zoneout_rate,
+        *own, peephole, projection, P, lengths, padding, resets, reverse, embedding,
+        training, recurrent_mask, zoneout_h, zoneout_c, zoneout_rate,
     )  # fmt: skip
 
 

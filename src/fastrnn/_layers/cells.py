@@ -184,9 +184,9 @@ class LSTM(RecurrentLayer[Pair]):
             The gates i, f and o see the cell state through diagonal weights, the
             parameters ``peephole_l0 [3, H]``.
         proj_size : int
-            ``P``: h is a projection of this many numbers, by ``weight_hr_l0 [P, H]``, as
-            in PyTorch. ``weight_hh`` is ``[4*H, P]``, outputs and h have ``P`` in place
-            of ``H``. 0 is without.
+            ``P``: h is a projection of this many numbers, by ``weight_hr_l0 [P, H]``,
+            as in PyTorch. ``weight_hh`` is ``[4*H, P]``, outputs and h have ``P`` in
+            place of ``H``. 0 is without.
         coupled : bool
             The forget gate is ``1 - i``. Parameters keep their shapes; those of f are
             not read, and their gradients are 0.

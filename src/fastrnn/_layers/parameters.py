@@ -30,7 +30,8 @@ def recurrent_shapes(
 ) -> Shapes:
     """Return the shapes by name; names and order are those of PyTorch.
 
-    ``sizes`` are ``H`` and the width of h, ``P``. ``own`` are parameters of one cell only, which come last in each direction.
+    ``sizes`` are ``H`` and the width of h, ``P``. ``own`` are parameters of
+    one cell only, which come last in each direction.
     """
     if layers > MOST_LAYERS:
         raise ValueError(

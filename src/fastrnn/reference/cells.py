@@ -7,8 +7,8 @@ pre-activation,
     q = W_hh h_prev + b_hh     [n, G*H]    from the state
 
 for ``n`` rows, and the previous state: ``(h,)``, or ``(h, c)`` for LSTM, each
-``[n, H]``; with a projection h is ``[n, P]``. Backward returns the gradients ``dp`` and ``dq``, and the part of the
-previous state's gradient that does not pass through ``q``.
+``[n, H]``; with a projection h is ``[n, P]``. Backward returns the gradients ``dp`` and
+``dq``, and the part of the previous state's gradient that does not pass through ``q``.
 
 A cell may have its last block of ``W_hh`` multiply something else than the state: see
 `Inner`.

@@ -186,7 +186,7 @@ def lstm_forward(
     [P, H]``, PyTorch's ``proj_size``, h is the projection of ``o tanh(c)``: h and all
     that belongs to it (``y``, ``h0``, ``h_n``, ``recurrent_mask``, the mask of zoneout,
     gradients) have ``P`` numbers in place of ``H``, and ``w_hh`` is ``[4*H, P]``. For
-    the equations see `fastrnn.reference.cells.lstm_forward` and ``make_lstm`` beside it.
+    the equations see `fastrnn.reference.cells.lstm_forward` and ``make_lstm`` there.
     """
     s = check_forward(
         "lstm", x, w_ih, w_hh, b_ih, b_hh, h0=h0, c0=c0,

@@ -216,7 +216,9 @@ def walk_back(
             dh_in = dh_in + dq_t[:, : -s.H] @ s.w_hh[: -s.H]
         dp[t, rows], dq[t, rows] = dp_t, dq_t
         if steps.own is not None:
-            for name, a in steps.own(dstate[0], dp_t, state_prev, gates[t, rows]).items():
+            for name, a in steps.own(
+                dstate[0], dp_t, state_prev, gates[t, rows]
+            ).items():
                 own[name] = own.get(name, 0) + a
         through = recurrent_input(s, dh_in, rows)  # the mask is its own adjoint
         dprev = (direct[0] + through, *direct[1:])
