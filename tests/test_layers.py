@@ -14,7 +14,6 @@ from tests.layers import (
     CELLS,
     TORCH_CELLS,
     Data,
-    H,
     I,
     N,
     T,
@@ -321,7 +320,7 @@ def test_empty(cell: str, sizes: tuple[int, int]) -> None:
     layer = make_layer(cell, num_layers=2, bidirectional=True, dropout=0.5)
     data = Data(layer, *sizes)
     (y, *final), (dx, *dinitial) = data.run(layer)
-    assert y.shape == (*sizes, 2 * H)
+    assert y.shape == (*sizes, layer.output_size)
     assert dx.shape == (*sizes, I)
     for a, b in zip([*final, *dinitial], [*data.states, *data.dstates], strict=True):
         np.testing.assert_array_equal(a, b)

@@ -24,7 +24,7 @@ def make_layer(cell: str, **options: Any) -> Any:
 def run(layer: Any, **options: Any) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     x = rng.standard_normal((T, N, I)).astype(np.float32)
-    dy = rng.standard_normal((T, N, 2 * H)).astype(np.float32)
+    dy = rng.standard_normal((T, N, layer.output_size)).astype(np.float32)
     y, state = layer(x, **options)
     dx, dstate = layer.backward(dy)
     names = ("y", "dx", "h", "c", "dh", "dc")

@@ -19,7 +19,7 @@ from fastrnn._layers.base import Layer
 from fastrnn._layers.cells import GRU, LSTM, RNN
 from fastrnn._layers.embedding import Embedding
 from fastrnn._layers.linear import Linear
-from fastrnn._layers.parameters import recurrent_shapes
+from fastrnn._layers.parameters import Shapes, recurrent_shapes
 from fastrnn._layers.sequential import Sequential
 from fastrnn._types import DType
 
@@ -80,8 +80,9 @@ def recurrent(where: str, arrays: Arrays, **options: Any) -> Layer:
         raise ValueError(
             f"{where}: expected weight_hh (G*H, H) of 1, 3 or 4 gates, got {w_hh.shape}"
         )
-    own = {} if w_hr is None else {"weight_hr": (P, H)}
-    if own and G == 4:
+    own: Shapes = {}
+    if w_hr is not None and G == 4:
+        own["weight_hr"] = (P, H)
         options["proj_size"] = P
     layers = {int(match[1]) for match in found.values() if match}
     for k in range(len(layers)):
@@ -91,7 +92,7 @@ def recurrent(where: str, arrays: Arrays, **options: Any) -> Layer:
     both = any(name.endswith("_reverse") for name in arrays)
     bias = any(name.startswith("bias") for name in arrays)
     shapes = recurrent_shapes(
-        G, w_ih.shape[1], (H, P), len(layers), 1 + both, bias, own if G == 4 else {}
+        G, w_ih.shape[1], (H, P), len(layers), 1 + both, bias, own
     )
     check_arrays(where, arrays, shapes)
     if G != 1:

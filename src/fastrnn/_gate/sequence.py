@@ -99,7 +99,8 @@ def check_forward(
     recurrent_mask = check_optional("recurrent_mask", recurrent_mask, dtype, like)
     reverse = check_flag("reverse", reverse)
     training = check_flag("training", training)
-    *own, peephole, projection = check_options(row, dtype, like, **options)
+    own = check_options(row, dtype, like, **options)
+    peephole, projection = own[3:]
     check_choice("padding", padding, PADDINGS)
     masks = {} if zoneout is None else check_zoneout_types(zoneout, row)
     # Shapes.
@@ -127,7 +128,7 @@ def check_forward(
     # By position, in the order of the fields: names would cost a microsecond.
     return Sequence(
         cell, T, N, I, H, G, V, dtype, x, tokens, w_ih, w_hh, b_ih, b_hh, h0, c0,
-        *own, peephole, projection, P, lengths, padding, resets, reverse, embedding,
+        *own, P, lengths, padding, resets, reverse, embedding,
         training, recurrent_mask, zoneout_h, zoneout_c, zoneout_rate,
     )  # fmt: skip
 

@@ -25,8 +25,8 @@ def initialise(
     ``"uniform"``: all within ``-1/sqrt(H) .. 1/sqrt(H)``, as PyTorch.
 
     ``"keras"``: ``weight_ih`` and ``weight_hr`` Glorot uniform, ``weight_hh`` with
-    orthonormal columns (over all gates together: the fans are ``I`` and ``G*H``), biases zero, but 1
-    in the forget gate of ``bias_ih``, if there is one.
+    orthonormal columns (over all gates together: the fans are ``I`` and ``G*H``),
+    biases zero, but 1 in the forget gate of ``bias_ih``, if there is one.
 
     ``"identity"``: each gate's block of ``weight_hh`` the identity, biases zero (Le,
     Jaitly, Hinton, 2015, for ReLU networks), ``weight_ih`` as in ``"uniform"``.

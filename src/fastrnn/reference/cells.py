@@ -228,17 +228,20 @@ def make_lstm(
        network architectures for large scale acoustic modeling", Interspeech 2014;
        PyTorch's ``proj_size``.
     """
-    w_i, w_f, w_o = np.zeros(3) if peephole is None else peephole
+
+    def peep(z: FloatArray, gate: int, c: FloatArray) -> FloatArray:
+        """Add what gate i, f or o sees of c; its own adjoint."""
+        return z if peephole is None else z + peephole[gate] * c
 
     def forward(
         p: FloatArray, q: FloatArray, state_prev: State
     ) -> tuple[State, FloatArray]:
         _, c_prev = state_prev
         z_i, z_f, z_g, z_o = split(p + q, 4)
-        i, g = sigmoid(z_i + w_i * c_prev), np.tanh(z_g)
-        f = 1 - i if coupled else sigmoid(z_f + w_f * c_prev)
+        i, g = sigmoid(peep(z_i, 0, c_prev)), np.tanh(z_g)
+        f = 1 - i if coupled else sigmoid(peep(z_f, 1, c_prev))
         c = f * c_prev + i * g
-        o = sigmoid(z_o + w_o * c)
+        o = sigmoid(peep(z_o, 2, c))
         h = o * np.tanh(c)
         return (h if projection is None else h @ projection.T, c), join(i, f, g, o)
 
@@ -251,12 +254,13 @@ def make_lstm(
         i, f, g, o = split(gates, 4)
         tanh_c = np.tanh(f * c_prev + i * g)
         dz_o = dh * tanh_c * o * (1 - o)
-        dc = dc + dh * o * (1 - tanh_c * tanh_c) + dz_o * w_o
+        dc = peep(dc + dh * o * (1 - tanh_c * tanh_c), 2, dz_o)
         dz_i = dc * (g - c_prev if coupled else g) * i * (1 - i)
         dz_f = np.zeros_like(f) if coupled else dc * c_prev * f * (1 - f)
         dz_g = dc * i * (1 - g * g)
         dz = join(dz_i, dz_f, dz_g, dz_o)
-        dc_prev = dc * f + dz_i * w_i + (0 if coupled else dz_f * w_f)
+        dc_prev = peep(dc * f, 0, dz_i)
+        dc_prev = dc_prev if coupled else peep(dc_prev, 1, dz_f)
         return dz, dz, (no_dh, dc_prev)
 
     def own(
@@ -268,7 +272,8 @@ def make_lstm(
         c = f * c_prev + i * g
         found: dict[str, FloatArray] = {}
         if peephole is not None:
-            seen = dz_i * c_prev, dz_f * c_prev, dz_o * c
+            by_f = dz_f if coupled else dz_f * c_prev
+            seen = dz_i * c_prev, by_f, dz_o * c
             found["dpeephole"] = np.stack([a.sum(axis=0) for a in seen])
         if projection is not None:
             found["dprojection"] = dh.T @ (o * np.tanh(c))
