@@ -264,10 +264,28 @@ OWN: dict[str, tuple[Table, Table]] = {
             "peephole: expected dtype float32 (that of x), got float64": {
                 "peephole": f64(3, H)
             },
+            "projection: expected a NumPy array, got int": {"projection": 3},
         },
         {
             "peephole: expected shape (3, H) = (3, 5), got (15,)": {
                 "peephole": f32(3 * H)
+            },
+            "projection: expected shape (P, H), got (5,)": {"projection": f32(H)},
+            "projection: expected shape (P, H) with P >= 1, got (0, 5)": {
+                "projection": f32(0, H)
+            },
+            "w_hh: expected shape (4*H, P) = (20, 3), got (20, 5)": {
+                "projection": f32(3, H)
+            },
+            "h0: expected shape (N, P) = (2, 3), got (2, 5)": {
+                "projection": f32(3, H),
+                "w_hh": f32(4 * H, 3),
+            },
+            "zoneout[0]: expected shape (T, N, P) = (3, 2, 3), got (3, 2, 5)": {
+                "projection": f32(3, H),
+                "w_hh": f32(4 * H, 3),
+                "h0": None,
+                "zoneout": [np.ones((T, N, H), bool)] * 2,
             },
         },
     ),
