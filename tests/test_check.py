@@ -141,9 +141,9 @@ def test_subclasses_count_as_plain_arrays(tmp_path: Any) -> None:
 
 def test_indices_are_private_copies() -> None:
     """Changing them after the check must not lead a kernel out of bounds."""
-    p = good_problem("rnn", "onehot")
+    p = good_problem("gru", "onehot")
     resets = np.zeros((T, N), bool)
-    s = check_forward("rnn", **p.arrays, **p.options, resets=resets)
+    s = check_forward("gru", **p.arrays, **p.options, resets=resets)
     assert s.tokens is not None
     assert not np.shares_memory(s.tokens, p.arrays["x"])
     assert s.lengths is not None
@@ -199,9 +199,9 @@ def test_empty_lengths(empty: Any) -> None:
 
 
 def test_tokens_on_padding_are_not_looked_at() -> None:
-    p = good_problem("rnn", "onehot")
+    p = good_problem("gru", "onehot")
     x = ids(t1n1=-1, t2n1=10**9)
-    check_forward("rnn", **{**p.arrays, "x": x}, **p.options)
+    check_forward("gru", **{**p.arrays, "x": x}, **p.options)
 
 
 def test_numpy_flags_are_flags() -> None:

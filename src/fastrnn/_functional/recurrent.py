@@ -117,7 +117,8 @@ def rnn_forward(
        activations", ICLR 2017.
     """
     s = check_forward(
-        "rnn", x, w_ih, w_hh, b_ih, b_hh, h0=h0, nonlinearity=nonlinearity,
+        "rnn", x, w_ih, w_hh, b_ih, b_hh, h0=h0,
+        own=(nonlinearity, "after", False, None, None),
         lengths=lengths, padding=padding, resets=resets, reverse=reverse,
         embedding=embedding, training=training,
         recurrent_mask=recurrent_mask, zoneout=zoneout,
@@ -152,7 +153,8 @@ def gru_forward(
     see `fastrnn.reference.cells.gru_forward`.
     """
     s = check_forward(
-        "gru", x, w_ih, w_hh, b_ih, b_hh, h0=h0, reset=reset,
+        "gru", x, w_ih, w_hh, b_ih, b_hh, h0=h0,
+        own=("tanh", reset, False, None, None),
         lengths=lengths, padding=padding, resets=resets, reverse=reverse,
         embedding=embedding, training=training,
         recurrent_mask=recurrent_mask, zoneout=zoneout,
@@ -200,7 +202,7 @@ def lstm_forward(
     """
     s = check_forward(
         "lstm", x, w_ih, w_hh, b_ih, b_hh, h0=h0, c0=c0,
-        peephole=peephole, projection=projection, coupled=coupled,
+        own=("tanh", "after", coupled, peephole, projection),
         lengths=lengths, padding=padding, resets=resets, reverse=reverse,
         embedding=embedding, training=training,
         recurrent_mask=recurrent_mask, zoneout=zoneout,

@@ -9,7 +9,7 @@ resets.
 """
 
 import numbers
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 import numpy as np
 
@@ -36,6 +36,9 @@ from fastrnn._results import Tape
 from fastrnn._types import BoolArray, FloatArray, IntArray, Sequence, valid_steps
 
 PADDINGS = ("right", "left")
+TANH, AFTER = "tanh", "after"
+Own: TypeAlias = tuple[Any, Any, Any, Any, Any]
+PLAIN: Own = (TANH, AFTER, False, None, None)
 
 
 class Upstream(NamedTuple):
@@ -65,12 +68,13 @@ def check_forward(
     training: Any = True,
     recurrent_mask: Any = None,
     zoneout: Any = None,
-    **options: Any,
+    own: Own = PLAIN,
 ) -> Sequence:
     """Check the arguments of ``<cell>_forward`` before any work.
 
     ``cell`` is trusted, since it comes from our own code; all others are arguments of
-    that cell's public function. ``options`` are those of `check_options`.
+    that cell's public function. ``own`` are the options that some cells have: see
+    `check_options`.
 
     Returns
     -------
@@ -99,7 +103,8 @@ def check_forward(
     recurrent_mask = check_optional("recurrent_mask", recurrent_mask, dtype, like)
     reverse = check_flag("reverse", reverse)
     training = check_flag("training", training)
-    own = check_options(row, dtype, like, **options)
+    if own is not PLAIN:
+        own = check_options(row, own, dtype, like)
     peephole, projection = own[3:]
     check_choice("padding", padding, PADDINGS)
     masks = {} if zoneout is None else check_zoneout_types(zoneout, row)
@@ -112,11 +117,15 @@ def check_forward(
     check_optional_shape("h0", h0, h, (N, P))
     check_optional_shape("c0", c0, "(N, H)", (N, H))
     check_optional_shape("recurrent_mask", recurrent_mask, h, (N, P))
-    check_optional_shape("peephole", peephole, "(3, H)", (3, H))
+    if peephole is not None:
+        check_shape("peephole", peephole, "(3, H)", (3, H))
     # Values.
-    zoneout_h, zoneout_c, zoneout_rate = check_zoneout_values(
-        zoneout, masks, ((T, N, P), (T, N, H)), training
-    )
+    zoneout_h, zoneout_c, zoneout_rate = None, None, 0.0
+    if zoneout is not None:
+        shapes = (T, N, P), (T, N, H)
+        zoneout_h, zoneout_c, zoneout_rate = check_zoneout_values(
+            zoneout, masks, shapes, training
+        )
     if lengths is not None:
         lengths = check_lengths(lengths, T, N)
     if resets is not None:
@@ -133,22 +142,22 @@ def check_forward(
     )  # fmt: skip
 
 
-def check_options(
-    row: Cell,
-    dtype: Any,
-    like: str,
-    nonlinearity: Any = "tanh",
-    reset: Any = "after",
-    coupled: Any = False,
-    peephole: Any = None,
-    projection: Any = None,
-) -> tuple[str, str, bool, Any, Any]:
-    """Check the types of the options that belong to some cells only."""
-    check_choice("nonlinearity", nonlinearity, row.nonlinearities)
-    check_choice("reset", reset, row.resets)
-    coupled = check_flag("coupled", coupled)
-    peephole = check_optional("peephole", peephole, dtype, like)
-    projection = check_optional("projection", projection, dtype, like)
+def check_options(row: Cell, own: Own, dtype: Any, like: str) -> Own:
+    """Check the types of nonlinearity, reset, coupled, peephole and projection.
+
+    Most are as in `PLAIN`, which needs no check.
+    """
+    nonlinearity, reset, coupled, peephole, projection = own
+    if nonlinearity is not TANH:
+        check_choice("nonlinearity", nonlinearity, row.nonlinearities)
+    if reset is not AFTER:
+        check_choice("reset", reset, row.resets)
+    if coupled is not False:
+        coupled = check_flag("coupled", coupled)
+    if peephole is not None:
+        peephole = check_floating("peephole", peephole, dtype, like)
+    if projection is not None:
+        projection = check_floating("projection", projection, dtype, like)
     return nonlinearity, reset, coupled, peephole, projection
 
 
@@ -245,10 +254,12 @@ def check_backward(
     if s.cell != cell:
         refuse_tape(cell, tape)
     return_dh = check_flag("return_dh", return_dh)
-    state, h = (s.N, s.width), "H)" if s.projection is None else "P)"
-    dy = check_upstream("dy", dy, f"(T, N, {h}", (s.T, *state), s.dtype)
-    dh_n = check_upstream("dh_n", dh_n, f"(N, {h}", state, s.dtype)
-    dc_n = check_upstream("dc_n", dc_n, "(N, H)", (s.N, s.H), s.dtype)
+    state, of_y, of_h = (s.N, s.H), "(T, N, H)", "(N, H)"
+    dc_n = check_upstream("dc_n", dc_n, of_h, state, s.dtype)
+    if s.projection is not None:
+        state, of_y, of_h = (s.N, s.P), "(T, N, P)", "(N, P)"
+    dy = check_upstream("dy", dy, of_y, (s.T, *state), s.dtype)
+    dh_n = check_upstream("dh_n", dh_n, of_h, state, s.dtype)
     return Upstream(dy, dh_n, dc_n, return_dh)
 
 
@@ -319,8 +330,6 @@ def check_zoneout_values(
     training: bool,
 ) -> tuple[Any, Any, float]:
     """Return the masks of h and of c, and the rate."""
-    if zoneout is None:
-        return None, None, 0.0
     if not masks:
         if zoneout > 0 and training:
             raise ValueError(
