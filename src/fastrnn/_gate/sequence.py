@@ -103,9 +103,8 @@ def check_forward(
     recurrent_mask = check_optional("recurrent_mask", recurrent_mask, dtype, like)
     reverse = check_flag("reverse", reverse)
     training = check_flag("training", training)
-    if own is not PLAIN:
-        own = check_options(row, own, dtype, like)
-    peephole, projection = own[3:]
+    own = check_options(row, own, dtype, like)
+    nonlinearity, reset, coupled, peephole, projection = own
     check_choice("padding", padding, PADDINGS)
     masks = {} if zoneout is None else check_zoneout_types(zoneout, row)
     # Shapes.
@@ -113,19 +112,11 @@ def check_forward(
     G = row.gates
     H, P = check_weight_shapes(w_ih, w_hh, b_ih, b_hh, projection, I, G, symbols)
     require_countable("x", x, G * H)
-    h = "(N, H)" if projection is None else "(N, P)"
-    check_optional_shape("h0", h0, h, (N, P))
-    check_optional_shape("c0", c0, "(N, H)", (N, H))
-    check_optional_shape("recurrent_mask", recurrent_mask, h, (N, P))
-    if peephole is not None:
-        check_shape("peephole", peephole, "(3, H)", (3, H))
+    check_row_shapes(h0, c0, recurrent_mask, peephole, (N, H, P))
     # Values.
-    zoneout_h, zoneout_c, zoneout_rate = None, None, 0.0
-    if zoneout is not None:
-        shapes = (T, N, P), (T, N, H)
-        zoneout_h, zoneout_c, zoneout_rate = check_zoneout_values(
-            zoneout, masks, shapes, training
-        )
+    zoneout_h, zoneout_c, zoneout_rate = check_zoneout_values(
+        zoneout, masks, (T, N, H, P), training
+    )
     if lengths is not None:
         lengths = check_lengths(lengths, T, N)
     if resets is not None:
@@ -137,9 +128,22 @@ def check_forward(
     # By position, in the order of the fields: names would cost a microsecond.
     return Sequence(
         cell, T, N, I, H, G, V, dtype, x, tokens, w_ih, w_hh, b_ih, b_hh, h0, c0,
-        *own, P, lengths, padding, resets, reverse, embedding,
-        training, recurrent_mask, zoneout_h, zoneout_c, zoneout_rate,
+        nonlinearity, reset, coupled, peephole, projection, P, lengths, padding, resets,
+        reverse, embedding, training, recurrent_mask,
+        zoneout_h, zoneout_c, zoneout_rate,
     )  # fmt: skip
+
+
+def check_row_shapes(
+    h0: Any, c0: Any, recurrent_mask: Any, peephole: Any, sizes: tuple[int, int, int]
+) -> None:
+    """Check shapes by (N, H, P); where h has H numbers, messages say so."""
+    N, H, P = sizes
+    h = "(N, H)" if P == H else "(N, P)"
+    check_optional_shape("h0", h0, h, (N, P))
+    check_optional_shape("c0", c0, "(N, H)", (N, H))
+    check_optional_shape("recurrent_mask", recurrent_mask, h, (N, P))
+    check_optional_shape("peephole", peephole, "(3, H)", (3, H))
 
 
 def check_options(row: Cell, own: Own, dtype: Any, like: str) -> Own:
@@ -326,10 +330,12 @@ def check_zoneout_types(zoneout: Any, cell: Cell) -> dict[str, Any]:
 def check_zoneout_values(
     zoneout: Any,
     masks: dict[str, Any],
-    shapes: tuple[tuple[int, int, int], tuple[int, int, int]],
+    sizes: tuple[int, int, int, int],
     training: bool,
 ) -> tuple[Any, Any, float]:
-    """Return the masks of h and of c, and the rate."""
+    """Return the masks of h and of c, and the rate; by (T, N, H, P)."""
+    if zoneout is None:
+        return None, None, 0.0
     if not masks:
         if zoneout > 0 and training:
             raise ValueError(
@@ -337,11 +343,9 @@ def check_zoneout_values(
                 "expectation over masks, which training=False computes)"
             )
         return None, None, float(zoneout)
-    h = "(T, N, H)" if shapes[0] == shapes[1] else "(T, N, P)"
-    for (name, a), shape, symbols in zip(
-        masks.items(), shapes, (h, "(T, N, H)"), strict=False
-    ):
-        check_shape(name, a, symbols, shape)
+    T, N, H, P = sizes
+    for (name, a), width in zip(masks.items(), (P, H), strict=False):
+        check_shape(name, a, f"(T, N, {'H' if width == H else 'P'})", (T, N, width))
     of_h, of_c = (*masks.values(), None)[:2]
     return of_h, of_c, 0.0
 

@@ -99,10 +99,11 @@ def describe(
     cell, G, dtype = layer._cell, layer._row.gates, layer.dtype
     V = 0 if tokens is None else I
     reverse = i % layer._directions == 1
+    (nonlinearity, reset, coupled), P = layer._cell_options(), layer._widths[0]
     # By position, as in `fastrnn._gate.sequence.check_forward`.
     s = Sequence(
         cell, T, N, I, H, G, V, dtype, x, tokens, w_ih, w_hh, b_ih, b_hh, h0, c0,
-        *layer._cell_options(), peephole, projection, layer._widths[0],
+        nonlinearity, reset, coupled, peephole, projection, P,
         call.lengths, call.padding, call.resets, reverse, None, layer.training,
     )  # fmt: skip
     return s._replace(**regularisers) if regularisers else s
