@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -643,13 +644,28 @@ def split(_: str) -> Good:
 
 @good("text.Vocabulary")
 def vocabulary(_: str) -> Good:
-    flags = {"words": True, "pad": True, "unk": True, "eos": True}
-    return Good(text.Vocabulary, {"text": [TEXT, TEXT], "min_count": 1, **flags})
+    flags = dict.fromkeys(("words", "pad", "unk", "bos", "eos"), True)
+    counts = {"tokens": None, "min_count": 1, "max_size": 2}
+    return Good(text.Vocabulary, {"text": [TEXT, TEXT], **counts, **flags})
+
+
+@good("text.Vocabulary of tokens")
+def vocabulary_of_tokens(_: str) -> Good:
+    tokens = ["<unk>", "the", "cat"]
+    return Good(text.Vocabulary, {"text": None, "tokens": tokens, "words": True})
+
+
+@good("text.Vocabulary []", "text.Vocabulary in")
+def look_up(name: str) -> Good:
+    made = text.Vocabulary(TEXT)
+    method = made.__getitem__ if name.endswith("[]") else made.__contains__
+    return Good(method, {"token": "a"})
 
 
 @good("text.Vocabulary.encode")
 def encode(_: str) -> Good:
-    return Good(text.Vocabulary(TEXT, eos=True).encode, {"text": TEXT, "eos": True})
+    made = text.Vocabulary(TEXT, bos=True, eos=True)
+    return Good(made.encode, {"text": TEXT, "bos": True, "eos": True})
 
 
 @good("text.Vocabulary.decode")
@@ -666,6 +682,21 @@ def vocabulary_state_dict(_: str) -> Good:
 def from_state_dict(_: str) -> Good:
     d = text.Vocabulary(TEXT, eos=True).state_dict()
     return Good(text.Vocabulary.from_state_dict, {"d": d})
+
+
+@good("text.read_text")
+def read_text(_: str) -> Good:
+    path = "kept.txt"
+    Path(path).write_text(TEXT)
+    return Good(text.read_text, {"path": path}, (path,))
+
+
+@good("text.load_vectors")
+def load_vectors(_: str) -> Good:
+    path = "vectors.txt"
+    Path(path).write_text("a 0.5 1\nb 2 3\n")
+    arguments = {"path": path, "vocabulary": text.Vocabulary(TEXT), "dtype": F32}
+    return Good(text.load_vectors, arguments, (path,))
 
 
 @good("text.split_words")
