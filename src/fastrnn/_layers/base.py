@@ -42,6 +42,7 @@ class LastCall(threading.local):
     """The last call of a layer in each thread."""
 
     record: Any = NO_CALL  # for backward
+    dh: Any = None  # what backward returned of it with return_dh
     count = 0  # of the calls so far
 
 
@@ -230,7 +231,7 @@ class Layer(Parameters):
     def _forget(self) -> None:
         """Forget this thread's last call: its memory can serve the one that begins."""
         last = self._last_call
-        last.record = FAILED
+        last.record, last.dh = FAILED, None
         last.count += 1
         if not self._called:
             self._called = True
@@ -247,6 +248,16 @@ class Layer(Parameters):
                 record = ELSEWHERE
             raise RuntimeError(f"{wanted_by}: {record}")
         return record
+
+    def _gradients_of_states(self) -> dict[str, FloatArray]:
+        """Return ``dh`` of this thread's last backward, or raise."""
+        dh: dict[str, FloatArray] | None = self._last_call.dh
+        if dh is None:
+            raise RuntimeError(
+                "dh: expected backward(..., return_dh=True) of the layer's last call "
+                "before it, got none"
+            )
+        return dh
 
     def _add_grads(self, **gradients: FloatArray | None) -> None:
         """Add to `grads` by name; None is zero."""
