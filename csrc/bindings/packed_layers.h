@@ -20,8 +20,8 @@ using OfADtype =
 class AnyPackedLayers {
  public:
   AnyPackedLayers(const std::string& cell, const std::string& nonlinearity,
-                  const std::string& reset, bool coupled, bool peephole, Size P, Size I, Size H,
-                  Size layers, Size directions, bool bias, bool bfloat16,
+                  const std::string& reset, bool coupled, bool peephole, Size P, Size I,
+                  Size H, Size layers, Size directions, bool bias, bool bfloat16,
                   py::array params)
       : params_(std::move(params)) {
     const Network network{named("cell", kCellNames, cell),

@@ -9,8 +9,8 @@ namespace fastrnn {
 namespace {
 
 // All layers of one direction over whole sequences of equal length, without a tape. x
-// [T, N, I] or tokens [T, N]; h0 [L, N, P] and c0 [L, N, H] or None. Returns y, h_n and c_n, or None
-// if the parameters are no longer those that were packed.
+// [T, N, I] or tokens [T, N]; h0 [L, N, P] and c0 [L, N, H] or None. Returns y, h_n and
+// c_n, or None if the parameters are no longer those that were packed.
 py::object forward_all(const AnyPackedLayers& layers, Size steps, Size N,
                        const py::object& x, const py::object& tokens,
                        const py::object& h0, const py::object& c0) {
@@ -74,9 +74,9 @@ void register_packed(py::module_& m) {
                     bool, Size, Size, Size, Size, Size, bool, bool, py::array>(),
            py::arg("cell"), py::kw_only(), py::arg("nonlinearity") = "tanh",
            py::arg("reset") = "after", py::arg("coupled") = false,
-           py::arg("peephole") = false, py::arg("proj_size") = 0, py::arg("input_size"), py::arg("hidden_size"),
-           py::arg("num_layers"), py::arg("directions"), py::arg("bias"),
-           py::arg("bfloat16"), py::arg("flat_params"))
+           py::arg("peephole") = false, py::arg("proj_size") = 0, py::arg("input_size"),
+           py::arg("hidden_size"), py::arg("num_layers"), py::arg("directions"),
+           py::arg("bias"), py::arg("bfloat16"), py::arg("flat_params"))
       .def("is_current",
            [](const AnyPackedLayers& layers) {
              bool current = false;

@@ -113,8 +113,13 @@ class SequenceCall {
     args.schedule = schedule_.view();
     args.input = {I, V, data<T>(s[f.x]), data<std::int64_t>(s[f.tokens]),
                   data<T>(s[f.embedding])};
-    args.weights = {H, P, data<T>(s[f.w_ih]), data<T>(s[f.w_hh]), data<T>(s[f.b_ih]),
-                    data<T>(s[f.b_hh]), data<T>(s[f.projection])};
+    args.weights = {H,
+                    P,
+                    data<T>(s[f.w_ih]),
+                    data<T>(s[f.w_hh]),
+                    data<T>(s[f.b_ih]),
+                    data<T>(s[f.b_hh]),
+                    data<T>(s[f.projection])};
     args.regularisers = {data<T>(s[f.recurrent_mask]),
                          data<std::uint8_t>(s[f.zoneout_h]),
                          data<std::uint8_t>(s[f.zoneout_c]), T(0)};

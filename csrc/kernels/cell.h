@@ -105,10 +105,10 @@ struct ForwardRow {
   const T* h_in;    // [P]: the operand of W_hh, h_prev or mask ⊙ h_prev
   const T* c_prev;  // [H] (LSTM); may be c itself
   T* h;             // = [P]
-  T* c;             // = [H] (LSTM: cell state; GRU: W_hn·h + b_hn, for the tape, or null)
-  T* inner;         // = [H]: the operand of an inner phase (GRU with the reset before:
-                    // r ⊙ h_in, for the tape; LSTM with a projection: o ⊙ tanh c)
-  T* gates;         // = [kTape·H] or null
+  T* c;      // = [H] (LSTM: cell state; GRU: W_hn·h + b_hn, for the tape, or null)
+  T* inner;  // = [H]: the operand of an inner phase (GRU with the reset before:
+             // r ⊙ h_in, for the tape; LSTM with a projection: o ⊙ tanh c)
+  T* gates;  // = [kTape·H] or null
   // Used by the driver: see Regularisers.
   const std::uint8_t* zoneout_h;  // [P] or null
   const std::uint8_t* zoneout_c;  // [H] or null
@@ -126,9 +126,9 @@ struct BackwardRow {
   const T* h_prev;   // [P]
   const T* c;        // [H] (GRU)
   const T* c_prev;   // [H] (LSTM)
-  T* dz;      // = [kGrads·H]; null before the first step: dh goes to dh_out alone. With a
-              // projection dh [P] follows
-  T* inner;   // = [unit vectors, inner_step apart][lanes] (LSTM with a projection)
+  T* dz;  // = [kGrads·H]; null before the first step: dh goes to dh_out alone. With a
+          // projection dh [P] follows
+  T* inner;  // = [unit vectors, inner_step apart][lanes] (LSTM with a projection)
   Size inner_step;
   T* carry;   // read, then = [H]
   T* dh_out;  // = [P] or null

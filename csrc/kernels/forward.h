@@ -141,7 +141,9 @@ class Forward {
       const Size before = s > 0 ? position(s_, i, s - 1) : 0;
       const Size h_state = s_.row[i] * P_;
       r[j].z = input_.of_row(slice, at, base + j);
-      r[j].h_prev = fresh ? zeros_ : s > 0 ? a_.y + before * P_ : initial(a_.h0, h_state);
+      r[j].h_prev = fresh   ? zeros_
+                    : s > 0 ? a_.y + before * P_
+                            : initial(a_.h0, h_state);
       r[j].h_in = r[j].h_prev;
       if (a_.regularisers.mask && !fresh) {
         r[j].h_in = mask(r[j].h_prev, h_state, masked_ + (team.rank * s_.N + j) * P_);
@@ -181,21 +183,19 @@ class Forward {
       if (one_row) {
         with_weight_type<T>(w_.bfloat16, [&](auto type) {
           using W = decltype(type);
-          const OneRow<T, W> x{nullptr, 0,
-                               nullptr, nullptr,
-                               static_cast<const W*>(w), w_.b_hidden,
-                               I_, outputs,
-                               depth, z_step,
-                               r[0]};
+          const OneRow<T, W> x{
+              nullptr,     0,  nullptr, nullptr, static_cast<const W*>(w),
+              w_.b_hidden, I_, outputs, depth,   z_step,
+              r[0]};
           one_row_step<Phase, T, W>(phase, x, units, backwards);
         });
       } else {
         const Size panel = depth * Phase::G * L;
         with_panels(w, w_.bfloat16, panel, panel_of(team), units,
                     [&](const T* panels, Size first, Range part) {
-                      const ForwardStep<Phase, T> x{
-                          phase, r, panels, w_.b_hidden, outputs,
-                          depth, z_step, first, zoneout, rate};
+                      const ForwardStep<Phase, T> x{phase,   r,     panels, w_.b_hidden,
+                                                    outputs, depth, z_step, first,
+                                                    zoneout, rate};
                       forward_step<Phase, T>(x, count, part, backwards);
                     });
       }

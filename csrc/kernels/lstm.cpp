@@ -19,8 +19,8 @@
 // c_t and tanh(c_t) are recomputed: 12 cycles per vector instead of a load from far
 // memory, and c_t before zoneout is not stored.
 //
-// With a projection, h_t = W_hr·m with m = o ⊙ tanh(c_t): a second phase. Backward, dh of
-// W_hh and from outside comes first, then dm = dh·W_hr takes its place above.
+// With a projection, h_t = W_hr·m with m = o ⊙ tanh(c_t): a second phase. Backward, dh
+// of W_hh and from outside comes first, then dm = dh·W_hr takes its place above.
 // Sources: Hochreiter & Schmidhuber (1997) with the forget gate of Gers et al. (2000);
 // peepholes: Gers & Schmidhuber (2000), as in ONNX; coupled gates: Greff et al. (2017);
 // projection: Sak et al. (2014).

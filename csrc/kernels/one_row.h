@@ -36,12 +36,12 @@ constexpr Size kFarAhead = 32;
 // W is T, or Bfloat16.
 template <class T, class W>
 struct OneRow {
-  const T* x;         // [I], or null: row.z holds the input product
-  Size token;         // if x is null and w_ih given: x is one-hot
-  const W* w_ih;      // packed, or null: row.z holds the input product
-  const T* bias;      // as PackedWeights
-  const W* w;         // of the phase, packed
-  const T* b_hidden;  // as PackedWeights
+  const T* x;                    // [I], or null: row.z holds the input product
+  Size token;                    // if x is null and w_ih given: x is one-hot
+  const W* w_ih;                 // packed, or null: row.z holds the input product
+  const T* bias;                 // as PackedWeights
+  const W* w;                    // of the phase, packed
+  const T* b_hidden;             // as PackedWeights
   Size I, units, depth, z_step;  // z_step: between unit vectors of row.z
   // Not a copy, which would read in wide words data just written in narrow ones, and
   // wait for these to reach the cache.

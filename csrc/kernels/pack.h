@@ -97,7 +97,8 @@ void pack_matrices(const Cell& cell, const Weights<T>& w, Size I, Team team,
     using Phase = decltype(phase);
     const Size units = units_of<Phase>(w.H, w.P), depth = depth_of<Phase>(w.H, w.P);
     pack_gates<Phase::G>(Phase::kProjection ? w.w_hr : w.w_hh, units, depth,
-                         share(units), place_of_phase<Phase, T>(to), Phase::weight_block);
+                         share(units), place_of_phase<Phase, T>(to),
+                         Phase::weight_block);
     return false;
   });
   if (!to.w_ih) return;
@@ -148,7 +149,8 @@ void pack_weights(const Cell& cell, const Weights<T>& w, Size I, PackedWeights<T
         using Phase = decltype(phase);
         pack_bfloat16<Phase::G>(Phase::kProjection ? w.w_hr : w.w_hh,
                                 units_of<Phase>(w.H, w.P), depth_of<Phase>(w.H, w.P),
-                                place_of_phase<Phase, Bfloat16>(*to), Phase::weight_block);
+                                place_of_phase<Phase, Bfloat16>(*to),
+                                Phase::weight_block);
         return false;
       });
       return;

@@ -110,7 +110,8 @@ class WeightGradients {
   void add_projection(Team team, Size rows, bool first) {
     if (!a_.dw_hr) return;
     const Size offset = Cell::kGrads * H_, vectors = divide_up(H_, L);
-    const Range share = share_of(P_, team.rank, team.size, kTileRows<1, Rows::kTogether>);
+    const Range share =
+        share_of(P_, team.rank, team.size, kTileRows<1, Rows::kTogether>);
     T* columns = columns_ + team.rank * chunk_.most_rows * kGradientRows;
     const T** dh_columns = dz_columns_ + team.rank * kGradientRows;
     T** dw_rows = dw_rows_ + team.rank * kGradientRows;
@@ -121,8 +122,8 @@ class WeightGradients {
         dh_columns[m] = columns + m;
         dw_rows[m] = a_.dw_hr + (p + m) * H_;
       }
-      multiply(Product<T>{dh_columns, kGradientRows, m_packed_, dw_rows, count, rows, H_,
-                          !first},
+      multiply(Product<T>{dh_columns, kGradientRows, m_packed_, dw_rows, count, rows,
+                          H_, !first},
                {0, vectors});
     }
   }

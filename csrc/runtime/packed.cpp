@@ -20,7 +20,8 @@ Size Network::count() const {
 
 namespace {
 
-// Memory for the packed weights of a layer; w has their sizes, and says which there are.
+// Memory for the packed weights of a layer; w has their sizes, and says which there
+// are.
 template <class T>
 PackedWeights<T> take_packed(const Kernels<T>& kernels, CellKind cell, Size I,
                              const Weights<T>& w, bool bfloat16, Scratch& memory) {

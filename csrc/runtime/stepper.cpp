@@ -88,7 +88,8 @@ class StepperOf final : public Stepper {
   static Stepper* make(std::shared_ptr<const PackedLayers<T>> packed, Size N) noexcept {
     // No size may wrap round: bytes of a row, with scratch memory, at the most.
     const Network& n = packed->network();
-    const Size row = (3 * n.layers * (n.H + n.P) + 8 * (n.H + n.P + 64)) * Size(sizeof(T));
+    const Size row =
+        (3 * n.layers * (n.H + n.P) + 8 * (n.H + n.P + 64)) * Size(sizeof(T));
     if (N > PTRDIFF_MAX / (row + kMostThreads * 512)) return nullptr;
     try {
       return new StepperOf(std::move(packed), N);

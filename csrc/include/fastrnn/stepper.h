@@ -29,7 +29,8 @@ class Stepper {
   // them.
   virtual bool is_current() const noexcept = 0;
 
-  // [layers, N, P] and [layers, N, H], to be read or written between steps; c is null if cells have none.
+  // [layers, N, P] and [layers, N, H], to be read or written between steps; c is null
+  // if cells have none.
   virtual void* h() noexcept = 0;
   virtual void* c() noexcept = 0;
   virtual double flops() const noexcept = 0;  // of a step
