@@ -218,7 +218,7 @@ def make_problem(
     upstream = {"dy": draw(T, N, P)}
     upstream |= {f"d{s}_n": draw(N, w) for s, w in zip(states, (P, H), strict=False)}
     if peephole:  # last, so that all else is as without it
-        arrays["peephole"] = draw(3, H)
+        arrays["peephole"] = draw(3, H) * dtype(0.2)  # large ones amplify errors
     if projected:
         arrays["projection"] = draw(P, H) * scale
     return Problem(cell, arrays, options, upstream)
