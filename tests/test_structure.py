@@ -17,9 +17,8 @@ import pytest
 LIBRARY = Path(__file__).parents[1] / "src" / "fastrnn"
 
 ROOMS = [
-    "_types",  # names of types, and a checked sequence
+    "_types",  # names of types; a checked sequence, tapes and gradients
     "_core",  # the compiled kernels
-    "_results",  # tapes and gradients
     "_cells",  # one row for each cell
     "_gate",  # checks of arguments
     "_runtime",  # threads and instruction sets
