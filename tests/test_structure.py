@@ -36,6 +36,7 @@ ROOMS = [
     "plot",
     "sklearn",
     "torch",
+    "keras",
     "__init__",
     "__main__",
 ]

@@ -10,7 +10,7 @@ from fastrnn._gate.arguments import shown
 from fastrnn.keras._options import SERVED, backend, served_class, why_left
 
 Loop = Callable[..., Any]
-LOOPS: dict[type, Loop] = {}  # ours, of the classes that have them at the moment
+LOOPS: dict[Any, Loop] = {}  # ours, of the classes that have them at the moment
 NOT_CALLED = "accelerate was not called"
 
 
@@ -55,7 +55,7 @@ def accelerate() -> None:
         )
     for cls in SERVED:
         if cls not in LOOPS:
-            LOOPS[cls] = cls.inner_loop = replace(cls.inner_loop)  # type: ignore[attr-defined]
+            LOOPS[cls] = cls.inner_loop = replace(cls.inner_loop)
 
 
 def restore() -> None:
@@ -64,10 +64,10 @@ def restore() -> None:
         loop = LOOPS.pop(cls)
         if vars(cls).get("inner_loop") is not loop:
             continue  # somebody else's by now
-        theirs = loop.__wrapped__  # type: ignore[attr-defined]
-        del cls.inner_loop  # type: ignore[attr-defined]
-        if cls.inner_loop is not theirs:  # type: ignore[attr-defined]
-            cls.inner_loop = theirs  # type: ignore[attr-defined]
+        theirs = loop.__wrapped__
+        del cls.inner_loop
+        if cls.inner_loop is not theirs:
+            cls.inner_loop = theirs
 
 
 def report(model: Any) -> Report:
@@ -108,7 +108,7 @@ def why_not_served(layer: Any) -> str:
         return why
     if backend() != "torch":
         return f"the {backend()} backend"
-    loop = LOOPS.get(served_class(layer) or object)
+    loop: Any = LOOPS.get(served_class(layer))
     if loop is None:
         return NOT_CALLED
     if type(layer).inner_loop is not loop:
@@ -118,7 +118,7 @@ def why_not_served(layer: Any) -> str:
 
 
 def replace(theirs: Loop) -> Loop:
-    """Return a loop over time on the kernels, or where they do not serve, ``theirs``."""
+    """Return a loop over time on the kernels; ``theirs`` does what they cannot."""
     from fastrnn.keras._torch import run
 
     @functools.wraps(theirs)

@@ -12,11 +12,11 @@ class Served(NamedTuple):
     ``modes`` are the names by which `fastrnn.torch` knows the cell, by activation.
     """
 
-    cell: type
+    cell: Any
     modes: dict[Any, str]
 
 
-SERVED: dict[type, Served] = {
+SERVED: dict[Any, Served] = {
     layers.SimpleRNN: Served(
         layers.SimpleRNNCell,
         {activations.tanh: "RNN_TANH", activations.relu: "RNN_RELU"},
@@ -27,14 +27,14 @@ SERVED: dict[type, Served] = {
 DTYPES = ("float32", "float64")
 
 
-def served_class(layer: Any) -> type | None:
-    """Return the class of `SERVED` that a layer is, or is derived from."""
+def served_class(layer: Any) -> Any:
+    """Return the class of `SERVED` that a layer is, or is derived from; or None."""
     return next((cls for cls in SERVED if isinstance(layer, cls)), None)
 
 
 def mode_of(layer: Any) -> str:
     """Return the mode of a layer for which `why_left` finds no reason."""
-    return SERVED[served_class(layer) or object].modes[layer.cell.activation]
+    return SERVED[served_class(layer)].modes[layer.cell.activation]
 
 
 def why_left(layer: Any, training: bool = False) -> str:
@@ -42,7 +42,8 @@ def why_left(layer: Any, training: bool = False) -> str:
 
     The options alone: the tensors of a call are looked at when it comes.
     """
-    cls, cell = served_class(layer), layer.cell
+    cls = served_class(layer)
+    cell = layer.cell
     if cls is None:
         return f"{type(layer).__name__} of {type(cell).__name__}"
     if type(cell) is not SERVED[cls].cell:

@@ -119,8 +119,9 @@ def arrange(
     backwards, zero = layer.go_backwards, layer.zero_output_for_mask
     if not layer.return_sequences:
         if steps is not None:
-            shown = steps.valid[:, 0 if backwards else -1] if zero else steps.lengths > 0
-            h_n = torch.where(shown[:, None], h_n, 0)
+            end = steps.valid[:, 0 if backwards else -1]
+            kept = end if zero else steps.lengths > 0
+            h_n = torch.where(kept[:, None], h_n, 0)
         return h_n, h_n[:, None]
     if steps is not None:
         y = pick(y, sources(steps, backwards, zero))
