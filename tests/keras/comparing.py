@@ -99,7 +99,7 @@ def results_of(
     found = layer(inputs[0], **given, **options)
     outputs = list(found) if isinstance(found, (tuple, list)) else [found]
     loss = sum(
-        (a * draw(20 + k, *a.shape, dtype=str(a.dtype).split(".")[1])).sum()
+        (a * draw(20 + k, *a.shape, dtype="float64").to(a.dtype)).sum()
         for k, a in enumerate(outputs)
     )
     weights = [v.value for v in layer.trainable_variables]
