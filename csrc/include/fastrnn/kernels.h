@@ -214,6 +214,18 @@ struct CtcArgs {
   int threads;
 };
 
+// One id of each row; see sample.cpp.
+template <class T>
+struct DrawArgs {
+  Size N, V;               // V < 2³¹
+  const T* logits;         // [N, V]
+  const double* uniforms;  // [N], each in [0, 1)
+  double temperature;      // 0: the likeliest
+  Size top_k;              // 0: all
+  double top_p;
+  std::int64_t* ids;  // = [N]
+};
+
 enum class OptimizerRule { kSgd, kRmsprop, kAdagrad, kAdam };
 
 // One step of an optimizer over a flat array; the equations are in optim.cpp. State
@@ -273,6 +285,8 @@ struct Kernels {
   void (*softmax)(const T* x, Size rows, Size width, bool log, T* to, int threads,
                   Scratch&);
   void (*ctc)(const CtcArgs<T>&, Scratch&);
+  // Returns the first row whose largest logit is not finite, or -1.
+  Size (*draw_ids)(const DrawArgs<T>&, Scratch&);
   void (*optimizer_step)(const OptimizerArgs<T>&);
   double (*sum_of_squares)(const T* values, Size count, int threads, Scratch&);
   void (*scale)(T* values, Size count, T factor, int threads);
