@@ -83,7 +83,7 @@ void step_rows(const Cell& cell, const StepArgs<T>& a, int rank, int size,
               [&](const T* w_hh, Size first, Range part) {
                 const ForwardStep<Cell, T> step{cell,   rows,  w_hh,  w.b_hidden, w.H,
                                                 z_step, first, false, T(0)};
-                forward_step<Cell, T>(step, a.N, part, false);
+                forward_step<Cell, T>(step, a.N, part, a.backwards);
               });
 }
 
@@ -104,7 +104,7 @@ void step(const Cell& cell, const StepArgs<T>& a, int rank, int size) {
                          w.H,
                          0,
                          row_of(a, 0)};
-    one_row_step<Cell, T, W>(cell, x, units, false);
+    one_row_step<Cell, T, W>(cell, x, units, a.backwards);
   });
 }
 

@@ -222,7 +222,7 @@ class StepperOf final : public Stepper {
         after_states_ = Size(ops.size());
         continue;
       }
-      Op<T> op{one.layer.kind, &one, nullptr, {}, {&one.linear, rows_, x, y, scratch_}};
+      Op<T> op{one.layer.kind, &one, nullptr, {}, {&one.linear, rows_, x, y, scratch_, turn == 1}};
       ops.push_back(op);
       x = y;
     }
@@ -240,7 +240,7 @@ class StepperOf final : public Stepper {
                  rows_,                x,
                  nullptr,              state.h[turn] + at,
                  h,                    state.c ? state.c + at : nullptr,
-                 scratch_};
+                 scratch_,             turn == 1};
       ops_[turn].push_back(op);
       x = h;
     }
@@ -261,7 +261,9 @@ class StepperOf final : public Stepper {
   std::vector<T*> between_;       // [N, O] of the other layers
   T* embedded_ = nullptr;         // [N, O] of the embedding
   void* scratch_ = nullptr;
-  std::vector<Op<T>> ops_[2];  // for each turn
+  // For each turn. Every other step goes through the weights in the opposite direction,
+  // and begins with those that the cache still has.
+  std::vector<Op<T>> ops_[2];
   Size after_states_ = 0;      // the first op after all recurrent ones
   int turn_ = 0;
   int until_comparison_ = 1;

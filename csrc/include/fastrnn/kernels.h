@@ -118,6 +118,7 @@ struct StepArgs {
   T* h;                        // = [N, H]; not h_prev
   T* c;                        // [N, H], read and written (LSTM)
   void* scratch;               // of step_scratch bytes
+  bool backwards;              // begin with the last units: see forward.h
 };
 
 // y[r] = x[r]·wᵀ + b
@@ -147,6 +148,7 @@ struct LinearStepArgs {
   const T* x;     // [N, I]
   T* y;           // = [N, O]
   void* scratch;  // of 2·N pointers for each thread; with one row not needed
+  bool backwards;  // begin with the last outputs
 };
 
 template <class T>
