@@ -62,7 +62,8 @@ class StepperOf final : public Stepper {
     turn_ = 1 - turn_;
     for (Size i = 0; i < end;) i = run_some(ops.data(), i, end);
     if (y && last.kind == StepKind::kRecurrent) {
-      std::memcpy(y, last.args.h, std::size_t(rows_ * last.args.weights->H) * sizeof(T));
+      std::memcpy(y, last.args.h,
+                  std::size_t(rows_ * last.args.weights->H) * sizeof(T));
     }
     return kStepped;
   }
@@ -222,7 +223,11 @@ class StepperOf final : public Stepper {
         after_states_ = Size(ops.size());
         continue;
       }
-      Op<T> op{one.layer.kind, &one, nullptr, {}, {&one.linear, rows_, x, y, scratch_, turn == 1}};
+      Op<T> op{one.layer.kind,
+               &one,
+               nullptr,
+               {},
+               {&one.linear, rows_, x, y, scratch_, turn == 1}};
       ops.push_back(op);
       x = y;
     }
@@ -236,11 +241,16 @@ class StepperOf final : public Stepper {
       const Size at = k * size;
       T* h = state.h[1 - turn] + at;
       Op<T> op{StepKind::kRecurrent, &one, one.recurrent->cell().step, {}, {}};
-      op.args = {&(*one.recurrent)[k], network.activation,
-                 rows_,                x,
-                 nullptr,              state.h[turn] + at,
-                 h,                    state.c ? state.c + at : nullptr,
-                 scratch_,             turn == 1};
+      op.args = {&(*one.recurrent)[k],
+                 network.activation,
+                 rows_,
+                 x,
+                 nullptr,
+                 state.h[turn] + at,
+                 h,
+                 state.c ? state.c + at : nullptr,
+                 scratch_,
+                 turn == 1};
       ops_[turn].push_back(op);
       x = h;
     }
@@ -264,7 +274,7 @@ class StepperOf final : public Stepper {
   // For each turn. Every other step goes through the weights in the opposite direction,
   // and begins with those that the cache still has.
   std::vector<Op<T>> ops_[2];
-  Size after_states_ = 0;      // the first op after all recurrent ones
+  Size after_states_ = 0;  // the first op after all recurrent ones
   int turn_ = 0;
   int until_comparison_ = 1;
   Size part_ = 0;  // of the parameters, that is compared next

@@ -269,7 +269,9 @@ class Doubled(fastrnn.Linear):
 
 def test_what_cannot_go_step_by_step_is_refused_by_name() -> None:
     GRU = fastrnn.GRU
-    known = "RNN, GRU, LSTM, Embedding, Linear, Activation, Dropout, LayerNorm, BatchNorm"
+    known = (
+        "RNN, GRU, LSTM, Embedding, Linear, Activation, Dropout, LayerNorm, BatchNorm"
+    )
     for layers, error, message in (
         ({"rnn": GRU(3, 3, bidirectional=True)}, ValueError,
          "layer: expected bidirectional=False, got True in its rnn"),

@@ -145,9 +145,9 @@ template <class T>
 struct LinearStepArgs {
   const PackedLinear<T>* weights;
   Size N;
-  const T* x;     // [N, I]
-  T* y;           // = [N, O]
-  void* scratch;  // of 2·N pointers for each thread; with one row not needed
+  const T* x;      // [N, I]
+  T* y;            // = [N, O]
+  void* scratch;   // of 2·N pointers for each thread; with one row not needed
   bool backwards;  // begin with the last outputs
 };
 
