@@ -128,7 +128,7 @@ def check_leaf(where: str, layer: Any) -> None:
         )
 
 
-def make_stages(layers: list[Any], width: int | None) -> list[Stage]:
+def make_stages(layers: list[Any], width: Any) -> list[Stage]:
     """Return the stages of layers whose first takes ``width`` numbers."""
     stages = []
     for layer in layers:

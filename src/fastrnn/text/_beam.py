@@ -121,7 +121,9 @@ class Search:
         self.sums = np.zeros(1)  # of their log-probabilities
         self.ended: list[Hypothesis] = []  # the best first
 
-    def run(self, rows: StepperRows | FunctionRows, prompt: IntArray) -> Any:
+    def run(
+        self, rows: StepperRows | FunctionRows, prompt: IntArray
+    ) -> list[Hypothesis]:
         if self.length:
             logits = rows.start(prompt)
         for step in range(1, self.length + 1):
@@ -163,7 +165,8 @@ class Search:
         del self.ended[self.beams :]
 
     def score(self, total: float, steps: int) -> float:
-        return total / steps**self.penalty
+        score: float = total / float(steps) ** self.penalty
+        return score
 
     def is_decided(self) -> bool:
         """Return whether none that goes on can become better than those that ended.
