@@ -119,7 +119,7 @@ class StepperOf final : public Stepper {
   // Gives the input to the first layer.
   void enter(std::vector<Op<T>>& ops, const T* x, const std::int64_t* tokens) {
     const StepLayer& first = packed_->layers().front().layer;
-    if (first.kind == StepKind::kEmbedding) {
+    if (first.kind == StepKind::kEmbedding && !ops.front().args.table) {
       const T* vectors = static_cast<const T*>(first.weight);
       if (rows_ == 1) {
         x = vectors + tokens[0] * first.O;
@@ -241,16 +241,17 @@ class StepperOf final : public Stepper {
       const Size at = k * size;
       T* h = state.h[1 - turn] + at;
       Op<T> op{StepKind::kRecurrent, &one, one.recurrent->cell().step, {}, {}};
-      op.args = {&(*one.recurrent)[k],
-                 network.activation,
-                 rows_,
-                 x,
-                 nullptr,
-                 state.h[turn] + at,
-                 h,
-                 state.c ? state.c + at : nullptr,
-                 scratch_,
-                 turn == 1};
+      op.args.weights = &(*one.recurrent)[k];
+      op.args.activation = network.activation;
+      op.args.N = rows_;
+      op.args.x = x;
+      op.args.h_prev = state.h[turn] + at;
+      op.args.h = h;
+      op.args.c = state.c ? state.c + at : nullptr;
+      op.args.scratch = scratch_;
+      op.args.backwards = turn == 1;
+      op.args.table = k == 0 ? one.table : nullptr;
+      op.args.vocabulary = packed_->layers().front().layer.I;
       ops_[turn].push_back(op);
       x = h;
     }
