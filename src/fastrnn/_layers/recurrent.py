@@ -277,12 +277,11 @@ class RecurrentLayer(Layer, Generic[StateT]):
             batch_first=self.batch_first,
         )  # fmt: skip
         self._forget()
-        record: Record | None = None
         if self._packed.can_run(self, call):
             y, finals = self._packed.run(self, call)
         else:
             y, finals, record = walk_forward(self, call)
-        self._remember(record)
+            self._remember(record)
         if self.batch_first:
             y = y.swapaxes(0, 1).copy()
         return y, self._join(finals)
