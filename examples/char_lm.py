@@ -135,9 +135,12 @@ def written(
     start = "\n" if "\n" in vocabulary.tokens else vocabulary.tokens[0]
     prompt = vocabulary.encode(options.prompt or start)
     how = {k: getattr(options, k) for k in ("temperature", "top_k", "top_p")}
+    layers = model.layers  # with the head: fastrnn steps through them
     yield options.prompt
     with user_errors("sample: expected finite logits"):
-        for i in fastrnn.text.generate(model, prompt, options.length, seed=seed, **how):
+        for i in fastrnn.text.generate(
+            layers, prompt, options.length, seed=seed, **how
+        ):
             yield vocabulary.tokens[i]
 
 
