@@ -249,8 +249,7 @@ struct Kernels {
   void (*linear_backward)(const LinearBackwardArgs<T>&, Scratch&);
   void (*cross_entropy)(const CrossEntropyArgs<T>&, Scratch&);
   double (*loss)(const LossArgs<T>&, Scratch&);  // Σ weight·loss
-  void (*softmax)(const T* x, Size rows, Size width, bool log, T* to, int threads,
-                  Scratch&);
+  void (*softmax)(const T* x, Size rows, Size width, bool log, T* to, int threads);
   void (*ctc)(const CtcArgs<T>&, Scratch&);
   void (*optimizer_step)(const OptimizerArgs<T>&);
   double (*sum_of_squares)(const T* values, Size count, int threads, Scratch&);
