@@ -42,6 +42,8 @@ constexpr Kernels<T> make_kernels(const CellKernels<T>* const (&cells)[kCells]) 
   Kernels<T> kernels{{},
                      linear_forward<T>,
                      linear_backward<T>,
+                     pack_linear<T>,
+                     linear_step<T>,
                      cross_entropy<T>,
                      loss<T>,
                      softmax<T>,
