@@ -82,7 +82,7 @@ def check_types(code: str, folder: Path) -> None:
     library = Path(fastrnn.__file__).parents[1]
     found = {} if library.name == "site-packages" else {"MYPYPATH": str(library)}
     done = subprocess.run(
-        # Classes of PyTorch are Any, whether it is installed or not: see pyproject.toml.
+        # Classes of PyTorch are Any, installed or not: see pyproject.toml.
         [
             sys.executable,
             "-m",
