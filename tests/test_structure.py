@@ -6,6 +6,7 @@ rooms that come before it in `ROOMS`: no import goes upward, and there is no cyc
 
 from __future__ import annotations
 
+import ast
 import io
 import re
 import tokenize
@@ -13,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from fastrnn._types import Sequence
 
 LIBRARY = Path(__file__).parents[1] / "src" / "fastrnn"
 
@@ -151,3 +154,18 @@ cdef int g(const float* x) except? -1:
     assert list(blocks(text)) == [
         ("function", "f", 8), ("class", "A", 10), ("function", "g", 2)
     ]  # fmt: skip
+
+
+def test_a_sequence_by_position_has_its_fields_in_order() -> None:
+    """Each argument is named like its field; "layer._cell" counts as "cell"."""
+    found = 0
+    for file in LIBRARY.rglob("*.py"):
+        for call in ast.walk(ast.parse(file.read_text())):
+            if not isinstance(call, ast.Call) or len(call.args) < 10:
+                continue
+            if isinstance(call.func, ast.Name) and call.func.id == "Sequence":
+                found += 1
+                for field, value in zip(Sequence._fields, call.args, strict=False):
+                    if not (isinstance(value, ast.Constant) and value.value is None):
+                        assert ast.unparse(value).split(".")[-1].lstrip("_") == field
+    assert found >= 2

@@ -82,13 +82,7 @@ void clip(const py::array& values, double bound) {
 }  // namespace
 
 void register_optim(py::module_& m) {
-  const py::object none = py::none();
-  m.def("optimizer_step", optimizer_step, py::arg("rule"), py::kw_only(),
-        py::arg("params"), py::arg("grads"), py::arg("u") = none, py::arg("m") = none,
-        py::arg("v") = none, py::arg("step"), py::arg("lr"), py::arg("momentum") = 0.0,
-        py::arg("beta1") = 0.0, py::arg("beta2") = 0.0, py::arg("eps") = 0.0,
-        py::arg("weight_decay") = 0.0, py::arg("decoupled") = false,
-        py::arg("nesterov") = false);
+  m.def("optimizer_step", optimizer_step);
   m.def("sum_of_squares", sum_of_squares);
   m.def("scale", scale);
   m.def("clip", clip);

@@ -133,6 +133,16 @@ void trim_memory() {
 #endif
 }
 
+// Small pieces of scratch share a block: taking and freeing ten of them would cost a
+// small call a fifth of its time. Where the address sanitizer looks for what is written
+// beyond them, each has a block of its own.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr std::size_t kSmall = 0;
+#else
+constexpr std::size_t kSmall = std::size_t{1} << 12;
+#endif
+constexpr std::size_t kShared = std::size_t{1} << 14;
+
 // Each block of scratch begins with a cache line that links it to the others.
 struct Scratch::Block {
   Block* next;
@@ -143,6 +153,19 @@ void* Scratch::take_bytes(std::size_t count, std::size_t size) {
   if (__builtin_mul_overflow(count, size, &bytes) || bytes > PTRDIFF_MAX - kLine) {
     throw std::bad_alloc();
   }
+  if (bytes > kSmall) return take_block(bytes);
+  bytes = (bytes + kLine - 1) / kLine * kLine;
+  if (bytes > left_) {
+    free_ = static_cast<char*>(take_block(kShared));
+    left_ = kShared;
+  }
+  void* const piece = free_;
+  free_ += bytes;
+  left_ -= bytes;
+  return piece;
+}
+
+void* Scratch::take_block(std::size_t bytes) {
   blocks_ = new (allocate(kLine + bytes)) Block{blocks_};
   return reinterpret_cast<char*>(blocks_) + kLine;
 }

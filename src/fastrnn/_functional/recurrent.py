@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import operator
+from collections.abc import Callable
 from typing import Any
 
 from numpy.typing import ArrayLike
@@ -276,7 +279,11 @@ def run_backward(tape: Tape, up: Upstream) -> Any:
         s, EVERY_GRADIENT, up.return_dh,
         tape._y, tape._gates, tape._extra, up.dy, up.dh_n, up.dc_n, None,
     )  # fmt: skip
-    grads = CELLS[s.cell].grads
-    return grads._make(
-        a for name, a in zip(GRADIENTS, gradients, strict=True) if name in grads._fields
-    )
+    return CELLS[s.cell].grads._make(picks(s.cell)(gradients))
+
+
+@functools.cache
+def picks(cell: str) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
+    """Return the function that picks those of `GRADIENTS` that a cell has."""
+    fields = CELLS[cell].grads._fields
+    return operator.itemgetter(*(GRADIENTS.index(name) for name in fields))

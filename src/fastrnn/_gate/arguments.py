@@ -314,6 +314,8 @@ def check_text(name: str, value: Any) -> str:
 
 
 def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    if type(value) is str and value in choices:
+        return
     if check_text(name, value) not in choices:
         listed = ", ".join(repr(c) for c in choices[:-1])
         raise ValueError(

@@ -66,10 +66,14 @@ def check_call(
     """
     I, LD, H = sizes  # noqa: E741
     x = check_input(x, I, dtype, batch_first)
-    require_countable("x", x, 8 * H)  # the outputs and gates of any cell
+    if x.size == 0:
+        require_countable("x", x, 8 * H)  # the outputs and gates of any cell
     T, N = x.shape[:2]
-    initial = check_states("state", state, len(states), (LD, N, H), dtype)
-    check_choice("padding", padding, PADDINGS)
+    initial: list[Any] = [None] * len(states)
+    if state is not None:
+        initial = check_states("state", state, len(states), (LD, N, H), dtype)
+    if padding is not PADDINGS[0]:
+        check_choice("padding", padding, PADDINGS)
     if lengths is not None:
         lengths = check_lengths(lengths, T, N)
     if resets is not None:

@@ -95,7 +95,8 @@ def check_linear(
     O = check_rank("w", w, "(O, I)", 2)[0]  # noqa: E741
     require_positive("w", "(O, I)", "O", O, w)
     check_shape("w", w, "(O, I)", (O, I))
-    require_countable("x", x, O)
+    if x.size == 0:
+        require_countable("x", x, O)
     if b is not None:
         check_shape("b", b, "(O,)", (O,))
     if backward:

@@ -8,7 +8,6 @@ on them would be lost without a word.
 
 from __future__ import annotations
 
-import operator
 import weakref
 from typing import Any
 
@@ -122,8 +121,7 @@ class Apart:
         All are C-contiguous. ``read_name`` is that of the others, all together.
         """
         arrays = written + read
-        known = [reference() for reference in self._known]
-        if len(known) == len(arrays) and all(map(operator.is_, known, arrays)):
+        if self._knows(arrays):
             return
         if not are_plainly_apart(written, read):
             several = len(read) > 1
@@ -137,6 +135,14 @@ class Apart:
             ]
             sweep(entries)
         self._known = [weakref.ref(a) for a in arrays]
+
+    def _knows(self, arrays: list[Any]) -> bool:
+        if len(self._known) != len(arrays):
+            return False
+        for reference, a in zip(self._known, arrays, strict=True):
+            if reference() is not a:
+                return False
+        return True
 
 
 def are_plainly_apart(written: list[Any], read: list[Any]) -> bool:

@@ -100,6 +100,19 @@ def check_like(name: str, value: Any, like: Arrays) -> list[FloatArray]:
     return arrays
 
 
+def are_plainly_like(arrays: list[Any], like: list[Any]) -> bool:
+    """Return whether `check_like` would find nothing amiss, in a tenth of its time."""
+    if len(arrays) != len(like):
+        return False
+    for a, other in zip(arrays, like, strict=True):
+        if type(a) is not np.ndarray or a.shape != other.shape:
+            return False
+        flags = a.flags
+        if a.dtype != other.dtype or not (flags.c_contiguous and flags.aligned):
+            return False
+    return True
+
+
 def check_state_dict(d: Any, expected: Mapping[str, Any]) -> dict[str, Any]:
     """Check that ``d`` holds arrays of the names, dtypes and shapes of ``expected``.
 

@@ -38,11 +38,22 @@ ELSEWHERE = Missing(
 )
 
 
-class LastCall(threading.local):
-    """The last call of a layer in each thread."""
+class LastCall:
+    """The last call of a layer in one thread."""
 
-    record: Any = NO_CALL  # for backward
-    count = 0  # of the calls so far
+    __slots__ = ("count", "dh", "record")
+
+    def __init__(self) -> None:
+        self.record: Any = NO_CALL  # for backward
+        self.dh: Any = None  # what backward returned with return_dh
+        self.count = 0  # of the calls so far
+
+
+class LastCalls(threading.local):
+    """The last call in each thread: looking up an attribute of it takes a while."""
+
+    def __init__(self) -> None:
+        self.here = LastCall()
 
 
 class Layer(Parameters):
@@ -190,12 +201,12 @@ class Layer(Parameters):
 
     def _make_views(self) -> None:
         super()._make_views()
-        self._last_call = LastCall()
+        self._last_calls = LastCalls()
         self._called = False  # by any thread
         self._adding = make_lock()
 
     def __getstate__(self) -> dict[str, Any]:
-        left_out = ("_last_call", "_called", "_adding")
+        left_out = ("_last_calls", "_called", "_adding")
         return {k: v for k, v in super().__getstate__().items() if k not in left_out}
 
     def __copy__(self: LayerT) -> LayerT:
@@ -234,24 +245,36 @@ class Layer(Parameters):
 
     def _forget(self) -> None:
         """Forget this thread's last call: its memory can serve the one that begins."""
-        last = self._last_call
-        last.record = FAILED
+        last = self._last_calls.here
+        last.record = FAILED if self.training else EVAL
+        last.dh = None
         last.count += 1
         if not self._called:
             self._called = True
 
     def _remember(self, record: Any) -> None:
         """Keep what backward needs of the call that ends here, in training mode."""
-        self._last_call.record = record if self.training else EVAL
+        if self.training:
+            self._last_calls.here.record = record
 
     def _recall(self, wanted_by: str) -> Any:
         """Return the record of this thread's last call, or raise for ``wanted_by``."""
-        record = self._last_call.record
+        record = self._last_calls.here.record
         if type(record) is Missing:
             if record is NO_CALL and self._called:
                 record = ELSEWHERE
             raise RuntimeError(f"{wanted_by}: {record}")
         return record
+
+    def _gradients_of_states(self) -> dict[str, FloatArray]:
+        """Return ``dh`` of this thread's last backward, or raise."""
+        dh: dict[str, FloatArray] | None = self._last_calls.here.dh
+        if dh is None:
+            raise RuntimeError(
+                "dh: expected backward(..., return_dh=True) of the layer's last call "
+                "before it, got none"
+            )
+        return dh
 
     def _add_grads(self, **gradients: FloatArray | None) -> None:
         """Add to `grads` by name; None is zero."""

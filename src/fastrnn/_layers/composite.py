@@ -91,4 +91,4 @@ class Composite(Layer):
 
     def _calls(self) -> list[int]:
         """Return how many calls each layer has had in this thread."""
-        return [layer._last_call.count for layer in self._layers.values()]
+        return [layer._last_calls.here.count for layer in self._layers.values()]

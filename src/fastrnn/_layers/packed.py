@@ -44,7 +44,7 @@ class PackedWeights:
         self, layer: RecurrentLayer[Any], call: LayerCall
     ) -> tuple[FloatArray, tuple[FloatArray, ...]]:
         """Run all layers in one compiled call; return y and the final states."""
-        h0, c0 = (*call.initial, None)[:2]
+        h0, c0 = call.initial if len(call.initial) == 2 else (call.initial[0], None)
         if self._weights is None:
             self._weights = self._pack(layer)
         result = None

@@ -277,12 +277,11 @@ class RecurrentLayer(Layer, Generic[StateT]):
             batch_first=self.batch_first,
         )  # fmt: skip
         self._forget()
-        record: Record | None = None
         if self._packed.can_run(self, call):
             y, finals = self._packed.run(self, call)
         else:
             y, finals, record = walk_forward(self, call)
-        self._remember(record)
+            self._remember(record)
         if self.batch_first:
             y = y.swapaxes(0, 1).copy()
         return y, self._join(finals)
@@ -353,6 +352,7 @@ class RecurrentLayer(Layer, Generic[StateT]):
         upstream = check_states("dstate", dstate, states, shape, self.dtype)
         dh: dict[str, FloatArray] | None = {} if return_dh else None
         dx, dinitials = walk_back(self, record, dy, upstream, dh)
+        self._last_calls.here.dh = dh
         if self.batch_first and dx is not None:
             dx = dx.swapaxes(0, 1).copy()
         dinitial = self._join(dinitials)

@@ -90,15 +90,18 @@ def describe(
     w_ih, w_hh, *biases = weights
     b_ih, b_hh = biases or (None, None)
     h0, c0 = (*(None if a is None else a[i] for a in call.initial), None)[:2]
-    I = w_ih.shape[1]  # noqa: E741
-    return Sequence(
-        cell=layer._cell, T=call.T, N=call.N, I=I, H=layer.hidden_size,
-        G=layer._row.gates, V=0 if tokens is None else I, dtype=layer.dtype,
-        x=x, tokens=tokens, w_ih=w_ih, w_hh=w_hh, b_ih=b_ih, b_hh=b_hh, h0=h0, c0=c0,
-        nonlinearity=getattr(layer, "nonlinearity", "tanh"),
-        lengths=call.lengths, padding=call.padding, resets=call.resets,
-        reverse=i % layer._directions == 1, training=layer.training, **regularisers,
+    T, N, I, H = call.T, call.N, w_ih.shape[1], layer.hidden_size  # noqa: E741
+    cell, G, dtype = layer._cell, layer._row.gates, layer.dtype
+    V = 0 if tokens is None else I
+    nonlinearity = getattr(layer, "nonlinearity", "tanh")
+    reverse = i % layer._directions == 1
+    # By position, as in `fastrnn._gate.sequence.check_forward`.
+    s = Sequence(
+        cell, T, N, I, H, G, V, dtype, x, tokens, w_ih, w_hh, b_ih, b_hh, h0, c0,
+        nonlinearity, call.lengths, call.padding, call.resets, reverse, None,
+        layer.training,
     )  # fmt: skip
+    return s._replace(**regularisers) if regularisers else s
 
 
 def walk_back(

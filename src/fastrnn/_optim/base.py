@@ -10,8 +10,14 @@ from numpy.typing import NDArray
 
 from fastrnn import _core
 from fastrnn._gate.arguments import check_number
-from fastrnn._gate.memory import Apart
-from fastrnn._gate.training import Arrays, check_arrays, check_like, check_state_dict
+from fastrnn._gate.memory import RETIRED, Apart
+from fastrnn._gate.training import (
+    Arrays,
+    are_plainly_like,
+    check_arrays,
+    check_like,
+    check_state_dict,
+)
 from fastrnn._optim.targets import (
     LayersOrArrays,
     LayerTarget,
@@ -22,6 +28,12 @@ from fastrnn._optim.targets import (
 from fastrnn._types import FloatArray
 
 MOST_STEPS = 2**62  # far from the end of what the kernel can count
+
+# In the order of `_core.optimizer_step`: names would double the time of a small step.
+STATE = ("u", "m", "v")
+CONSTANTS = (
+    "momentum", "beta1", "beta2", "eps", "weight_decay", "decoupled", "nesterov",
+)  # fmt: skip
 
 
 class Optimizer:
@@ -87,9 +99,8 @@ class Optimizer:
     def _collect(self) -> None:
         """Sort the state by array, as the kernel takes it."""
         self._apart = Apart()
-        symbols = dict.fromkeys(name.split(".")[0] for name in self._state)
         self._by_array = [
-            {symbol: self._state[f"{symbol}.{i}"] for symbol in symbols}
+            [self._state.get(f"{symbol}.{i}") for symbol in STATE]
             for i in range(len(self._targets))
         ]
 
@@ -128,15 +139,10 @@ class Optimizer:
         own = grads is None  # which lie in memory of their own
         self._apart.require(self._names, params, "grads", [] if own else checked)
         self._steps += 1
+        constants = [self._constants.get(name, 0) for name in CONSTANTS]
         for p, g, state in zip(params, checked, self._by_array, strict=True):
             _core.optimizer_step(
-                self._rule,
-                params=p,
-                grads=g,
-                step=self._steps,
-                lr=self._lr,
-                **state,
-                **self._constants,
+                self._rule, p, g, *state, self._steps, self._lr, *constants
             )
 
     def _check_grads(self, grads: Any, params: list[FloatArray]) -> list[FloatArray]:
@@ -144,6 +150,9 @@ class Optimizer:
             own = [t.layer.flat_grads for t in self._targets if type(t) is LayerTarget]
             if len(own) == len(self._targets):
                 return own
+        given = [grads] if self._single else grads[:] if type(grads) is list else []
+        if not RETIRED and are_plainly_like(given, params):
+            return given
         like = Arrays(self._names, params, self._single)
         return check_like("grads", arrays_of("grads", grads, "flat_grads"), like)
 
