@@ -48,6 +48,12 @@ constexpr CellKernels<T> cell_kernels() {
             return with_cell<Cell, Others...>(options, [&](auto cell) {
               return step_scratch<decltype(cell), T>(N, weights, threads);
             });
+          },
+          [](const PackedWeights<T>& weights, const CellOptions<T>& options,
+             const T* vectors, Size V, T* table, Scratch& scratch) {
+            with_cell<Cell, Others...>(options, [&](auto cell) {
+              fill_step_table<decltype(cell), T>(weights, vectors, V, table, scratch);
+            });
           }};
 }
 
