@@ -20,8 +20,7 @@ def test_only_what_is_needed_is_imported() -> None:
     heavy = {"matplotlib", "safetensors", "torch", "jax", "numpy.random", "json"}
     assert not heavy & set(found)
     parts = {
-        f"fastrnn.{name}"
-        for name in ("data", "text", "plot", "reference", "_files", "_convert")
+        f"fastrnn.{name}" for name in ("data", "text", "plot", "reference", "_convert")
     }
     assert not parts & set(found)
 

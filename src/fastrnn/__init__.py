@@ -47,15 +47,16 @@ from fastrnn._functional.recurrent import (
     rnn_forward,
 )
 from fastrnn._layers.cells import GRU, LSTM, RNN
-from fastrnn._optim.clip import clip_grad_norm, clip_grad_value
-from fastrnn._optim.rules import SGD, Adagrad, Adam, AdamW, RMSprop
+from fastrnn._training.optim.clip import clip_grad_norm, clip_grad_value
+from fastrnn._training.optim.rules import SGD, Adagrad, Adam, AdamW, RMSprop
 
 if TYPE_CHECKING:
     from fastrnn import data, plot, reference, schedules, text
     from fastrnn import sklearn as sklearn  # not in __all__: it needs scikit-learn
     from fastrnn import torch as torch  # not in __all__: it needs PyTorch
-    from fastrnn._convert import load_keras, load_torch
-    from fastrnn._files import load, save
+    from fastrnn._convert.files import load, save
+    from fastrnn._convert.keras import load_keras
+    from fastrnn._convert.torch import load_torch
     from fastrnn._functional.ctc import ctc_loss
     from fastrnn._functional.losses import accuracy, bits_per_character, perplexity
     from fastrnn._functional.regression import (
@@ -108,9 +109,9 @@ else:
         "data": "data",
         "fit": "_training.fit",
         "huber": "_functional.regression",
-        "load": "_files",
-        "load_keras": "_convert",
-        "load_torch": "_convert",
+        "load": "_convert.files",
+        "load_keras": "_convert.keras",
+        "load_torch": "_convert.torch",
         "log_softmax": "_functional.softmax",
         "mean_absolute_error": "_functional.regression",
         "mean_squared_error": "_functional.regression",
@@ -119,7 +120,7 @@ else:
         "predict": "_training.predict",
         "quantile_loss": "_functional.regression",
         "reference": "reference",
-        "save": "_files",
+        "save": "_convert.files",
         "schedules": "schedules",
         "sklearn": "sklearn",
         "softmax": "_functional.softmax",
