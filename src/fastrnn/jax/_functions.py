@@ -38,7 +38,9 @@ def rnn(
     x : [T, N, I] floating, or [T, N] integer
         Integers are token ids: one-hot inputs.
     w_ih : [H, I]
+        Multiplies the input.
     w_hh : [H, H]
+        Multiplies the state before.
     b_ih, b_hh : [H], optional
         None is zero.
     h0 : [N, H], optional
@@ -52,6 +54,7 @@ def rnn(
     reverse : bool
         Process time backwards.
     nonlinearity : {"tanh", "relu", "elu"}
+        ``elu`` has alpha 1.
 
     Returns
     -------
@@ -191,8 +194,11 @@ def alike(arrays: list[Any]) -> list[Any]:
 
 def varying(a: Any) -> frozenset[Any]:
     kind = jax.typeof(a)
-    kind = getattr(kind, "manual_axis_type", kind)
-    return getattr(kind, "varying", None) or getattr(kind, "vma", frozenset())
+    if hasattr(kind, "manual_axis_type"):  # of recent JAX
+        axes: frozenset[Any] = kind.manual_axis_type.varying
+    else:
+        axes = getattr(kind, "vma", frozenset())
+    return axes
 
 
 def vary(a: Any, axes: tuple[Any, ...]) -> Any:

@@ -12,16 +12,16 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.core import ShapedArray
 from jax.custom_derivatives import SymbolicZero
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
+from jax.sharding import NamedSharding, PartitionSpec
 
 from fastrnn import _core
 from fastrnn._cells import CELLS
@@ -75,16 +75,21 @@ def absent(dtype: Any) -> Any:
 # --- shapes --------------------------------------------------------------------------
 
 
-def shaped(shapes: Sequence[tuple[int, ...]], like: Any) -> list[ShapedArray]:
+def shaped(shapes: Sequence[tuple[int, ...]], like: Any) -> list[Any]:
     """Return results of ``like``'s dtype, that vary over a mesh's axes as it does."""
-    names = ("manual_axis_type", "vma")  # of recent JAX, and of JAX before it
-    kind = {name: getattr(like, name) for name in names if hasattr(like, name)}
-    return [ShapedArray(shape, like.dtype, **kind) for shape in shapes]
+    mesh = like.sharding.mesh
+    return [
+        like.update(
+            shape=shape,
+            sharding=NamedSharding(mesh, PartitionSpec(*[None] * len(shape))),
+        )
+        for shape in shapes
+    ]
 
 
 def forward_shapes(
     x: Any, w_ih: Any, w_hh: Any, *others: Any, cell: str, tape: bool, **options: Any
-) -> list[ShapedArray]:
+) -> list[Any]:
     (T, N), H, row = x.shape[:2], w_hh.shape[1], CELLS[cell]
     return shaped(
         [
@@ -100,7 +105,7 @@ def forward_shapes(
 
 def backward_shapes(
     *arrays: Any, cell: str, wanted: tuple[bool, ...], **options: Any
-) -> list[ShapedArray]:
+) -> list[Any]:
     w_hh = arrays[2]
     state = arrays[0].shape[1], w_hh.shape[1]
     shapes = [a.shape if w else ABSENT for a, w in zip(arrays, wanted, strict=False)]
@@ -191,7 +196,7 @@ def batch(
     found = primitive.bind(*joined, **options)
     split = [
         (a, None) if a.shape == ABSENT or row is None
-        else (a.reshape(*a.shape[:row], size, -1, *a.shape[row + 1 :]), row)
+        else (divide(a, row, size), row)
         for a, row in zip(found, result_rows, strict=True)
     ]  # fmt: skip
     return [a for a, _ in split], [axis for _, axis in split]
@@ -206,6 +211,11 @@ def join(a: Any, axis: int | None, row: int | None, size: int) -> Any:
     else:
         a = jnp.moveaxis(a, axis, row)
     return a.reshape(*a.shape[:row], size * a.shape[row + 1], *a.shape[row + 2 :])
+
+
+def divide(a: Any, row: int, size: int) -> Any:
+    """Undo `join`; the members' axis is in the place of the rows'."""
+    return a.reshape(*a.shape[:row], size, a.shape[row] // size, *a.shape[row + 1 :])
 
 
 def one_by_one(
@@ -234,8 +244,8 @@ def one_by_one(
 def define(
     primitive: Primitive,
     shapes: Any,
-    rows: dict[str, int | None],
-    result_rows: dict[str, int | None],
+    rows: Mapping[str, int | None],
+    result_rows: Mapping[str, int | None],
     jvp: Any,
     handler: Any,
 ) -> None:
