@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -54,13 +55,27 @@ def read_model(source: Any) -> tuple[str, Any]:
         raise ValueError(f"{where}: expected an ONNX model, got {error}") from None
 
 
+def used_nodes(nodes: list[Any], outputs: Iterable[str]) -> list[Any]:
+    """Return the nodes that the outputs depend on, in order."""
+    maker = {name: node for node in nodes for name in node.output if name}
+    used: dict[int, Any] = {}
+    waiting = [maker[name] for name in outputs if name in maker]
+    while waiting:
+        node = waiting.pop()
+        if id(node) not in used:
+            used[id(node)] = node
+            waiting += [maker[name] for name in node.input if name in maker]
+    return [node for node in nodes if id(node) in used]
+
+
 class Graph:
     """A model's graph, by names of values."""
 
     def __init__(self, where: str, model: Any) -> None:
         self._onnx = import_onnx()
         self.where = where
-        self.nodes = list(model.graph.node)
+        outputs = [output.name for output in model.graph.output]
+        self.nodes = used_nodes(list(model.graph.node), outputs)
         self.tensors = {t.name: t for t in model.graph.initializer}
         self.inputs = {i.name for i in model.graph.input} - self.tensors.keys()
         self.maker: dict[str, Any] = {}

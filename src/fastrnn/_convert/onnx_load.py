@@ -106,7 +106,10 @@ def load_onnx(source: Any) -> Any:
     graph = Graph(where, model)
     nodes = [node for node in graph.nodes if is_recurrent(node)]
     if not nodes:
-        raise ValueError(f"{where}: expected nodes RNN, GRU or LSTM, got none")
+        raise ValueError(
+            f"{where}: expected nodes RNN, GRU or LSTM, got none (where an exporter "
+            f"wrote every step by itself, use load_torch or load_keras)"
+        )
     steps = find_chain(graph, nodes)
     refused: Exception | None = None
     # The longest chain that can be followed, from one of the two layouts.
@@ -167,11 +170,11 @@ def data_of(graph: Graph, node: Any) -> str | None:
 def result_of(graph: Graph, node: Any) -> str:
     """Return the output of a node that is used: of a recurrent node Y, else Y_h."""
     names = list(node.output)
-    if is_recurrent(node) and len(names) > 1:
-        if not (names[0] and takers_of(graph, names[0])) and names[1]:
-            if takers_of(graph, names[1]) or not names[0]:
-                return str(names[1])
-    return str(names[0])
+    if not is_recurrent(node) or len(names) < 2 or not names[1]:
+        return str(names[0])
+    y_is_used = names[0] and takers_of(graph, names[0])
+    y_h_is_used = takers_of(graph, names[1]) or not names[0]
+    return str(names[1] if y_h_is_used and not y_is_used else names[0])
 
 
 class Walk:
@@ -200,7 +203,8 @@ class Walk:
         return self.build()
 
     def is_table(self, step: Step) -> bool:
-        return step.node.op_type == "Gather" and step.value == step.node.input[1]
+        node = step.node
+        return bool(node.op_type == "Gather" and step.value == node.input[1])
 
     def is_data(self, step: Step) -> bool:
         return step.node.op_type not in {*SAME, "Transpose"}
@@ -324,9 +328,7 @@ class Walk:
         node = step.node
         w = self.graph.constant(node.input[1])
         if step.value != node.input[0] or w is None or w.ndim != 2:
-            raise NotHandledError(
-                f"{name_of(node)}: expected a matrix behind the input"
-            )
+            raise NotHandledError(f"{name_of(node)}: expected a matrix on the right")
         self.take_linear(name_of(node), {"weight": np.ascontiguousarray(w.T)})
 
     def take_add(self, step: Step) -> None:

@@ -60,7 +60,7 @@ def attributes_of(node: Any) -> dict[str, Any]:
 
 
 def name_of(node: Any) -> str:
-    return node.name or node.op_type
+    return str(node.name or node.op_type)
 
 
 def is_recurrent(node: Any) -> bool:
