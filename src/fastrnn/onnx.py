@@ -22,8 +22,12 @@ from fastrnn._convert.onnx_nodes import (
     read_weights,
 )
 from fastrnn._functional.recurrent import gru_forward, lstm_forward, rnn_forward
-from fastrnn._gate.arguments import check_any_floating, check_floating, check_rank
-from fastrnn._gate.arguments import check_shape as expect
+from fastrnn._gate.arguments import (
+    check_any_floating,
+    check_floating,
+    check_rank,
+    check_shape,
+)
 from fastrnn._gate.sequence import check_lengths
 
 __all__ = ["run_node"]
@@ -79,7 +83,7 @@ def run_node(node: Any, *inputs: Any) -> tuple[Any, ...]:
     options = read_node(node)
     W, R, B, P = (given.get(name) for name in ("W", "R", "B", "P"))
     weights = read_weights(options, W, R, B, P)
-    x, lengths, states = read_inputs(options, given, weights[0].w_hh)
+    x, lengths, states = read_inputs(options, given, *weights[0][:2])
     found = [
         run_direction(options, d, x, w, lengths, [s[d] for s in states])
         for d, w in enumerate(weights)
@@ -113,13 +117,17 @@ def name_inputs(node: Any, inputs: tuple[Any, ...]) -> dict[str, Any]:
 
 
 def read_inputs(
-    node: Node, given: dict[str, Any], w_hh: Any
+    node: Node, given: dict[str, Any], w_ih: Any, w_hh: Any
 ) -> tuple[Any, Any, list[Any]]:
     """Return x ``[T, N, I]``, the lengths, and initial states ``[D, N, H]``."""
     where = node.where
     x = check_any_floating(f"{where}: X", given["X"])
     symbols = "(N, T, I)" if node.batch_first else "(T, N, I)"
-    check_rank(f"{where}: X", x, symbols, 3)
+    if check_rank(f"{where}: X", x, symbols, 3)[2] != w_ih.shape[1]:
+        raise ValueError(
+            f"{where}: X: expected shape {symbols} with I = {w_ih.shape[1]} (that of "
+            f"W), got {x.shape}"
+        )
     if node.batch_first:
         x = x.swapaxes(0, 1)
     T, N, _ = x.shape
@@ -140,9 +148,9 @@ def read_inputs(
         name = f"{where}: initial_{state}"
         a = check_floating(name, a, x.dtype, "X")
         if node.batch_first:
-            expect(name, a, "(N, D, H)", (N, D, H))
+            check_shape(name, a, "(N, D, H)", (N, D, H))
             a = a.swapaxes(0, 1)
-        expect(name, a, "(D, N, H)", (D, N, H))
+        check_shape(name, a, "(D, N, H)", (D, N, H))
         states.append(a)
     return x, lengths, states
 

@@ -16,7 +16,13 @@ import numpy as np
 
 from fastrnn._cells import CELLS
 from fastrnn._convert.build import refuse
-from fastrnn._gate.arguments import check_any_floating, check_floating, check_rank
+from fastrnn._gate.arguments import (
+    check_any_floating,
+    check_floating,
+    check_rank,
+    check_shape,
+    require_positive,
+)
 
 INPUTS = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")
 OPERATORS = {"RNN": "rnn", "GRU": "gru", "LSTM": "lstm"}
@@ -138,14 +144,16 @@ def read_weights(node: Node, W: Any, R: Any, B: Any, P: Any = None) -> list[Weig
     R = check_floating(f"{where}: R", R, W.dtype, "W")
     _, _, I = check_rank(f"{where}: W", W, "(D, G*H, I)", 3)  # noqa: E741
     _, _, H = check_rank(f"{where}: R", R, "(D, G*H, H)", 3)
-    expect(f"{where}: W", W, "(D, G*H, I)", (D, G * H, I))
-    expect(f"{where}: R", R, "(D, G*H, H)", (D, G * H, H))
+    require_positive(f"{where}: W", "(D, G*H, I)", "I", I, W)
+    require_positive(f"{where}: R", "(D, G*H, H)", "H", H, R)
+    check_shape(f"{where}: W", W, "(D, G*H, I)", (D, G * H, I))
+    check_shape(f"{where}: R", R, "(D, G*H, H)", (D, G * H, H))
     if B is not None:
         B = check_floating(f"{where}: B", B, W.dtype, "W")
-        expect(f"{where}: B", B, "(D, 2*G*H)", (D, 2 * G * H))
+        check_shape(f"{where}: B", B, "(D, 2*G*H)", (D, 2 * G * H))
     if P is not None:
         P = check_floating(f"{where}: P", P, W.dtype, "W")
-        expect(f"{where}: P", P, "(D, 3*H)", (D, 3 * H))
+        check_shape(f"{where}: P", P, "(D, 3*H)", (D, 3 * H))
         if P.any():
             require_served(where, "peephole", "P", "no peepholes", "some")
         else:
@@ -165,8 +173,3 @@ def read_weights(node: Node, W: Any, R: Any, B: Any, P: Any = None) -> list[Weig
         )
         for d in range(D)
     ]
-
-
-def expect(name: str, a: Any, symbols: str, shape: tuple[int, ...]) -> None:
-    if a.shape != shape:
-        raise ValueError(f"{name}: expected shape {symbols} = {shape}, got {a.shape}")

@@ -169,7 +169,7 @@ class Writer:
         return name
 
     def add(self, operator: str, result: str, *others: str, **attributes: Any) -> None:
-        """Add a node, whose first input is the value so far, and its result the next."""
+        """Add a node that takes the value so far first; its result is the next."""
         node = self.onnx.helper.make_node(
             operator, [self.value, *others], [result], name=result, **attributes
         )

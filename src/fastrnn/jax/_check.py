@@ -46,6 +46,12 @@ def as_array(name: str, a: Any) -> Any:
     if not issubclass(type(a), np.ndarray):
         raise TypeError(f"{name}: expected a JAX array, got {type(a).__name__}")
     a = plain(name, a)
+    dtype = a.dtype
+    if dtype.kind not in "biuf" or not dtype.isnative or dtype.itemsize > 8:
+        expected = "float32 or float64"
+        if name == "x":
+            expected += ", or integer token ids"
+        raise TypeError(f"{name}: expected dtype {expected}, got {dtype}")
     kept = jax.dtypes.canonicalize_dtype(a.dtype)
     if kept != a.dtype:
         raise TypeError(
