@@ -165,7 +165,7 @@ class Writer:
         return found
 
     def constant(self, name: str, value: Any) -> str:
-        self.arrays[name] = np.ascontiguousarray(value)
+        self.arrays[name] = np.array(value, order="C")
         return name
 
     def add(self, operator: str, result: str, *others: str, **attributes: Any) -> None:
