@@ -104,14 +104,6 @@ def test_what_is_saved_comes_back(
     cell: str, both: bool, batch_first: bool, kind: str, tmp_path: Path
 ) -> None:
     model = model_of(cell, both, batch_first, kind)
-    if kind == "tokens":  # without the norm, which load_onnx does not know
-        model = fastrnn.Sequential(
-            fastrnn.Embedding(V, I, seed=0),
-            getattr(fastrnn, cell)(
-                I, H, 2, bidirectional=both, batch_first=batch_first, seed=1
-            ),
-            fastrnn.Linear(H * (1 + both), O, seed=2),
-        )
     path = tmp_path / "a.onnx"
     fastrnn.save_onnx(model, path, lengths=True)
     found = fastrnn.load_onnx(path)
@@ -409,6 +401,15 @@ def test_something_between_recurrent_nodes() -> None:
         "got second that does not follow Squeeze so",
     ):
         fastrnn.load_onnx(graph_of(nodes, **arrays))
+
+
+def test_nodes_that_lack_an_input() -> None:
+    nodes = [
+        onnx.helper.make_node("Gather", ["x"], ["a"], name="bad"),
+        onnx.helper.make_node("RNN", ["a", "W", "R"], ["y", "h"]),
+    ]
+    with pytest.raises(ValueError, match="source: bad: expected a valid node, got"):
+        fastrnn.load_onnx(graph_of(nodes, W=draw(1, H, I), R=draw(1, H, H)))
 
 
 def test_models_without_recurrent_nodes() -> None:

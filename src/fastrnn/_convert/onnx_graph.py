@@ -9,6 +9,7 @@ import numpy as np
 
 from fastrnn._convert.files.whole import check_path, check_readable
 from fastrnn._convert.onnx_nodes import attributes_of, name_of
+from fastrnn._gate.arguments import shown
 
 # Operators whose results are constant if their inputs are. Exporters leave them around
 # weights that they did not fold.
@@ -55,6 +56,28 @@ def read_model(source: Any) -> tuple[str, Any]:
         raise ValueError(f"{where}: expected an ONNX model, got {error}") from None
 
 
+def check_nodes(where: str, model: Any, nodes: list[Any]) -> None:
+    """Refuse nodes that have not the inputs and attributes of their operator.
+
+    The whole model is not checked: many lack what is needed nowhere here, such as the
+    shape of an output.
+    """
+    checker = import_onnx().checker
+    context = checker.C.CheckerContext()
+    context.ir_version = model.ir_version
+    context.opset_imports = {o.domain: o.version for o in model.opset_import}
+    for node in nodes:
+        if node.domain or any(a.HasField("g") or a.graphs for a in node.attribute):
+            continue
+        try:
+            checker.check_node(node, context)
+        except checker.ValidationError as error:
+            text = shown(str(error).strip())
+            raise ValueError(
+                f"{where}: {name_of(node)}: expected a valid node, got {text}"
+            ) from None
+
+
 def used_nodes(nodes: list[Any], outputs: Iterable[str]) -> list[Any]:
     """Return the nodes that the outputs depend on, in order."""
     maker = {name: node for node in nodes for name in node.output if name}
@@ -76,6 +99,7 @@ class Graph:
         self.where = where
         outputs = [output.name for output in model.graph.output]
         self.nodes = used_nodes(list(model.graph.node), outputs)
+        check_nodes(where, model, self.nodes)
         self.tensors = {t.name: t for t in model.graph.initializer}
         self.inputs = {i.name for i in model.graph.input} - self.tensors.keys()
         self.maker: dict[str, Any] = {}

@@ -28,13 +28,14 @@ from fastrnn._convert.onnx_nodes import (
 )
 from fastrnn._layers.activation import Activation
 from fastrnn._layers.base import Layer
+from fastrnn._layers.normalise import LayerNorm
 from fastrnn._layers.pooling import Last
 
 ACTIVATIONS = {"Relu": "relu", "Tanh": "tanh", "Sigmoid": "sigmoid", "Gelu": "gelu"}
 SAME = {"Identity", "Dropout", "Cast"}
 GLUE = {
     "Transpose", "Squeeze", "Reshape", "Gather", "Slice", "Concat", "MatMul", "Add",
-    "Gemm",
+    "Gemm", "LayerNormalization",
 }  # fmt: skip
 HANDLED = {*ACTIVATIONS, *SAME, *GLUE}
 # What puts rows in order of length, and back, around a node: the lengths go with them.
@@ -73,8 +74,9 @@ def load_onnx(source: Any) -> Any:
         ``embedding``, ``lstm``, ``lstm_1``, ``linear``. Between recurrent nodes, and
         around them, ``Gather`` from a table of vectors becomes an `Embedding`; ``Gemm``
         or ``MatMul`` and ``Add`` become a `Linear`; ``Relu``, ``Tanh``, ``Sigmoid`` and
-        ``Gelu`` an `Activation`; the last step of a sequence a `Last`. Layers are
-        ``batch_first`` if the part's input is. They are in training mode.
+        ``Gelu`` an `Activation`; ``LayerNormalization`` a `LayerNorm`; the last step of
+        a sequence a `Last`. Layers are ``batch_first`` if the part's input is. They are
+        in training mode.
 
     Raises
     ------
@@ -360,6 +362,18 @@ class Walk:
             raise NotHandledError(f"{where}: expected an input (..., F)")
         self.layers.append(("linear", where, arrays))
 
+    def take_layernormalization(self, step: Step) -> None:
+        node, where = step.node, name_of(step.node)
+        given = attributes_of(node)
+        arrays = [self.graph.constant(name) for name in node.input[1:]]
+        on_last = given.get("axis", -1) in (-1, len(self.axes) - 1)
+        if len(arrays) != 2 or any(a is None or a.ndim != 1 for a in arrays):
+            raise NotHandledError(f"{where}: expected a gain and a shift")
+        if not on_last or self.axes[-1] != "F":
+            raise NotHandledError(f"{where}: expected the last axis")
+        content = dict(zip(("weight", "bias"), arrays, strict=True))
+        self.layers.append(("norm", where, (content, given.get("epsilon", 1e-5))))
+
     # --- axes ------------------------------------------------------------------------
 
     def take_transpose(self, step: Step) -> None:
@@ -430,6 +444,12 @@ class Walk:
         if kind in ("linear", "embedding"):
             return feedforward(where, content, embedding=kind == "embedding")
         arrays, options = content
+        if kind == "norm":
+            norm = LayerNorm(
+                len(arrays["weight"]), eps=options, dtype=arrays["weight"].dtype
+            )
+            norm.load_state_dict(arrays)
+            return norm
         return recurrent(
             where,
             arrays,
