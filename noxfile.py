@@ -35,7 +35,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests with all that they can compare against."""
-    session.install(".[test,torch,examples]")
+    session.install(".[test,torch,jax,onnx,examples]")
     session.run("pytest", *session.posargs)
 
 

@@ -2,7 +2,7 @@
 
 The blocks of a page are one program, from top to bottom. Blocks marked ``python`` run
 as they stand; those marked ``py`` need PyTorch, and a ``model`` made with it, or
-scikit-learn. Fragments, marked ``python3``, do neither.
+another library. Fragments, marked ``python3``, do neither.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pytest
 import fastrnn
 
 ROOT = Path(__file__).parents[1]
-BLOCK = re.compile(r"^( *)```(python|py)\n(.*?)^\1```$", re.M | re.S)
+BLOCK = re.compile(r"^( *)```(python3?|py)\n(.*?)^\1```$", re.M | re.S)
 
 
 def program(page: Path, language: str) -> str:
@@ -115,3 +115,31 @@ def test_the_estimators_of_the_training_page_learn() -> None:
     said: list[Any] = []
     run(ROOT / "docs/training.md", "python|py", print=lambda *a: said.append(a))
     assert said[-1][1] > 0.9
+
+
+def test_the_layer_of_the_jax_page_learns() -> None:
+    jax = pytest.importorskip("jax")
+    said: list[Any] = []
+    names = run(ROOT / "docs/jax.md", "python|py", print=lambda *a: said.append(a))
+    (first, last), (shape,) = said
+    assert last < first / 2
+    assert shape == (2, 20, 8, 16)
+    pytest.importorskip("flax")
+    exec(program(ROOT / "docs/jax.md", "python3"), names)
+    model = names["LSTM"](3, 16, rngs=names["nnx"].Rngs(0))
+    assert names["nnx"].jit(lambda m, x: m(x))(model, names["x"]).shape == (20, 8, 16)
+    assert jax.tree.leaves(names["nnx"].grad(lambda m: m(names["x"]).sum())(model))
+
+
+def test_the_model_of_the_onnx_page_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    monkeypatch.chdir(tmp_path)
+    said: list[Any] = []
+    run(ROOT / "docs/onnx.md", "python|py", print=lambda *a: said.append(a))
+    (difference,), _, (same,), shapes = said
+    assert difference < 1e-5
+    assert same
+    assert shapes == ((5, 1, 2, 4), (1, 2, 4))
