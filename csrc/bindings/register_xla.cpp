@@ -54,11 +54,17 @@ std::string shape_text(const std::int64_t* begin, const std::int64_t* end) {
 
 bool is_absent(const xla::Buffer& a) { return a.rank == 1 && a.dims[0] == 0; }
 
-// The data of an array, which is not null if it has a place for them, perhaps empty.
+enum class Needed { kNo, kYes };
+constexpr Needed needed_if(bool needed) { return needed ? Needed::kYes : Needed::kNo; }
+
+// The data of an array; null if it is absent, but not if it is empty.
 template <class T>
-T* checked(const std::string& name, const xla::Buffer& a, Shape shape) {
+T* checked(const std::string& name, const xla::Buffer& a, Shape shape, Needed needed) {
   static T none{};
-  if (is_absent(a)) return nullptr;
+  if (is_absent(a)) {
+    if (needed == Needed::kNo) return nullptr;
+    throw std::invalid_argument(name + ": expected an array, got none");
+  }
   const xla::DataType dtype = sizeof(T) == sizeof(float) ? xla::kF32 : xla::kF64;
   if (a.dtype != dtype || std::size_t(a.rank) != shape.size() ||
       !std::equal(shape.begin(), shape.end(), a.dims)) {
@@ -175,13 +181,13 @@ class XlaCall {
     return buffer(frame.arguments, i);
   }
   template <class Float>
-  const Float* in(XlaArgument i, Shape shape) const {
-    return checked<Float>(kXlaArguments[i], argument(i), shape);
+  const Float* in(XlaArgument i, Shape shape, Needed needed = Needed::kNo) const {
+    return checked<Float>(kXlaArguments[i], argument(i), shape, needed);
   }
   template <class Float>
-  Float* out(Size i, Shape shape) const {
-    return checked<Float>("result " + std::to_string(i), buffer(frame.results, i),
-                          shape);
+  Float* out(Size i, Shape shape, Needed needed = Needed::kNo) const {
+    const xla::Buffer& result = buffer(frame.results, i);
+    return checked<Float>("result " + std::to_string(i), result, shape, needed);
   }
 
   template <class Float, class Args>
@@ -190,20 +196,18 @@ class XlaCall {
     args.schedule = schedule_->view();
     args.input = {I, dense ? 0 : I, nullptr, nullptr, nullptr};
     if (dense) {
-      args.input.x = in<Float>(kX, {T, N, I});
+      args.input.x = in<Float>(kX, {T, N, I}, Needed::kYes);
     } else {
       args.input.tokens = tokens_.data();
     }
-    args.weights = {H, in<Float>(kWIh, {GH, I}), in<Float>(kWHh, {GH, H}),
-                    in<Float>(kBIh, {GH}), in<Float>(kBHh, {GH})};
+    args.weights = {H, in<Float>(kWIh, {GH, I}, Needed::kYes),
+                    in<Float>(kWHh, {GH, H}, Needed::kYes), in<Float>(kBIh, {GH}),
+                    in<Float>(kBHh, {GH})};
     args.activation =
         named("nonlinearity", kActivationNames, text_of(frame, "nonlinearity"));
     args.h0 = in<Float>(kH0, {N, H});
     args.c0 = in<Float>(kC0, {N, H});
     args.threads = get_num_threads();
-    if (!args.weights.w_ih || !args.weights.w_hh) {
-      throw std::invalid_argument("w_ih, w_hh: expected weights");
-    }
   }
 
   // Sets a to 0 on padding, where kernels leave a tape as it is; XLA may look at it.
@@ -283,11 +287,12 @@ void xla_forward(const XlaCall& call) {
   const Size width = cell.tape_gates * H;
   ForwardArgs<Float> args{};
   call.fill<Float>(args);
-  args.y = call.out<Float>(0, {T, N, H});
-  args.h_n = call.out<Float>(1, {N, H});
-  args.c_n = call.out<Float>(2, {N, H});
+  args.y = call.out<Float>(0, {T, N, H}, Needed::kYes);
+  args.h_n = call.out<Float>(1, {N, H}, Needed::kYes);
+  args.c_n = call.out<Float>(2, {N, H}, needed_if(cell.has_c));
   args.gates = call.out<Float>(3, {T, N, width});
-  args.c = call.out<Float>(4, {T, N, H});
+  const bool tape = args.gates != nullptr && cell.tape_c;
+  args.c = call.out<Float>(4, {T, N, H}, needed_if(tape));
   Scratch scratch;
   cell.forward(args, scratch);
   call.clear_padding(args.gates, width);
@@ -300,9 +305,10 @@ void xla_backward(const XlaCall& call) {
   const CellKernels<Float>& cell = kernels<Float>().cell(call.cell);
   BackwardArgs<Float> args{};
   call.fill<Float>(args);
-  args.y = call.in<Float>(kY, {T, N, H});
-  args.gates = call.in<Float>(kGates, {T, N, cell.tape_gates * H});
-  args.c = call.in<Float>(kC, {T, N, H});
+  args.y = call.in<Float>(kY, {T, N, H}, Needed::kYes);
+  args.gates = call.in<Float>(kGates, {T, N, cell.tape_gates * H},
+                              needed_if(cell.tape_gates > 0));
+  args.c = call.in<Float>(kC, {T, N, H}, needed_if(cell.tape_c));
   args.dy = call.in<Float>(kDy, {T, N, H});
   args.dh_n = call.in<Float>(kDhN, {N, H});
   args.dc_n = call.in<Float>(kDcN, {N, H});
@@ -311,8 +317,8 @@ void xla_backward(const XlaCall& call) {
   args.dw_hh = call.out<Float>(2, {GH, H});
   args.db_ih = call.out<Float>(3, {GH});
   args.db_hh = call.out<Float>(4, {GH});
-  args.dh0 = call.out<Float>(5, {N, H});
-  args.dc0 = call.out<Float>(6, {N, H});
+  args.dh0 = call.out<Float>(5, {N, H}, Needed::kYes);
+  args.dc0 = call.out<Float>(6, {N, H}, needed_if(cell.has_c));
   Scratch scratch;
   cell.backward(args, scratch);
 }

@@ -5,10 +5,13 @@ from __future__ import annotations
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 jax = pytest.importorskip("jax")
+
+import jax.numpy as jnp  # noqa: E402
 
 from fastrnn import _core  # noqa: E402
 
@@ -112,3 +115,35 @@ def test_structs_are_those_of_jaxlib(tmp_path: Path) -> None:
 
 def test_handlers() -> None:
     assert set(_core.xla_handlers()) == {"fastrnn_forward", "fastrnn_backward"}
+
+
+OPTIONS = {"cell": "lstm", "nonlinearity": "tanh", "padding": "right", "reverse": False}
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+@pytest.mark.parametrize("options", [OPTIONS, {**OPTIONS, "cell": "none"}, {}])
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_a_handler_refuses_what_is_not_ours(
+    direction: str, options: dict[str, Any], rank: int
+) -> None:
+    """A call that another program has written is an error, whatever it holds."""
+    import fastrnn.jax  # noqa: F401 - registers the handlers
+
+    arguments = [jnp.ones((2,) * rank)] * (9 if direction == "forward" else 15)
+    results = [jax.ShapeDtypeStruct((1,), jnp.float32)] * 7
+    call = jax.ffi.ffi_call(f"fastrnn_{direction}", results)
+    with pytest.raises(jax.errors.JaxRuntimeError):
+        jax.block_until_ready(call(*arguments, **options))
+    with pytest.raises(jax.errors.JaxRuntimeError, match="expected more arguments"):
+        jax.block_until_ready(call(*arguments[:1], **OPTIONS))
+
+
+def test_a_handler_refuses_a_result_without_a_place() -> None:
+    import fastrnn.jax  # noqa: F401 - registers the handlers
+
+    x, w_ih, w_hh = jnp.ones((3, 2, 4)), jnp.ones((20, 4)), jnp.ones((20, 5))
+    none, shapes = jnp.zeros(0), [(0,), (2, 5), (2, 5), (0,), (0,)]
+    results = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
+    call = jax.ffi.ffi_call("fastrnn_forward", results)
+    with pytest.raises(jax.errors.JaxRuntimeError, match="result 0: expected an array"):
+        jax.block_until_ready(call(x, w_ih, w_hh, *[none] * 6, **OPTIONS))
