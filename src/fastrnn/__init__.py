@@ -15,8 +15,9 @@ layers of other libraries' models, and `save_onnx` writes a model for them.
 
 `fastrnn.data` makes batches of sequences and texts, `fastrnn.schedules` has learning
 rates that change, `fastrnn.text` has vocabularies and sampling, and `fastrnn.plot`
-draws pictures (with matplotlib). `fastrnn.sklearn` has estimators for scikit-learn,
-`fastrnn.jax` functions of JAX arrays, `fastrnn.onnx` single nodes of ONNX.
+draws pictures (with matplotlib). `fastrnn.sklearn` has estimators for scikit-learn;
+`fastrnn.torch` and `fastrnn.keras` speed up models of PyTorch and Keras; `fastrnn.jax`
+has functions of JAX arrays, and `fastrnn.onnx` runs single nodes of ONNX.
 `fastrnn.reference` has the functions in plain NumPy.
 
 ``python -m fastrnn`` prints the build, the instruction set and the threads in use.
@@ -54,6 +55,7 @@ from fastrnn._training.optim.rules import SGD, Adagrad, Adam, AdamW, RMSprop
 if TYPE_CHECKING:
     from fastrnn import data, plot, reference, schedules, text
     from fastrnn import jax as jax  # not in __all__: it needs JAX
+    from fastrnn import keras as keras  # not in __all__: it needs Keras
     from fastrnn import onnx as onnx  # not in __all__: it needs onnx
     from fastrnn import sklearn as sklearn  # not in __all__: it needs scikit-learn
     from fastrnn import torch as torch  # not in __all__: it needs PyTorch
@@ -115,6 +117,7 @@ else:
         "fit": "_training.fit",
         "huber": "_functional.regression",
         "jax": "jax",
+        "keras": "keras",
         "load": "_convert.files",
         "load_keras": "_convert.keras",
         "load_onnx": "_convert.onnx_load",
@@ -150,7 +153,8 @@ else:
 
     def __dir__() -> list[str]:
         # Without their libraries, these would raise in help(fastrnn).
-        return sorted({*globals(), *LAZY} - {"jax", "onnx", "sklearn", "torch"})
+        hidden = {"jax", "keras", "onnx", "sklearn", "torch"}
+        return sorted({*globals(), *LAZY} - hidden)
 
 
 __version__ = build_info()["version"]
