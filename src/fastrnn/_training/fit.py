@@ -124,6 +124,23 @@ def fit(
     Means over an epoch are weighted by the number of targets in each batch (by the sum
     of weights), so they are those of all targets. The model is left in the mode, and
     the optimizer with the learning rate, that they had before.
+
+    Examples
+    --------
+    Is the sum of five numbers above 0?
+
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.standard_normal((256, 5, 1), np.float32)  # [K, T, I]
+    >>> labels = (x.sum(axis=(1, 2)) > 0).astype(int)
+    >>> model = fastrnn.Sequential(
+    ...     fastrnn.GRU(1, 8, seed=0), fastrnn.Last(), fastrnn.Linear(8, 2, seed=0)
+    ... )
+    >>> history = fastrnn.fit(
+    ...     model, fastrnn.data.batches(x, labels, seed=0), epochs=10,
+    ...     optimizer=fastrnn.Adam(model, lr=0.02), progress=False,
+    ... )
+    >>> len(history["loss"]), history["loss"][-1] < 0.3
+    (10, True)
     """
     loss = check_loss(loss)
     check_model(model, optimizer)
