@@ -44,7 +44,7 @@ def by_size(rows: Iterable[Row], pick: Callable[[Row], Any]) -> Spreads:
 def new_figure(title: str, lines: int, columns: int) -> tuple[Any, Any]:
     from matplotlib.figure import Figure
 
-    size = (3.4 * columns + 0.8, 2.7 * lines + 0.9)
+    size = (2.8 * columns + 0.6, 2.4 * lines + 0.9)
     figure = Figure(figsize=size, layout="constrained")
     figure.suptitle(title, fontsize=11)
     return figure, figure.subplots(lines, columns, squeeze=False)
@@ -145,7 +145,7 @@ def draw_bars(
         text = f" {spread['median']:.2f}"
         axes.annotate(text, (spread["high"], place), va="center", fontsize=9)
     axes.invert_yaxis()
-    axes.set_xlim(0, 1.2 * max(spread["high"] for spread in spreads))
+    axes.set_xlim(0, 1.25 * max(spread["high"] for spread in spreads))
     axes.grid(axis="x", alpha=0.3)
     axes.set_axisbelow(True)
 
@@ -154,6 +154,7 @@ def draw_lengths(report: Report) -> Any:
     """What do unequal lengths cost, and PyTorch's packed rows?"""
     title = f"Unequal lengths, training, one thread ({machine(report)})"
     figure, ((cost, against),) = new_figure(title, 1, 2)
+    figure.set_size_inches(8.4, 3.6)
     found = [row for row in report["rows"] if row["mode"] == "lengths"]
     labels = [
         f"{r['workload']['cell'].upper()}, {r['workload']['H']} units" for r in found
@@ -191,7 +192,7 @@ def draw_precision(single: Report, double: Report, half: Report) -> Any:
     finish(left, "float64, training, 32 rows", spreads, (0.2, 0.3, 0.4, 0.5, 0.7, 1))
     gain = {row["H"]: row["threads"]["1"]["bfloat16"] for row in half["rows"]}
     draw_line(right, gain, "bfloat16", COLOURS["jax"])
-    finish(right, "bfloat16 weights, inference, one row", gain, (0.5, 1, 1.5, 2))
+    finish(right, "bfloat16 weights, one row", gain, (0.5, 1, 1.5, 2))
     return figure
 
 
@@ -213,9 +214,7 @@ def draw_steps(report: Report) -> Any:
             axes.plot(list(speeds), values, "o-", ms=4, c=colour, label=name)
     sizes = [row["workload"]["H"] for row in report["rows"]]
     finish(axes, "", sizes, (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50))
-    axes.set_yticks(
-        axes.get_yticks(), [f"{tick:g} µs" for tick in axes.get_yticks()]
-    )
+    axes.set_yticks(axes.get_yticks(), [f"{tick:g} µs" for tick in axes.get_yticks()])
     axes.lines[-1].remove()  # the line at 1 means nothing here
     legend(figure)
     return figure

@@ -35,6 +35,8 @@ myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 4
 
 autodoc_typehints = "none"  # numpydoc's sections say more: the shapes
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
 autosummary_generate = True
 default_role = "autolink"
 numpydoc_show_class_members = False

@@ -36,7 +36,11 @@ def program(page: Path, language: str) -> str:
 
 PAGES = [
     page
-    for page in (*ROOT.glob("*.md"), *ROOT.glob("*/*.md"))
+    for page in (
+        *ROOT.glob("*.md"),
+        *ROOT.glob("*/*.md"),
+        *ROOT.glob("docs/guide/*.md"),
+    )
     if BLOCK.search(page.read_text("utf-8"))
 ]
 every_page = pytest.mark.parametrize(
@@ -65,6 +69,16 @@ def test_the_pytorch_model_of_the_readme_is_accelerated() -> None:
     torch = pytest.importorskip("torch")
     names = run(ROOT / "README.md", "py", model=torch.nn.LSTM(16, 32))
     assert type(names["model"]) is fastrnn.torch.LSTM
+
+
+@pytest.mark.parametrize("name", ["pytorch", "streaming"])
+def test_the_pytorch_code_of_the_guide_runs(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.chdir(tmp_path)
+    page = ROOT / f"docs/guide/{name}.md"
+    run(page, "python|py", print=lambda *args: None)
 
 
 def check_types(code: str, folder: Path) -> None:

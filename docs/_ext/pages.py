@@ -103,7 +103,7 @@ def cards() -> Iterator[str]:
     yield "::::{grid} 1 2 2 3\n:gutter: 3\n"
     for name, lesson in ROW.findall((EXAMPLES / "README.md").read_text("utf-8")):
         if (EXAMPLES / "gallery" / f"{name}.png").exists():
-            yield f":::{{grid-item-card}} {name}.py\n:link: gallery/{name}"
+            yield f":::{{grid-item-card}} {name}\n:link: gallery/{name}"
             yield f":link-type: doc\n:img-top: ../examples/gallery/{name}.png\n"
             yield f"{lesson}\n:::"
     yield "::::\n"
@@ -113,7 +113,9 @@ def others() -> str:
     """Return a tree of the pages of this folder that no page has in its own."""
     texts = [file.read_text("utf-8") for file in DOCS.glob("**/*.md")]
     named = {
-        Path(line).name for text in texts for tree in TREE.findall(text)
+        Path(line).name
+        for text in texts
+        for tree in TREE.findall(text)
         for line in tree.split()
     }
     left = sorted({file.stem for file in DOCS.glob("*.md")} - named - {"index"})
@@ -149,7 +151,9 @@ def write_programs(app: Sphinx) -> None:
             f"![](../{os.path.relpath(picture, DOCS)})\n"
             for picture in sorted(EXAMPLES.glob(f"gallery/{file.stem}*.png"))
         ]
-        code = f"```{{literalinclude}} ../../examples/{file.name}\n:language: python\n```"
+        code = (
+            f"```{{literalinclude}} ../../examples/{file.name}\n:language: python\n```"
+        )
         lines = [f"# {file.name}", doc.replace("``", "`"), *pictures, code]
         (folder / f"{file.stem}.md").write_text("\n\n".join(lines) + "\n", "utf-8")
 

@@ -55,7 +55,8 @@ def mean_squared_error(
 
     Examples
     --------
-    >>> loss, dy = fastrnn.mean_squared_error(np.array([1.0, 2.0]), np.array([1.0, 4.0]))
+    >>> y, targets = np.array([1.0, 2.0]), np.array([1.0, 4.0])
+    >>> loss, dy = fastrnn.mean_squared_error(y, targets)
     >>> float(loss), dy
     (2.0, array([ 0., -2.]))
     """
@@ -76,7 +77,8 @@ def mean_absolute_error(
 
     Examples
     --------
-    >>> loss, dy = fastrnn.mean_absolute_error(np.array([1.0, 2.0]), np.array([1.0, 4.0]))
+    >>> y, targets = np.array([1.0, 2.0]), np.array([1.0, 4.0])
+    >>> loss, dy = fastrnn.mean_absolute_error(y, targets)
     >>> float(loss)
     1.0
     """
