@@ -5,7 +5,6 @@ Arguments after ``--`` are passed on.
 
 import os
 import subprocess
-from pathlib import Path
 
 import nox
 
@@ -75,19 +74,13 @@ def asan(session: nox.Session) -> None:
 
 @nox.session
 def tsan(session: nox.Session) -> None:
-    """Run the tests of threads on a build with the thread sanitizer; needs libomp.
-
-    GCC's OpenMP does not tell the sanitizer how its threads wait for one another. That
-    of LLVM has the same functions, and a library that does: Archer.
-    """
+    """Run the tests of threads on a build with the thread sanitizer."""
     install_debug(session, "thread", isas="avx2")
-    libomp = library("libomp.so.5")
     session.run(
         "pytest",
         *(session.posargs or THREADED),
         env={
-            "LD_PRELOAD": f"{library('libtsan.so')} {library('libstdc++.so')} {libomp}",
-            "OMP_TOOL_LIBRARIES": str(Path(libomp).with_name("libarcher.so")),
+            "LD_PRELOAD": f"{library('libtsan.so')} {library('libstdc++.so')}",
             "TSAN_OPTIONS": "ignore_noninstrumented_modules=1:report_thread_leaks=0",
         },
     )
@@ -113,13 +106,11 @@ def tidy(session: nox.Session) -> None:
     session.install(
         *EXTRAS["tidy"], "cmake", "ninja", "pybind11>=2.13", "Cython", "numpy"
     )
-    # GCC's header of OpenMP: clang-tidy has none of its own.
-    headers = subprocess.check_output(["g++", "-print-file-name=include"], text=True)
     session.run(
         "cmake",
         "--preset=tidy",
         "-GNinja",
-        f"-DCMAKE_CXX_CLANG_TIDY=clang-tidy;--quiet;--extra-arg=-idirafter{headers.strip()}",
+        "-DCMAKE_CXX_CLANG_TIDY=clang-tidy;--quiet",
         *session.posargs,
     )
     session.run("cmake", "--build", "--preset=tidy", "--", "-k0")

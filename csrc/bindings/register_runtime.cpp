@@ -36,8 +36,6 @@ py::dict build_info() {
 #else
   info["build_type"] = "debug";
 #endif
-  info["openmp"] = has_openmp();
-  info["threads"] = has_openmp() ? "OpenMP" : "none: built without OpenMP";
   return info;
 }
 
@@ -101,6 +99,7 @@ void register_runtime(py::module_& m) {
   remember_main_thread();
   py::detail::npy_api::get();  // at the first use it would give the GIL away
   m.def("shrink_teams", shrink_teams);
+  m.def("take_largest_team", take_largest_team);
   m.def("use_openmp_of",
         [](const std::string& path) { return use_openmp_of(path.c_str()); });
   m.def("set_sharing",

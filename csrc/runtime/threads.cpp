@@ -1,23 +1,18 @@
-// The only file that knows OpenMP.
-#include <dlfcn.h>
-#include <pthread.h>
-#include <sys/resource.h>
-
+// Teams: how many members, and how they wait for one another.
 #include <atomic>
 #include <chrono>
 #include <climits>
-#include <condition_variable>
 #include <cstdint>
-#include <mutex>
-#include <system_error>
 #include <thread>
-#include <type_traits>
 
+#include "borrowed.h"
 #include "fastrnn/float_environment.h"
 #include "fastrnn/runtime.h"
+#include "pool.h"
+#include "wait.h"
 
-#if defined(_OPENMP)
-#include <omp.h>
+#if !defined(_WIN32)
+#include <sys/resource.h>
 #endif
 
 namespace fastrnn {
@@ -39,9 +34,7 @@ std::atomic<int> num_threads{1};
 thread_local int limit = 0;                    // for calls of this thread; 0: none
 thread_local StopCheck* stop_check = nullptr;  // for calls of this thread
 std::atomic<Sharing> sharing{Sharing::kBest};
-
-// About 20 µs.
-constexpr int kLooks = 500;
+std::atomic<int> largest_team{1};
 
 // --- Cores that other processes use, too ---------------------------------------------
 //
@@ -69,9 +62,13 @@ std::int64_t now() {
 }
 
 bool were_preempted() {
+#if defined(_WIN32)
+  return true;  // not to be known there
+#else
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   return preemptions.exchange(usage.ru_nivcsw) != usage.ru_nivcsw;
+#endif
 }
 
 void note_wait(std::int64_t begin, Meeting& meeting, int members, bool to_start) {
@@ -105,94 +102,22 @@ int members_for(int threads) {
   return most + 1;
 }
 
-inline void wait_a_moment() {
-#if defined(__x86_64__)
-  _mm_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
-
-// All members meet at the end: waits inside OpenMP could not be measured.
-void run_member(Team team, TeamBody body, void* context) {
-  if (team.size > 1) note_wait(team.meeting->begin, *team.meeting, team.size, true);
-  const FloatEnvironment environment;
-  body(team, context);
-  team.barrier();
-}
-
-#if defined(_OPENMP)
-std::atomic<bool> pool_is_gone{false};
-
-// A forked child inherits OpenMP's record of the pool without its threads, and would
-// wait for them for ever. The record belongs to the calling thread, so in a child each
-// team is started from a new thread.
-const int at_fork = pthread_atfork(nullptr, nullptr, [] { pool_is_gone = true; });
-
-// The functions behind the pragma below, in another library's OpenMP.
-struct OtherOpenMp {
-  void (*parallel)(void (*)(void*), void*, unsigned threads, unsigned flags);
-  int (*thread_num)();
-  int (*num_threads)();
-};
-std::atomic<const OtherOpenMp*> other{nullptr};
-
-struct Job {
+struct TeamWork {
   TeamBody body;
   void* context;
-  const OtherOpenMp* openmp;
   Meeting* meeting;
 };
 
-void run_job(void* data) {
-  const Job& job = *static_cast<Job*>(data);
-  const OtherOpenMp& o = *job.openmp;
-  run_member(Team{o.thread_num(), o.num_threads(), job.meeting}, job.body, job.context);
+// All members meet at the end: waits elsewhere could not be measured.
+void run_member(int rank, int size, void* work) {
+  const TeamWork& w = *static_cast<const TeamWork*>(work);
+  const Team team{rank, size, w.meeting};
+  if (size > 1) note_wait(w.meeting->begin, *w.meeting, size, true);
+  if (size > largest_team.load(std::memory_order_relaxed)) largest_team = size;
+  const FloatEnvironment environment;
+  w.body(team, w.context);
+  team.barrier();
 }
-
-void run_openmp(int threads, TeamBody body, void* context, Meeting& meeting) {
-  if (const OtherOpenMp* openmp = other) {
-    Job job{body, context, openmp, &meeting};
-    openmp->parallel(run_job, &job, unsigned(threads), 0);
-    return;
-  }
-#pragma omp parallel num_threads(threads)
-  run_member(Team{omp_get_thread_num(), omp_get_num_threads(), &meeting}, body,
-             context);
-}
-
-// The same from a new thread, while this one waits, and looks whether to give up. False
-// if there is no new thread to be had.
-bool run_openmp_elsewhere(int threads, TeamBody body, void* context, Meeting& meeting) {
-  StopCheck* const check = meeting.check;
-  meeting.check = nullptr;
-  std::mutex mutex;
-  std::condition_variable end;
-  bool done = false;
-  std::thread caller;
-  try {
-    caller = std::thread([&] {
-      run_openmp(threads, body, context, meeting);
-      const std::lock_guard<std::mutex> lock(mutex);
-      done = true;
-      end.notify_one();
-    });
-  } catch (const std::system_error&) {
-    meeting.check = check;
-    return false;
-  }
-  {
-    std::unique_lock<std::mutex> lock(mutex);
-    while (!end.wait_for(lock, std::chrono::milliseconds(20), [&] { return done; })) {
-      lock.unlock();
-      if (check && check->is_stopped()) meeting.stopped = true;
-      lock.lock();
-    }
-  }
-  caller.join();
-  return true;
-}
-#endif
 
 }  // namespace
 
@@ -214,10 +139,7 @@ bool Team::barrier() const {
   const auto is_open = [&] {
     return meeting->round.load(std::memory_order_acquire) != round;
   };
-  for (int looks = 0; looks < kLooks; ++looks) {
-    if (is_open()) return meeting->agreed;
-    wait_a_moment();
-  }
+  if (wait_briefly(is_open)) return meeting->agreed;
   const std::int64_t begin = now();
   while (!is_open()) std::this_thread::yield();
   note_wait(begin, *meeting, size, false);
@@ -234,45 +156,19 @@ bool Team::is_stopped() const {
 void run_team(int threads, TeamBody body, void* context) {
   Meeting meeting;
   meeting.check = stop_check;
-#if defined(_OPENMP)
-  if (threads > 1) threads = startable_members(members_for(threads));
-  if (threads > 1) {
-    meeting.begin = now();
-    if (!pool_is_gone) return run_openmp(threads, body, context, meeting);
-    if (run_openmp_elsewhere(threads, body, context, meeting)) return;
+  TeamWork work{body, context, &meeting};
+  if (threads > 1) threads = members_for(threads);
+  if (threads <= 1) return run_member(0, 1, &work);
+  meeting.begin = now();
+  if (!run_on_borrowed(threads, run_member, &work)) {
+    run_on_pool(threads, run_member, &work);
   }
-#endif
-  (void)threads;
-  run_member(Team{0, 1, &meeting}, body, context);
 }
 
 StopCheck* use_stop_check(StopCheck* check) {
   StopCheck* const before = stop_check;
   stop_check = check;
   return before;
-}
-
-bool use_openmp_of(const char* path) {
-#if defined(_OPENMP)
-  void* library = dlopen(path, RTLD_LAZY | RTLD_NOLOAD);
-  if (!library) return false;
-  OtherOpenMp found{};
-  const auto find = [&](auto& function, const char* name) {
-    function = reinterpret_cast<std::decay_t<decltype(function)>>(dlsym(library, name));
-    return function != nullptr;
-  };
-  if (!find(found.parallel, "GOMP_parallel") ||
-      !find(found.thread_num, "omp_get_thread_num") ||
-      !find(found.num_threads, "omp_get_num_threads")) {
-    dlclose(library);
-    return false;
-  }
-  other = new OtherOpenMp(found);  // lives as long as the library, which stays open
-  return true;
-#else
-  (void)path;
-  return false;
-#endif
 }
 
 int get_num_threads() {
@@ -290,17 +186,11 @@ int limit_threads(int threads) {
 Sharing get_sharing() { return sharing; }
 void set_sharing(Sharing way) { sharing = way; }
 
+int take_largest_team() { return largest_team.exchange(1); }
+
 void shrink_teams(int members) {
   members_are_fixed = members > 0;
   most_members = members > 0 ? members : INT_MAX;
-}
-
-bool has_openmp() {
-#if defined(_OPENMP)
-  return true;
-#else
-  return false;
-#endif
 }
 
 }  // namespace fastrnn

@@ -45,7 +45,7 @@ def set_num_threads(n: SupportsIndex) -> None:
     Parameters
     ----------
     n : int
-        1 to 1024. Without OpenMP (see `build_info`), calls use one thread regardless.
+        1 to 1024.
 
     Raises
     ------
@@ -127,8 +127,7 @@ def build_info() -> dict[str, Any]:
     Returns
     -------
     dict
-        ``version``, ``compiler``, ``build_type``, ``openmp`` (bool) and ``threads``
-        (the library that runs them, or the reason why there is only one).
+        ``version``, ``compiler`` and ``build_type``.
     """
     return _core.build_info()
 

@@ -15,7 +15,7 @@ from tests.linear.problems import (
     every_linear,
     every_loss,
 )
-from tests.threads import needs_threads, run_as_team
+from tests.threads import run_as_team
 
 
 @every_dtype
@@ -37,7 +37,6 @@ def test_loss_on_every_instruction_set(size: Any, isa: str, dtype: Any) -> None:
     assert_same_bits(call_loss(Compiled(isa), arguments), expected)
 
 
-@needs_threads
 @pytest.mark.parametrize("threads", [2, 3, 5])
 @every_dtype
 @every_isa
@@ -62,7 +61,6 @@ def test_small_calls_keep_to_one_thread() -> None:
     run_as_team(lambda: call_loss(Compiled(threads=4), arguments), 1)
 
 
-@needs_threads
 def test_more_threads_than_work_to_share() -> None:
     arguments = draw_loss((1500, 500, 2), np.float32)
     expected = call_loss(Compiled(), arguments)

@@ -13,10 +13,8 @@ import pytest
 
 import fastrnn
 from tests.comparing import assert_same_bits
-from tests.threads import needs_threads
 
 pytestmark = [
-    needs_threads,
     pytest.mark.skipif(
         not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < 2,
         reason="needs two cores, and processes that stay on one of them",

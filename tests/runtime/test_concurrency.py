@@ -13,7 +13,6 @@ from tests.comparing import assert_same_bits
 from tests.implementations import ISAS, using
 from tests.problems import make_problem
 from tests.processes import run_program
-from tests.threads import needs_threads
 
 # Large enough for a team of threads.
 LARGE = ("lstm", 12, 40, 23, 57)
@@ -121,7 +120,6 @@ print("done")
 """
 
 
-@needs_threads
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.parametrize("threads", ["2", "3"])
 def test_a_fork_after_use_works(threads: str) -> None:
@@ -139,7 +137,6 @@ print("done")
 """
 
 
-@needs_threads
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_fork_before_use_works() -> None:
     assert run_program(RUN + FORK_BEFORE_USE, FASTRNN_NUM_THREADS="2") == "done"

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from tests.processes import run_program, run_python
-from tests.threads import needs_threads
 
 SETUP = """
 import sys, threading, time
@@ -197,7 +196,6 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 """
 
 
-@needs_threads
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_long_call_of_a_forked_process_is_interrupted() -> None:
     program = INTERRUPT.replace("answers = ", FORKED + "answers = ")
@@ -378,19 +376,17 @@ print(len(os.listdir("/proc/self/task")) - before)
 """
 
 
-@needs_threads
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
 def test_few_threads_for_lack_of_memory() -> None:
-    """OpenMP would end the process."""
+    """Half of those that the limit allows: 300 of them would fill the memory."""
     limit = """
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + (300 << 20),) * 2)
 """
     found = int(run_program(LIMITED.format(limit=limit, threads=1024)))
-    assert 1 <= found < 60
+    assert 1 <= found < 200
 
 
-@needs_threads
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
 def test_few_threads_for_a_limit_on_them() -> None:
     """Root has no limit, so the program becomes a user of its own."""

@@ -12,7 +12,6 @@ from tests.implementations import ISAS, Compiled
 from tests.problems import CELLS, VARIANTS, Problem, each, rows_of, shift
 from tests.sequence.test_random import problems
 from tests.sequence.test_threads import SHARES, sizes_of
-from tests.threads import needs_threads
 
 variants = pytest.mark.parametrize("variant", VARIANTS)
 some = settings(deadline=None, max_examples=40)
@@ -104,7 +103,6 @@ def test_a_sequence_in_pieces(variant: str, data: Any, isa: str) -> None:
     assert_same_bits(in_two_pieces(problem, at, module), problem.outputs(module)[0])
 
 
-@needs_threads
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("share", SHARES)
 @settings(deadline=None, max_examples=8)

@@ -17,9 +17,7 @@ from tests.layers import as_tuple
 from tests.problems import CELLS, make_problem
 from tests.processes import run_program, run_python
 from tests.stepper.test_bits import draw_input, draw_state, make_layer, run_stepper
-from tests.threads import needs_threads, run_as_team
-
-pytestmark = needs_threads
+from tests.threads import run_as_team
 
 every_cell = pytest.mark.parametrize("cell", CELLS)
 THREADS = (2, 3, 5)

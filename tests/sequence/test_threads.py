@@ -15,9 +15,7 @@ from fastrnn import _core
 from tests.comparing import assert_same_bits
 from tests.implementations import ISAS, Compiled, every_dtype
 from tests.problems import CELLS, GATES, KINDS, make_problem
-from tests.threads import needs_threads, run_as_team
-
-pytestmark = needs_threads
+from tests.threads import run_as_team
 
 NUMBERS = (1, 2, 3, 5)
 MORE_THAN_ROWS = 9

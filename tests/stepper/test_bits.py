@@ -10,7 +10,7 @@ from tests.comparing import assert_same_bits
 from tests.implementations import ISAS, every_dtype, every_isa, using
 from tests.layers import as_tuple
 from tests.problems import CELLS, STATES, VARIANTS
-from tests.threads import needs_threads, run_as_team
+from tests.threads import run_as_team
 
 T = 6
 # N, I, H: one row and several, with sizes around the lanes of all instruction sets.
@@ -118,7 +118,6 @@ def test_denormals_are_flushed_as_in_a_sequence(isa: str, x_scale: float) -> Non
     assert np.float32(1e-42) * np.float32(0.5) != 0, "the caller's mode was changed"
 
 
-@needs_threads
 @pytest.mark.parametrize("weights", [None, "bfloat16"])
 @pytest.mark.parametrize("N", [1, 3])
 @pytest.mark.parametrize("variant", CELLS)

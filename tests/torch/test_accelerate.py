@@ -17,7 +17,7 @@ from torch.utils.data import Dataset  # noqa: E402
 import fastrnn  # noqa: E402
 import fastrnn.torch  # noqa: E402
 from tests.processes import run_program, run_python  # noqa: E402
-from tests.threads import TASKS, needs_threads  # noqa: E402
+from tests.threads import TASKS  # noqa: E402
 from tests.torch.comparing import (  # noqa: E402
     H,
     I,
@@ -285,7 +285,6 @@ print(len(list_threads() - before))
 """
 
 
-@needs_threads
 @pytest.mark.skipif(not TASKS.exists(), reason="threads cannot be listed")
 def test_one_pool_of_threads(monkeypatch: Any) -> None:
     """Kernels and PyTorch's operations take turns on the same threads.

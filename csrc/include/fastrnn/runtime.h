@@ -48,17 +48,16 @@ using TeamBody = void (*)(Team team, void* context);
 // mode of FloatEnvironment inside.
 void run_team(int threads, TeamBody body, void* context);
 
-// The number of members that a team of the calling thread can have, at most `wanted`.
-// OpenMP ends the whole process if a thread cannot be created. So before a thread first
-// asks for a larger team, as many threads are created and ended again; if a limit on
-// threads or memory does not allow all of them, teams are smaller.
+// The number of members that a team of the calling thread can have on OpenMP's threads,
+// at most `wanted`. OpenMP ends the whole process if a thread cannot be created. So
+// before a thread first asks for a larger team, as many threads are created and ended
+// again; if a limit on threads or memory does not allow all of them, teams are smaller.
 int startable_members(int wanted);
 
 // From now on teams are made of the OpenMP threads of another library in this process,
-// given by its path. Two OpenMP runtimes have a pool of threads each, and a thread that
-// spins in one pool, waiting for work, takes a core from the other. False if the
-// library is not loaded, or has no OpenMP with GNU's interface (GCC's, LLVM's and
-// Intel's do).
+// given by its path. OpenMP's threads spin for a while when they wait for work, and
+// would take the cores from ours. False if the library is not loaded, or has no OpenMP
+// with GNU's interface (GCC's, LLVM's and Intel's do).
 bool use_openmp_of(const char* path);
 
 int get_num_threads();
@@ -68,7 +67,8 @@ int limit_threads(int threads);
 // Limits teams to so many members, whatever their waits; 0: as many as waits allow. For
 // tests.
 void shrink_teams(int members);
-bool has_openmp();
+// The number of members of the largest team since this was last called. For tests.
+int take_largest_team();
 
 // How threads share a sequence: as the cost model (kernels/plan.h) chooses, or always
 // the same way, for tests and measurements.
