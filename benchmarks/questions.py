@@ -127,7 +127,8 @@ def draw_threads(report: Report) -> Any:
         found = rows_of(report, N=N)
         for who, colour in (("fastrnn", MINE), ("torch", COLOURS["torch"])):
             spreads = by_size(found, lambda r, w=who: r["scaling"].get(w))
-            draw_line(axes, spreads, NAMES.get(who, who), colour)
+            if spreads:
+                draw_line(axes, spreads, NAMES.get(who, who), colour)
         sizes = [row["workload"]["H"] for row in found]
         finish(axes, f"{N} row{'s' * (N > 1)}", sizes, (0.25, 0.5, 1, 1.5, 2))
     legend(figure)

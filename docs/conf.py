@@ -63,4 +63,5 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
 }
-html_sidebars = {"index": [], "changes": [], "faq": []}
+alone = ("index", "install", "tutorial", "course", "faq", "contributing", "changes")
+html_sidebars: dict[str, list[str]] = {page: [] for page in alone}

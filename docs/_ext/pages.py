@@ -113,10 +113,10 @@ def others() -> str:
     """Return a tree of the pages of this folder that no page has in its own."""
     texts = [file.read_text("utf-8") for file in DOCS.glob("**/*.md")]
     named = {
-        Path(line).name
+        Path(word.strip("<>")).name
         for text in texts
         for tree in TREE.findall(text)
-        for line in tree.split()
+        for word in tree.split()
     }
     left = sorted({file.stem for file in DOCS.glob("*.md")} - named - {"index"})
     lines = ["```{toctree}", ":hidden:", "", *(f"/{name}" for name in left), "```"]
@@ -146,15 +146,15 @@ def write_programs(app: Sphinx) -> None:
     folder = DOCS / "gallery"
     folder.mkdir(exist_ok=True)
     for file in sorted(EXAMPLES.glob("[a-z]*.py")):
-        doc = ast.get_docstring(ast.parse(file.read_text("utf-8"))) or ""
+        program = ast.parse(file.read_text("utf-8"))
+        doc = (ast.get_docstring(program) or "").replace("``", "`")
         pictures = [
             f"![](../{os.path.relpath(picture, DOCS)})\n"
             for picture in sorted(EXAMPLES.glob(f"gallery/{file.stem}*.png"))
         ]
-        code = (
-            f"```{{literalinclude}} ../../examples/{file.name}\n:language: python\n```"
-        )
-        lines = [f"# {file.name}", doc.replace("``", "`"), *pictures, code]
+        code = [f"```{{literalinclude}} ../../examples/{file.name}"]
+        code += [":language: python", f":lines: {program.body[1].lineno}-", "```"]
+        lines = [f"# {file.name}", doc, *pictures, "\n".join(code)]
         (folder / f"{file.stem}.md").write_text("\n\n".join(lines) + "\n", "utf-8")
 
 
