@@ -109,6 +109,13 @@ def test_links_of_a_file_lead_to_its_page(
     assert pages.rewrite(link, DOCS.parent / "README.md", page) == on_the_site
 
 
+def test_a_page_has_no_link_to_itself(pages: ModuleType) -> None:
+    text = pages.rewrite(
+        "[a](README.md#how-fast)", DOCS.parent / "x.md", DOCS / "performance.md"
+    )
+    assert text == "a"
+
+
 def test_other_files_are_linked_in_the_repository(
     pages: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -78,6 +78,8 @@ def rewrite(text: str, file: Path, page: Path) -> str:
         if not target and name != "README.md":
             return match[0]
         if found := page_of(name, anchor[1:]):
+            if name == "README.md" and DOCS / found == page:
+                return label
             return f"[{label}](/{found}{'' if name == 'README.md' else anchor})"
         address = repository()
         return f"[{label}]({address}{name}{anchor})" if address else label
@@ -111,14 +113,14 @@ def cards() -> Iterator[str]:
 
 def others() -> str:
     """Return a tree of the pages of this folder that no page has in its own."""
-    texts = [file.read_text("utf-8") for file in DOCS.glob("**/*.md")]
     named = {
-        Path(word.strip("<>")).name
-        for text in texts
-        for tree in TREE.findall(text)
+        os.path.normpath(file.parent / f"{word.strip('<>')}.md")
+        for file in DOCS.glob("**/*.md")
+        for tree in TREE.findall(file.read_text("utf-8"))
         for word in tree.split()
     }
-    left = sorted({file.stem for file in DOCS.glob("*.md")} - named - {"index"})
+    pages = (file for file in DOCS.glob("*.md") if str(file) not in named)
+    left = sorted({file.stem for file in pages} - {"index"})
     lines = ["```{toctree}", ":hidden:", "", *(f"/{name}" for name in left), "```"]
     return "\n".join(lines) if left else ""
 
