@@ -63,5 +63,5 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
 }
-alone = ("index", "install", "tutorial", "course", "faq", "contributing", "changes")
+alone = ("index", "install", "tutorial", "performance", "course", "faq", "changes")
 html_sidebars: dict[str, list[str]] = {page: [] for page in alone}
