@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,9 +53,6 @@ def positive(*shape: int) -> Any:
 
 
 GOOD: dict[str, Callable[[], Good]] = {}
-# Repaired elsewhere at the moment: to be taken out of here one by one, as they are.
-# Its errors name gradients that differ, which is what it is for.
-LEFT_OUT = {"check_gradients"}
 NEEDS = {"plot.": "matplotlib"}
 
 
@@ -268,7 +266,8 @@ def make(name: str, **options: Any) -> Any:
     if name == "Activation":
         return fastrnn.Activation("gelu")
     if name == "Heads":
-        return fastrnn.Heads(a=fastrnn.Linear(I, O), b=fastrnn.Linear(I, 1))
+        heads = {"a": fastrnn.Linear(I, O, seed=0), "b": fastrnn.Linear(I, 1, seed=0)}
+        return fastrnn.Heads(**heads)
     if name in ("LayerNorm", "BatchNorm"):
         return getattr(fastrnn, name)(I)
     if name in ("Last", "MeanOverTime", "MaxOverTime"):
@@ -327,7 +326,7 @@ def attention(_: str) -> Good:
 
 @good("Heads")
 def heads(_: str) -> Good:
-    return Good(fastrnn.Heads, {"a": make("LSTM"), "b": fastrnn.Linear(I, O)})
+    return Good(fastrnn.Heads, {"a": make("LSTM"), "b": make("Linear")})
 
 
 @good("check_gradients")
@@ -643,13 +642,28 @@ def split(_: str) -> Good:
 
 @good("text.Vocabulary")
 def vocabulary(_: str) -> Good:
-    flags = {"words": True, "pad": True, "unk": True, "eos": True}
-    return Good(text.Vocabulary, {"text": [TEXT, TEXT], "min_count": 1, **flags})
+    flags = dict.fromkeys(("words", "pad", "unk", "bos", "eos"), True)
+    counts = {"tokens": None, "min_count": 1, "max_size": 2}
+    return Good(text.Vocabulary, {"text": [TEXT, TEXT], **counts, **flags})
+
+
+@good("text.Vocabulary of tokens")
+def vocabulary_of_tokens(_: str) -> Good:
+    tokens = ["<unk>", "the", "cat"]
+    return Good(text.Vocabulary, {"text": None, "tokens": tokens, "words": True})
+
+
+@good("text.Vocabulary []", "text.Vocabulary in")
+def look_up(name: str) -> Good:
+    made = text.Vocabulary(TEXT)
+    method = made.__getitem__ if name.endswith("[]") else made.__contains__
+    return Good(method, {"token": "a"})
 
 
 @good("text.Vocabulary.encode")
 def encode(_: str) -> Good:
-    return Good(text.Vocabulary(TEXT, eos=True).encode, {"text": TEXT, "eos": True})
+    made = text.Vocabulary(TEXT, bos=True, eos=True)
+    return Good(made.encode, {"text": TEXT, "bos": True, "eos": True})
 
 
 @good("text.Vocabulary.decode")
@@ -666,6 +680,21 @@ def vocabulary_state_dict(_: str) -> Good:
 def from_state_dict(_: str) -> Good:
     d = text.Vocabulary(TEXT, eos=True).state_dict()
     return Good(text.Vocabulary.from_state_dict, {"d": d})
+
+
+@good("text.read_text")
+def read_text(_: str) -> Good:
+    path = "kept.txt"
+    Path(path).write_text(TEXT)
+    return Good(text.read_text, {"path": path}, (path,))
+
+
+@good("text.load_vectors")
+def load_vectors(_: str) -> Good:
+    path = "vectors.txt"
+    Path(path).write_text("a 0.5 1\nb 2 3\n")
+    arguments = {"path": path, "vocabulary": text.Vocabulary(TEXT), "dtype": F32}
+    return Good(text.load_vectors, arguments, (path,))
 
 
 @good("text.split_words")
@@ -789,6 +818,13 @@ def gate_saturation(_: str) -> Good:
 def gradient_norms(_: str) -> Good:
     arguments = {"dh": {"a": ones(T, N, H)}, "title": "t", "unit": "u"}
     return Good(plot.gradient_norms, arguments)
+
+
+@good("plot.gradient_norms of a layer")
+def gradient_norms_of_a_layer(_: str) -> Good:
+    layer = make("LSTM")
+    layer.backward(layer(ones(T, N, I))[0], return_dh=True)
+    return Good(plot.gradient_norms, {"dh": layer, "title": "t"})
 
 
 # --- what there is -------------------------------------------------------------------

@@ -353,6 +353,7 @@ class RecurrentLayer(Layer, Generic[StateT]):
         upstream = check_states("dstate", dstate, states, shape, self.dtype)
         dh: dict[str, FloatArray] | None = {} if return_dh else None
         dx, dinitials = walk_back(self, record, dy, upstream, dh)
+        self._last_calls.here.dh = dh
         if self.batch_first and dx is not None:
             dx = dx.swapaxes(0, 1).copy()
         dinitial = self._join(dinitials)

@@ -1,7 +1,8 @@
-"""Text for networks: vocabularies, and sampling from a model's predictions.
+"""Text for networks: vocabularies, vectors of words, sampling from predictions.
 
 ::
 
+    text = fastrnn.text.read_text("text.txt")
     vocabulary = fastrnn.text.Vocabulary(text)
     ids = vocabulary.encode(text)
     ...
@@ -10,8 +11,10 @@
     print(vocabulary.decode(ids))
 """
 
+from fastrnn.text._reading import load_vectors, read_text
 from fastrnn.text._sampling import choose, generate
 from fastrnn.text._vocabulary import (
+    BOS,
     EOS,
     PAD,
     UNK,
@@ -21,6 +24,7 @@ from fastrnn.text._vocabulary import (
 )
 
 __all__ = [
+    "BOS",
     "EOS",
     "PAD",
     "UNK",
@@ -28,5 +32,7 @@ __all__ = [
     "choose",
     "generate",
     "join_words",
+    "load_vectors",
+    "read_text",
     "split_words",
 ]
