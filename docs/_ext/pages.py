@@ -112,16 +112,23 @@ def cards() -> Iterator[str]:
 
 
 def others() -> str:
-    """Return a tree of the pages of this folder that no page has in its own."""
+    """Return links to the pages of this folder that no page's tree has, and a tree."""
     named = {
         os.path.normpath(file.parent / f"{word.strip('<>')}.md")
         for file in DOCS.glob("**/*.md")
         for tree in TREE.findall(file.read_text("utf-8"))
         for word in tree.split()
     }
-    pages = (file for file in DOCS.glob("*.md") if str(file) not in named)
-    left = sorted({file.stem for file in pages} - {"index"})
-    lines = ["```{toctree}", ":hidden:", "", *(f"/{name}" for name in left), "```"]
+    left = sorted(
+        file
+        for file in DOCS.glob("*.md")
+        if str(file) not in named and file.stem != "index"
+    )
+    titles = [file.read_text("utf-8").split("\n", 1)[0].lstrip("# ") for file in left]
+    lines = ["## How to", ""]
+    lines += [f"- [{a}](/{file.name})" for a, file in zip(titles, left, strict=True)]
+    lines += ["", "```{toctree}", ":hidden:", ""]
+    lines += [*(f"/{file.stem}" for file in left), "```"]
     return "\n".join(lines) if left else ""
 
 
