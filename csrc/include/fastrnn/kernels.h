@@ -131,6 +131,24 @@ struct LinearArgs {
   int threads;
 };
 
+// The weights of a linear layer in the order in which one instruction set reads them.
+template <class T>
+struct PackedLinear {
+  Size I, O;
+  T* w;     // [output vectors][I][lanes]
+  T* bias;  // [output vectors][lanes]
+};
+
+// The same with packed weights, for one step of a few rows. It takes no memory.
+template <class T>
+struct LinearStepArgs {
+  const PackedLinear<T>* weights;
+  Size N;
+  const T* x;     // [N, I]
+  T* y;           // = [N, O]
+  void* scratch;  // of 2·N pointers for each thread; with one row not needed
+};
+
 template <class T>
 struct LinearBackwardArgs {
   Size rows, I, O;
@@ -247,10 +265,12 @@ struct Kernels {
   const CellKernels<T>& cell(CellKind kind) const { return *cells[int(kind)]; }
   void (*linear_forward)(const LinearArgs<T>&, Scratch&);
   void (*linear_backward)(const LinearBackwardArgs<T>&, Scratch&);
+  void (*pack_linear)(const T* w, const T* b, PackedLinear<T>* to);  // b may be null
+  // `size` threads share the outputs of a step.
+  void (*linear_step)(const LinearStepArgs<T>&, int rank, int size);
   void (*cross_entropy)(const CrossEntropyArgs<T>&, Scratch&);
   double (*loss)(const LossArgs<T>&, Scratch&);  // Σ weight·loss
-  void (*softmax)(const T* x, Size rows, Size width, bool log, T* to, int threads,
-                  Scratch&);
+  void (*softmax)(const T* x, Size rows, Size width, bool log, T* to, int threads);
   void (*ctc)(const CtcArgs<T>&, Scratch&);
   void (*optimizer_step)(const OptimizerArgs<T>&);
   double (*sum_of_squares)(const T* values, Size count, int threads, Scratch&);

@@ -67,7 +67,9 @@ def fit(
     loss : str or function
         ``"cross_entropy"`` is that of the model's last layer, `Linear`. Others are
         ``"mean_squared_error"``, ``"mean_absolute_error"``, ``"huber"`` and
-        ``"binary_cross_entropy"``, the functions of these names. A function takes
+        ``"binary_cross_entropy"``, the functions of these names, and ``"ctc"``,
+        `ctc_loss` with the blank 0: for labels that are not aligned with the steps
+        (``fastrnn.data.batches(..., aligned=False)``). A function takes
         ``(y, targets)``, and ``weights`` by name if the batches have any, and returns
         the mean loss and the gradient of ``y``. With lengths and a target for each
         step it gets the valid steps alone, ``y [steps, O]``.
@@ -203,7 +205,7 @@ def train(
             clip_gradient(model, clip, history)
         optimizer.step(grads)
         history.steps.append(value)
-        bar.step(mean.add(value, amount(batch, model)))
+        bar.step(mean.add(value, amount(batch, model, loss)))
     return mean.value("batches")
 
 
@@ -214,7 +216,7 @@ def evaluate(model: Layer, batches: Iterable[Any], loss: Loss) -> float:
     for k, value in enumerate(batches):
         batch = as_batch(f"validation[{k}]", value, model)
         value, state = run_batch(model, batch, loss, state if batch.continues else None)
-        mean.add(value, amount(batch, model))
+        mean.add(value, amount(batch, model, loss))
     return mean.value("validation")
 
 
