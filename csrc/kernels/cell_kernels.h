@@ -24,7 +24,8 @@ constexpr CellKernels<T> cell_kernels() {
           [](const StepArgs<T>& args, int rank, int size) {
             step<Cell, T>(Cell(args.activation), args, rank, size);
           },
-          step_scratch<Cell, T>};
+          step_scratch<Cell, T>,
+          fill_step_table<Cell, T>};
 }
 
 }  // namespace FASTRNN_NS

@@ -31,6 +31,8 @@ void softmax(const T* x, Size rows, Size width, bool log, T* to, int threads);
 template <class T>
 void ctc(const CtcArgs<T>& args, Scratch& scratch);
 template <class T>
+Size draw_ids(const DrawArgs<T>& args, Scratch& scratch);
+template <class T>
 void optimizer_step(const OptimizerArgs<T>& args);
 template <class T>
 double sum_of_squares(const T* values, Size count, int threads, Scratch& scratch);

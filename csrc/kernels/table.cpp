@@ -48,6 +48,7 @@ constexpr Kernels<T> make_kernels(const CellKernels<T>* const (&cells)[kCells]) 
                      loss<T>,
                      softmax<T>,
                      ctc<T>,
+                     draw_ids<T>,
                      optimizer_step<T>,
                      sum_of_squares<T>,
                      scale<T>,

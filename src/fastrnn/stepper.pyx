@@ -96,6 +96,9 @@ cdef const StepperApi* api = <const StepperApi*> PyCapsule_GetPointer(
 # releases it while others want it may wait 5 ms to get it back.
 cdef double LONG_STEP = 1e6
 
+cdef enum:
+    MOST_COPIED = 64  # tokens, of rows
+
 NO_INIT = "Stepper: expected __init__ to have been called"
 
 
@@ -203,7 +206,7 @@ cdef class Stepper:
 
     NumPy cannot protect views taken earlier (a slice, a tensor that shares their memory),
     and buffers are not protected. So steps compare a part of the parameters with those
-    packed, and all of them in 32 steps: such a write raises ``RuntimeError`` within 32
+    packed, and all of them in 256 steps: such a write raises ``RuntimeError`` within 256
     steps, and at once in `state`, `reset` and `clone`, which compare all.
 
     A stepper is for one thread at a time; a second thread gets a ``RuntimeError``. Threads
@@ -296,6 +299,7 @@ cdef class Stepper:
         """
         cdef cnp.ndarray a
         cdef int64_t token
+        cdef int64_t[MOST_COPIED] tokens
         enter(self)
         try:
             if type(x) is cnp.ndarray:
@@ -304,6 +308,8 @@ cdef class Stepper:
                     return take_step(
                         self, cnp.PyArray_DATA(a), NULL, cnp.PyArray_NDIM(a) == 1
                     )
+                if copy_tokens(self, a, tokens):
+                    return take_step(self, NULL, tokens, False)
             elif (
                 type(x) is int and self._rows == 1 and self._tokens
                 and 0 <= x < self._inputs
@@ -578,6 +584,26 @@ cdef inline bint fits(Stepper s, cnp.ndarray a) noexcept:
             or (ndim == 2 and shape[0] == s._rows and shape[1] == s._inputs)
         )
     )
+
+
+cdef inline bint copy_tokens(Stepper s, cnp.ndarray a, int64_t* tokens) noexcept:
+    """Whether these are plainly tokens. A copy, as other threads may write to them."""
+    if not (
+        s._tokens
+        and cnp.PyArray_TYPE(a) == cnp.NPY_INT64
+        and cnp.PyArray_IS_C_CONTIGUOUS(a)
+        and cnp.PyArray_ISBEHAVED_RO(a)
+        and cnp.PyArray_NDIM(a) == 1
+        and cnp.PyArray_DIM(a, 0) == s._rows <= MOST_COPIED
+    ):
+        return False
+    cdef const int64_t* values = <const int64_t*> cnp.PyArray_DATA(a)
+    cdef Py_ssize_t n
+    for n in range(s._rows):
+        tokens[n] = values[n]
+        if not 0 <= tokens[n] < s._inputs:
+            return False
+    return True
 
 
 cdef take_step(Stepper s, const void* x, const int64_t* tokens, bint single):

@@ -118,6 +118,9 @@ struct StepArgs {
   T* h;                        // = [N, H]; not h_prev
   T* c;                        // [N, H], read and written (LSTM)
   void* scratch;               // of step_scratch bytes
+  bool backwards;              // begin with the last units: see forward.h
+  const T* table;   // in place of x and W_ih: W_ih·x + b of every token, or null
+  Size vocabulary;  // tokens in the table
 };
 
 // y[r] = x[r]·wᵀ + b
@@ -144,9 +147,10 @@ template <class T>
 struct LinearStepArgs {
   const PackedLinear<T>* weights;
   Size N;
-  const T* x;     // [N, I]
-  T* y;           // = [N, O]
-  void* scratch;  // of 2·N pointers for each thread; with one row not needed
+  const T* x;      // [N, I]
+  T* y;            // = [N, O]
+  void* scratch;   // of 2·N pointers for each thread; with one row not needed
+  bool backwards;  // begin with the last outputs
 };
 
 template <class T>
@@ -214,6 +218,18 @@ struct CtcArgs {
   int threads;
 };
 
+// One id of each row; see sample.cpp.
+template <class T>
+struct DrawArgs {
+  Size N, V;               // V < 2³¹
+  const T* logits;         // [N, V]
+  const double* uniforms;  // [N], each in [0, 1)
+  double temperature;      // 0: the likeliest
+  Size top_k;              // 0: all
+  double top_p;
+  std::int64_t* ids;  // = [N]
+};
+
 enum class OptimizerRule { kSgd, kRmsprop, kAdagrad, kAdam };
 
 // One step of an optimizer over a flat array; the equations are in optim.cpp. State
@@ -257,6 +273,9 @@ struct CellKernels {
   // `size` threads share the units of a step.
   void (*step)(const StepArgs<T>&, int rank, int size);
   Size (*step_scratch)(Size N, const PackedWeights<T>&, int threads);
+  // table = [unit vectors][V][G][lanes], W_ih·x + b of each x of vectors [V, I].
+  void (*fill_table)(const PackedWeights<T>&, const T* vectors, Size V, T* table,
+                     Scratch&);
 };
 
 template <class T>
@@ -272,6 +291,8 @@ struct Kernels {
   double (*loss)(const LossArgs<T>&, Scratch&);  // Σ weight·loss
   void (*softmax)(const T* x, Size rows, Size width, bool log, T* to, int threads);
   void (*ctc)(const CtcArgs<T>&, Scratch&);
+  // Returns the first row whose largest logit is not finite, or -1.
+  Size (*draw_ids)(const DrawArgs<T>&, Scratch&);
   void (*optimizer_step)(const OptimizerArgs<T>&);
   double (*sum_of_squares)(const T* values, Size count, int threads, Scratch&);
   void (*scale)(T* values, Size count, T factor, int threads);

@@ -13,7 +13,7 @@ namespace fastrnn {
 template <class T>
 class Watch {
  public:
-  static constexpr int kRound = 32;
+  static constexpr int kRound = 256;
 
   // Takes the digest.
   void add(const Kernels<T>& kernels, const WatchedArray& array);
@@ -27,7 +27,7 @@ class Watch {
 
  private:
   // The least bytes of a part, as each costs some 20 ns.
-  static constexpr Size kLeast = 8 << 10;
+  static constexpr Size kLeast = 4 << 10;
 
   struct Part {
     const T* values;
@@ -52,7 +52,8 @@ struct PackedStepLayer {
   StepLayer layer;
   std::unique_ptr<const PackedLayers<T>> recurrent;
   PackedLinear<T> linear;
-  T* slope;  // of a batch norm
+  T* slope;        // of a batch norm
+  const T* table;  // of a recurrent layer after a small embedding: see StepArgs
 };
 
 template <class T>
@@ -70,6 +71,7 @@ class PackedModel {
 
  private:
   void pack_linear(PackedStepLayer<T>& packed);
+  void fill_table(PackedStepLayer<T>& packed, const StepLayer& embedding);
 
   const Kernels<T>* kernels_;
   Scratch memory_;

@@ -1,4 +1,4 @@
-"""Text for networks: vocabularies, vectors of words, sampling from predictions.
+"""Text for networks: vocabularies, vectors of words, sampling, beam search.
 
 ::
 
@@ -11,8 +11,10 @@
     print(vocabulary.decode(ids))
 """
 
+from fastrnn.text._beam import Hypothesis, beam_search
+from fastrnn.text._generate import generate
 from fastrnn.text._reading import load_vectors, read_text
-from fastrnn.text._sampling import choose, generate
+from fastrnn.text._sampling import choose
 from fastrnn.text._vocabulary import (
     BOS,
     EOS,
@@ -28,7 +30,9 @@ __all__ = [
     "EOS",
     "PAD",
     "UNK",
+    "Hypothesis",
     "Vocabulary",
+    "beam_search",
     "choose",
     "generate",
     "join_words",
