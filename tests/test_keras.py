@@ -1,6 +1,5 @@
 """Keras: the same outputs as the layers, models and files that layers come from."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ import pytest
 import fastrnn
 from tests.errors import raises
 
-os.environ.setdefault("KERAS_BACKEND", "numpy")  # needs no other library
 keras = pytest.importorskip("keras", exc_type=ImportError)
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Keras's own
 T, N, V, I, H, O = 5, 3, 7, 4, 6, 2  # noqa: E741

@@ -29,9 +29,9 @@ from fastrnn._gate.plot import (
     check_values,
 )
 from fastrnn._layers.base import Layer
-from fastrnn._results import Tape
 from fastrnn._training.history import History
 from fastrnn._types import FloatArray, valid_steps
+from fastrnn._types.results import Tape
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

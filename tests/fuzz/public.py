@@ -892,6 +892,8 @@ def public_names() -> Iterator[str]:
                 yield from (f"{prefix}{name}.{member}" for member in members(value))
     if public_torch is not None:
         yield from public_torch.public_names()
+    if public_keras is not None:
+        yield from public_keras.public_names()
 
 
 def members(owner: type) -> Iterator[str]:
@@ -910,3 +912,6 @@ def members(owner: type) -> Iterator[str]:
 public_torch: Any = None
 if importlib.util.find_spec("torch"):
     from tests.fuzz import public_torch  # at the end: it adds to `GOOD`
+public_keras: Any = None
+if public_torch is not None and importlib.util.find_spec("keras"):
+    from tests.fuzz import public_keras

@@ -15,8 +15,8 @@ from fastrnn._gate.linear import (
     check_cross_entropy,
     check_linear,
 )
-from fastrnn._results import CrossEntropyGrads, LinearGrads
 from fastrnn._types import FloatArray, IntArray
+from fastrnn._types.results import CrossEntropyGrads, LinearGrads
 
 
 def linear_forward(

@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike
 from fastrnn import _core
 from fastrnn._cells import CELLS
 from fastrnn._gate.sequence import Upstream, check_backward, check_forward
-from fastrnn._results import (
+from fastrnn._types import BoolArray, FloatArray, Sequence
+from fastrnn._types.results import (
     GRUGrads,
     GRUTape,
     LSTMGrads,
@@ -21,7 +22,6 @@ from fastrnn._results import (
     RNNTape,
     Tape,
 )
-from fastrnn._types import BoolArray, FloatArray, Sequence
 
 # The results of `_core.backward`, None if there is none, and the bits that ask for the
 # first five.

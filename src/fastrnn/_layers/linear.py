@@ -30,8 +30,8 @@ from fastrnn._layers.base import Layer
 from fastrnn._layers.embedding import Embedding
 from fastrnn._layers.initialise import uniform
 from fastrnn._layers.parameters import Parameters
-from fastrnn._results import CrossEntropyGrads
 from fastrnn._types import DType, FloatArray
+from fastrnn._types.results import CrossEntropyGrads
 
 
 class Linear(Layer):
