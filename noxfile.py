@@ -141,7 +141,7 @@ def fuzz(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation site in `build/site`, and check every link within it."""
-    session.install(".[docs,sklearn,torch]")
+    session.install(".[docs,keras,sklearn,torch]")
     strict = ("-n", "-W", "--keep-going")
     folders = ("-d", "build/site-cache", "docs", "build/site")
     session.run("sphinx-build", *strict, *session.posargs, *folders)

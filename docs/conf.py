@@ -5,11 +5,13 @@ The pages are the files of this folder, and some from elsewhere: see `_ext/pages
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import fastrnn
 
+os.environ.setdefault("KERAS_BACKEND", "torch")  # which is installed, for the reference
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "fastrnn"
@@ -42,7 +44,7 @@ default_role = "autolink"
 numpydoc_show_class_members = False
 numpydoc_validation_checks: set[str] = set()
 nitpicky = True
-nitpick_ignore_regex = [("py:.*", r"torch\..*")]  # of other projects
+nitpick_ignore_regex = [("py:.*", r"(keras|torch)\..*")]  # of other projects
 
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
