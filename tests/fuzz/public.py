@@ -659,6 +659,7 @@ def batches(name: str) -> Good:
         "indices": [0, 2],
         "dtype": F32,
         "batch_first": True,
+        "aligned": True,
         **SEED,
     }
     return Good(getattr(data, name.partition(".")[2]), arguments)
