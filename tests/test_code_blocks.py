@@ -2,7 +2,8 @@
 
 The blocks of a page are one program, from top to bottom. Blocks marked ``python`` run
 as they stand; those marked ``py`` need PyTorch (in the README also a ``model`` made
-with it), scikit-learn, Keras or matplotlib. Fragments, marked ``python3``, do neither.
+with it), scikit-learn, Keras, JAX, ONNX or matplotlib. Fragments, marked ``python3``,
+do neither.
 tests/test_pages.py looks at what the pages print.
 """
 
@@ -20,7 +21,7 @@ import pytest
 import fastrnn
 
 ROOT = Path(__file__).parents[1]
-BLOCK = re.compile(r"^( *)```(python|py)\n(.*?)^\1```$", re.M | re.S)
+BLOCK = re.compile(r"^( *)```(python3?|py)\n(.*?)^\1```$", re.M | re.S)
 
 
 def program(page: Path, language: str) -> str:
@@ -37,7 +38,11 @@ def program(page: Path, language: str) -> str:
 
 PAGES = [
     page
-    for page in (*ROOT.glob("*.md"), *ROOT.glob("*/*.md"))
+    for page in (
+        *ROOT.glob("*.md"),
+        *ROOT.glob("*/*.md"),
+        *ROOT.glob("docs/guide/*.md"),
+    )
     if BLOCK.search(page.read_text("utf-8"))
 ]
 every_page = pytest.mark.parametrize(
@@ -73,6 +78,12 @@ def test_the_pytorch_model_of_the_readme_is_accelerated() -> None:
     torch = pytest.importorskip("torch")
     names = run(ROOT / "README.md", "py", model=torch.nn.LSTM(16, 32))
     assert type(names["model"]) is fastrnn.torch.LSTM
+
+
+@pytest.mark.parametrize("name", ["guide/pytorch", "streaming"])
+def test_the_pytorch_code_of_the_guide_runs(name: str) -> None:
+    pytest.importorskip("torch")
+    run(ROOT / f"docs/{name}.md", "python|py", print=lambda *args: None)
 
 
 def check_types(code: str, folder: Path) -> None:

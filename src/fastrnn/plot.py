@@ -60,7 +60,7 @@ def losses(
     title: str = "",
     log: bool = False,
 ) -> Figure:
-    """Draw losses over training steps, or over the epochs of a `History`.
+    """Draw losses over training steps, or over the epochs of a `fastrnn.History`.
 
     Parameters
     ----------

@@ -115,6 +115,18 @@ def rnn_forward(
        recurrent neural networks", NIPS 2016.
     .. [2] D. Krueger et al., "Zoneout: regularizing RNNs by randomly preserving hidden
        activations", ICLR 2017.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.standard_normal((5, 2, 3))  # 5 steps of 2 rows, float64
+    >>> w_ih, w_hh = rng.standard_normal((4, 3)), rng.standard_normal((4, 4))
+    >>> y, h_n, tape = fastrnn.rnn_forward(x, w_ih, w_hh)
+    >>> y.shape, h_n.shape
+    ((5, 2, 4), (2, 4))
+    >>> grads = fastrnn.rnn_backward(tape, np.ones_like(y))
+    >>> grads.dx.shape, grads.dw_hh.shape
+    ((5, 2, 3), (4, 4))
     """
     s = check_forward(
         "rnn", x, w_ih, w_hh, b_ih, b_hh, h0=h0,
@@ -151,6 +163,15 @@ def gru_forward(
     ``w_hh [3*H, H]`` and biases ``[3*H]`` in the gate order r, z, n. ``reset`` is
     ``"after"`` the matrix product, as in PyTorch, or ``"before"`` it. For the equations
     see `fastrnn.reference.cells.gru_forward`.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.standard_normal((5, 2, 3))
+    >>> w_ih, w_hh = rng.standard_normal((12, 3)), rng.standard_normal((12, 4))
+    >>> y, h_n, tape = fastrnn.gru_forward(x, w_ih, w_hh, lengths=[5, 3])
+    >>> bool((h_n[1] == y[2, 1]).all())  # each row's own last step
+    True
     """
     s = check_forward(
         "gru", x, w_ih, w_hh, b_ih, b_hh, h0=h0,
@@ -199,6 +220,18 @@ def lstm_forward(
     that belongs to it (``y``, ``h0``, ``h_n``, ``recurrent_mask``, the mask of zoneout,
     gradients) have ``P`` numbers in place of ``H``, and ``w_hh`` is ``[4*H, P]``. For
     the equations see `fastrnn.reference.cells.lstm_forward` and ``make_lstm`` there.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.standard_normal((5, 2, 3))
+    >>> w_ih, w_hh = rng.standard_normal((16, 3)), rng.standard_normal((16, 4))
+    >>> y, (h_n, c_n), tape = fastrnn.lstm_forward(x, w_ih, w_hh)
+    >>> y.shape, c_n.shape
+    ((5, 2, 4), (2, 4))
+    >>> grads = fastrnn.lstm_backward(tape, np.ones_like(y))
+    >>> grads.dw_ih.shape
+    (16, 3)
     """
     s = check_forward(
         "lstm", x, w_ih, w_hh, b_ih, b_hh, h0=h0, c0=c0,

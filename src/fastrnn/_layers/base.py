@@ -102,7 +102,7 @@ class Layer(Parameters):
 
     removes_time : bool
         The output has no axis of time, as that of `Last`: a `Sequential` passes nothing
-        of what is in `wants` on to the layers that follow. False by default.
+        of what is in ``wants`` on to the layers that follow. False by default.
 
     Notes
     -----

@@ -42,6 +42,16 @@ class Linear(Layer):
     params, grads : dict of str to array
         ``weight [O, I]``, unless it is tied, and ``bias [O]``; first values are uniform
         within ``-1/sqrt(I) .. 1/sqrt(I)``, as PyTorch's.
+
+    Examples
+    --------
+    >>> linear = fastrnn.Linear(4, 2, seed=0)
+    >>> x = np.ones((5, 3, 4), np.float32)
+    >>> linear(x).shape
+    (5, 3, 2)
+    >>> loss = linear.cross_entropy(x, np.zeros((5, 3), np.int64))
+    >>> linear.backward().shape  # the gradient of x
+    (5, 3, 4)
     """
 
     __module__ = "fastrnn"

@@ -53,7 +53,7 @@ class RecurrentLayer(Layer, Generic[StateT]):
         What dropout and its kin draw from; its ``bit_generator.state`` is all there is
         to save for an exact continuation.
     training : bool
-        See `train` and `eval`.
+        See ``train`` and ``eval``.
 
     Notes
     -----

@@ -9,8 +9,6 @@ from typing import Any
 
 from fastrnn._gate.arguments import check_flag
 from fastrnn._layers.base import Layer
-from fastrnn._optim.base import Optimizer
-from fastrnn._optim.clip import clip_grad_norm
 from fastrnn._training.check import (
     check_functions,
     check_model,
@@ -26,6 +24,8 @@ from fastrnn._training.loss import (
     check_loss,
     run_batch,
 )
+from fastrnn._training.optim.base import Optimizer
+from fastrnn._training.optim.clip import clip_grad_norm
 from fastrnn._training.progress import Progress
 
 Schedule = Callable[[float, History], float]
@@ -126,6 +126,23 @@ def fit(
     Means over an epoch are weighted by the number of targets in each batch (by the sum
     of weights), so they are those of all targets. The model is left in the mode, and
     the optimizer with the learning rate, that they had before.
+
+    Examples
+    --------
+    Is the sum of five numbers above 0?
+
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.standard_normal((256, 5, 1), np.float32)  # [K, T, I]
+    >>> labels = (x.sum(axis=(1, 2)) > 0).astype(int)
+    >>> model = fastrnn.Sequential(
+    ...     fastrnn.GRU(1, 8, seed=0), fastrnn.Last(), fastrnn.Linear(8, 2, seed=0)
+    ... )
+    >>> history = fastrnn.fit(
+    ...     model, fastrnn.data.batches(x, labels, seed=0), epochs=10,
+    ...     optimizer=fastrnn.Adam(model, lr=0.02), progress=False,
+    ... )
+    >>> len(history["loss"]), history["loss"][-1] < 0.3
+    (10, True)
     """
     loss = check_loss(loss)
     check_model(model, optimizer)

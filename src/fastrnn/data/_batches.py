@@ -97,6 +97,13 @@ def batches(
         A type or dtype is wrong.
     ValueError
         A shape or value is wrong.
+
+    Examples
+    --------
+    >>> sequences = [np.zeros((n, 3), np.float32) for n in (5, 2, 4)]
+    >>> batches = fastrnn.data.batches(sequences, [0, 1, 1], rows=2, shuffle=False)
+    >>> [(batch.x.shape, batch.targets.tolist()) for batch in batches]
+    [((4, 2, 3), [1, 1]), ((5, 1, 3), [0])]
     """
     return Batches(
         sequences, targets, rows=rows, bucket=bucket, shuffle=shuffle, seed=seed,

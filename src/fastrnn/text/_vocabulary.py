@@ -40,6 +40,15 @@ class Vocabulary:
         The ids of the special tokens; None without them.
     words : bool
         Whether tokens are words; otherwise they are characters.
+
+    Examples
+    --------
+    >>> vocabulary = fastrnn.text.Vocabulary("a rose is a rose")
+    >>> ids = vocabulary.encode("rose")
+    >>> vocabulary.decode(ids)
+    'rose'
+    >>> len(vocabulary)
+    7
     """
 
     __module__ = "fastrnn.text"
