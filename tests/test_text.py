@@ -391,7 +391,10 @@ def test_drawing_where_floating_point_errors_raise() -> None:
         "top_p: expected 0 <= top_p <= 1, got 1.5": {"top_p": 1.5},
         "length: expected length >= 0, got -1": {"length": -1},
         "prompt: expected shape (T,) with T >= 1, got (0,)": {"prompt": []},
-        "prompt: expected shape (T,) with T >= 1, got (1, 1)": {"prompt": [[1]]},
+        "prompt: expected shape (T,) with T >= 1, got (1, 1)": {
+            "prompt": np.ones((1, 1), int)
+        },
+        "prompt[1]: expected shape (T,) with T >= 1, got (0,)": {"prompt": [[1], []]},
     },
 )
 def test_bad_drawing(bad: Any, error: type[Exception], message: str) -> None:

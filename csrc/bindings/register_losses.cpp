@@ -2,6 +2,7 @@
 #include <string>
 
 #include "arrays.h"
+#include "fastrnn/float_environment.h"
 #include "names.h"
 #include "register.h"
 
@@ -53,6 +54,36 @@ py::array softmax(const py::array& x, Size rows, Size width, bool log) {
   return with_memory(what, [&] { return by_dtype(x, run); });
 }
 
+// ids [N] drawn from logits [N, V] with uniforms [N]; an int, the number of a row, where
+// its largest logit is not finite.
+py::object draw_ids(const py::array& logits, const py::array& uniforms,
+                    double temperature, Size top_k, double top_p) {
+  const Size N = logits.shape(0), V = logits.shape(1);
+  const auto run = [&](auto type) -> py::object {
+    using T = decltype(type);
+    auto ids = empty<std::int64_t>({N});
+    const DrawArgs<T> args{N,           V,     data<T>(logits), data<double>(uniforms),
+                           temperature, top_k, top_p,           ids.mutable_data()};
+    Size wrong = -1;
+    auto draw = [&] {
+      Scratch scratch;
+      // Small temperatures are denormal.
+      const DefaultFloatEnvironment environment;
+      wrong = kernels<T>().draw_ids(args, scratch);
+    };
+    // A thread that gives the GIL up may wait 5 ms to get it back.
+    if (N * V < 4096) {
+      draw();
+    } else {
+      without_gil(draw);
+    }
+    if (wrong >= 0) return py::int_(wrong);
+    return std::move(ids);
+  };
+  const auto what = [&] { return no_memory("logits", "(N, V)", {N, V}); };
+  return with_memory(what, [&] { return by_dtype(logits, run); });
+}
+
 // The loss of each row, in double, and dlogits.
 py::tuple ctc(const py::array& logits, const py::array& targets,
               const py::array& lengths, const py::array& target_lengths, Size blank,
@@ -93,6 +124,7 @@ py::tuple ctc(const py::array& logits, const py::array& targets,
 
 void register_losses(py::module_& m) {
   m.def("loss", loss);
+  m.def("draw_ids", draw_ids);
   m.def("softmax", softmax);
   m.def("ctc", ctc);
 }

@@ -19,6 +19,10 @@ void linear_forward(const LinearArgs<T>& args, Scratch& scratch);
 template <class T>
 void linear_backward(const LinearBackwardArgs<T>& args, Scratch& scratch);
 template <class T>
+void pack_linear(const T* w, const T* b, PackedLinear<T>* to);
+template <class T>
+void linear_step(const LinearStepArgs<T>& args, int rank, int size);
+template <class T>
 void cross_entropy(const CrossEntropyArgs<T>& args, Scratch& scratch);
 template <class T>
 double loss(const LossArgs<T>& args, Scratch& scratch);
@@ -27,6 +31,8 @@ void softmax(const T* x, Size rows, Size width, bool log, T* to, int threads,
              Scratch& scratch);
 template <class T>
 void ctc(const CtcArgs<T>& args, Scratch& scratch);
+template <class T>
+Size draw_ids(const DrawArgs<T>& args, Scratch& scratch);
 template <class T>
 void optimizer_step(const OptimizerArgs<T>& args);
 template <class T>

@@ -148,6 +148,17 @@ def loss(
 ) -> tuple[float, FloatArray]: ...
 def softmax(x: FloatArray, rows: int, width: int, log: bool, /) -> FloatArray: ...
 
+# An id of each row of logits [N, V]; an int instead is the first row whose largest logit
+# is not finite.
+def draw_ids(
+    logits: FloatArray,
+    uniforms: NDArray[np.float64],
+    temperature: float,
+    top_k: int,
+    top_p: float,
+    /,
+) -> IntArray | int: ...
+
 # The loss of each row, and the gradient of the logits, times scale.
 def ctc(
     logits: FloatArray,

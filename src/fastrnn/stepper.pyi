@@ -3,11 +3,10 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from fastrnn._layers.base import Layer
-from fastrnn._layers.recurrent import RecurrentLayer
 from fastrnn._types import FloatArray
 
 class Stepper:
-    layer: RecurrentLayer[Any]
+    layer: Any
     state: Any
     def __init__(self, layer: Layer, rows: int | None = None) -> None: ...
     @property

@@ -131,6 +131,24 @@ struct LinearArgs {
   int threads;
 };
 
+// The weights of a linear layer in the order in which one instruction set reads them.
+template <class T>
+struct PackedLinear {
+  Size I, O;
+  T* w;     // [output vectors][I][lanes]
+  T* bias;  // [output vectors][lanes]
+};
+
+// The same with packed weights, for one step of a few rows. It takes no memory.
+template <class T>
+struct LinearStepArgs {
+  const PackedLinear<T>* weights;
+  Size N;
+  const T* x;     // [N, I]
+  T* y;           // = [N, O]
+  void* scratch;  // of 2·N pointers for each thread; with one row not needed
+};
+
 template <class T>
 struct LinearBackwardArgs {
   Size rows, I, O;
@@ -196,6 +214,18 @@ struct CtcArgs {
   int threads;
 };
 
+// One id of each row; see sample.cpp.
+template <class T>
+struct DrawArgs {
+  Size N, V;               // V < 2³¹
+  const T* logits;         // [N, V]
+  const double* uniforms;  // [N], each in [0, 1)
+  double temperature;      // 0: the likeliest
+  Size top_k;              // 0: all
+  double top_p;
+  std::int64_t* ids;  // = [N]
+};
+
 enum class OptimizerRule { kSgd, kRmsprop, kAdagrad, kAdam };
 
 // One step of an optimizer over a flat array; the equations are in optim.cpp. State
@@ -247,11 +277,16 @@ struct Kernels {
   const CellKernels<T>& cell(CellKind kind) const { return *cells[int(kind)]; }
   void (*linear_forward)(const LinearArgs<T>&, Scratch&);
   void (*linear_backward)(const LinearBackwardArgs<T>&, Scratch&);
+  void (*pack_linear)(const T* w, const T* b, PackedLinear<T>* to);  // b may be null
+  // `size` threads share the outputs of a step.
+  void (*linear_step)(const LinearStepArgs<T>&, int rank, int size);
   void (*cross_entropy)(const CrossEntropyArgs<T>&, Scratch&);
   double (*loss)(const LossArgs<T>&, Scratch&);  // Σ weight·loss
   void (*softmax)(const T* x, Size rows, Size width, bool log, T* to, int threads,
                   Scratch&);
   void (*ctc)(const CtcArgs<T>&, Scratch&);
+  // Returns the first row whose largest logit is not finite, or -1.
+  Size (*draw_ids)(const DrawArgs<T>&, Scratch&);
   void (*optimizer_step)(const OptimizerArgs<T>&);
   double (*sum_of_squares)(const T* values, Size count, int threads, Scratch&);
   void (*scale)(T* values, Size count, T factor, int threads);

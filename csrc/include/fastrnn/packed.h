@@ -23,19 +23,19 @@ struct Network {
   Size count() const;  // parameters
 };
 
-// The digest of an array in parts, to be compared one by one or by several threads.
+// The digest of an array in parts, to be compared by several threads.
 template <class T>
 class ArrayDigest {
  public:
-  static constexpr Size kParts = 32;
-
   // least: numbers in a part, except the last.
   void take(const Kernels<T>& kernels, const T* values, Size count, Size least = 1);
-  // Whether these are the numbers that the digest, or a part of it, was taken from.
+  // Whether these are the numbers that the digest was taken from.
   bool matches(const T* values, int threads) const;
-  bool part_matches(const T* values, Size part) const;
 
  private:
+  static constexpr Size kParts = 32;
+
+  bool part_matches(const T* values, Size part) const;
   // Parts are whole cache lines, except the last; in a small array some are empty.
   Size used() const { return size_ > 0 ? (count_ + size_ - 1) / size_ : 0; }
   Size begin(Size part) const { return part * size_ < count_ ? part * size_ : count_; }
@@ -82,10 +82,8 @@ class PackedLayers {
     return weights_[std::size_t(layer_and_direction)];
   }
 
-  // Whether the parameters, or a part of them, are those that were packed.
-  static constexpr Size kParts = ArrayDigest<T>::kParts;
+  // Whether the parameters are those that were packed.
   bool is_current() const { return digest_.matches(params(), get_num_threads()); }
-  bool is_current(Size part) const { return digest_.part_matches(params(), part); }
 
   const Network& network() const { return network_; }
   const Kernels<T>& kernels() const { return *kernels_; }  // whose order it is

@@ -19,35 +19,36 @@ from fastrnn._gate.sequence import plain_input
 from fastrnn._types import DType, FloatArray
 
 
-def check_x(x: Any, I: int, dtype: DType, rows: int | None) -> tuple[Any, int, bool]:  # noqa: E741
+def check_x(
+    x: Any,
+    I: int,  # noqa: E741
+    dtype: DType,
+    rows: int | None,
+    takes_tokens: bool = True,
+    takes_floats: bool = True,
+) -> tuple[Any, int, bool]:
     """Return x contiguous, its number of rows, and whether it has no axis of rows.
 
     ``rows`` is the expected number of rows, None for any.
     """
     if isinstance(x, (int, np.integer)) and not isinstance(x, bool):
-        if not 0 <= x < I:
+        if takes_tokens and not 0 <= x < I:
             raise_out_of_range(f"token {shown(x)}", I)
         x = np.array(x)
     elif type(x) is not np.ndarray:
         x = plain_input(x)
-    if x.dtype.kind in "iu":
-        tokens, values = copy_integers("x", x)
-        if tokens.ndim > 1:
-            raise ValueError(
-                f"x: expected a token id or shape (N,), got {tokens.shape}"
-            )
-        N, single = (len(tokens), False) if tokens.ndim else (1, True)
-        require_rows("(N,)", (rows,), N, rows, tokens)
-        bad = (values < 0) | (values >= I)
-        if bad.any():
-            n = int(bad.argmax())
-            at = "" if single else f" at [n={n}]"
-            raise_out_of_range(f"token {values.flat[n]}{at}", I)
-        return tokens, N, single
-    if x.dtype != dtype:
+    is_tokens = x.dtype.kind in "iu"
+    if not is_tokens and not takes_floats:
         raise TypeError(
-            f"x: expected dtype {dtype} (that of the layer) or integer token ids, "
+            f"x: expected integer token ids (the first layer is an Embedding), "
             f"got {x.dtype}"
+        )
+    if is_tokens and takes_tokens:
+        return check_step_tokens(x, I, rows)
+    if x.dtype != dtype:
+        or_tokens = " or integer token ids" if takes_tokens else ""
+        raise TypeError(
+            f"x: expected dtype {dtype} (that of the layer){or_tokens}, got {x.dtype}"
         )
     if x.ndim not in (1, 2) or x.shape[-1] != I:
         raise ValueError(
@@ -56,6 +57,24 @@ def check_x(x: Any, I: int, dtype: DType, rows: int | None) -> tuple[Any, int, b
     N, single = (x.shape[0], False) if x.ndim == 2 else (1, True)
     require_rows("(N, I)", (rows, I), N, rows, x)
     return contiguous(x), N, single
+
+
+def check_step_tokens(
+    x: Any,
+    I: int,  # noqa: E741
+    rows: int | None,
+) -> tuple[Any, int, bool]:
+    tokens, values = copy_integers("x", x)
+    if tokens.ndim > 1:
+        raise ValueError(f"x: expected a token id or shape (N,), got {tokens.shape}")
+    N, single = (len(tokens), False) if tokens.ndim else (1, True)
+    require_rows("(N,)", (rows,), N, rows, tokens)
+    bad = (values < 0) | (values >= I)
+    if bad.any():
+        n = int(bad.argmax())
+        at = "" if single else f" at [n={n}]"
+        raise_out_of_range(f"token {values.flat[n]}{at}", I)
+    return tokens, N, single
 
 
 def raise_out_of_range(token: str, I: int) -> NoReturn:  # noqa: E741
@@ -71,14 +90,29 @@ def require_rows(
         raise ValueError(f"x: expected shape {symbols} = {shape}, got {x.shape}")
 
 
-def check_state(value: Any, layer: Any, rows: int | None) -> list[FloatArray | None]:
-    """Return h, and for LSTM c; with any number of rows if ``rows`` is None."""
+def check_state(
+    states: list[tuple[str, Any, Any]], dtype: DType, rows: int | None
+) -> list[FloatArray | None]:
+    """Return h, and for LSTM c, of each recurrent layer.
+
+    ``states`` has for each a name, the given state and the layer. With ``rows`` None,
+    any number of rows will do.
+    """
     N = rows
     if N is None:
-        first = value[0] if isinstance(value, (tuple, list)) and value else value
-        N = first.shape[1] if getattr(first, "ndim", 0) == 3 else 1
-    shape = (layer.num_layers, N, layer.hidden_size)
-    return check_states("state", value, len(layer._row.states), shape, layer.dtype)
+        N = next((n for _, value, _ in states if (n := rows_of(value))), 1)
+    arrays = []
+    for name, value, layer in states:
+        shape = (layer.num_layers, N, layer.hidden_size)
+        count = len(layer._row.states)
+        arrays += check_states(name, value, count, shape, dtype)
+    return arrays
+
+
+def rows_of(value: Any) -> int | None:
+    """Return the rows of a recurrent layer's state, None if there is no telling."""
+    arrays = value if isinstance(value, (tuple, list)) else [value]
+    return next((a.shape[1] for a in arrays if getattr(a, "ndim", 0) == 3), None)
 
 
 def which_rows(rows: Any, N: int) -> Any:

@@ -85,13 +85,25 @@ def check_token(where: str, token: Any, words: bool) -> None:
         raise ValueError(f"{where}: expected {expected}, got {shown(token)}")
 
 
-def check_prompt(prompt: Any, V: int | None) -> IntArray:
+def check_prompt(prompt: Any, V: int | None, name: str = "prompt") -> IntArray:
     """Return a private copy, int64, as the ids that are drawn may not fit its dtype."""
-    a = check_integers("prompt", prompt, "iu", "an integer")
+    a = check_integers(name, prompt, "iu", "an integer")
     if a.ndim != 1 or not a.size:
-        raise ValueError(f"prompt: expected shape (T,) with T >= 1, got {a.shape}")
-    ids: IntArray = check_ids("prompt", "token", a, MOST_ID if V is None else V)
+        raise ValueError(f"{name}: expected shape (T,) with T >= 1, got {a.shape}")
+    ids: IntArray = check_ids(name, "token", a, MOST_ID if V is None else V)
     return ids
+
+
+def are_several(prompt: Any) -> bool:
+    """Return whether these are several prompts: a list of arrays or of lists."""
+    if not isinstance(prompt, (list, tuple)) or not prompt:
+        return False
+    return isinstance(prompt[0], (list, tuple, np.ndarray)) and np.ndim(prompt[0]) > 0
+
+
+def check_prompts(prompts: Any, V: int | None) -> list[IntArray]:
+    """Return private copies of several prompts, int64."""
+    return [check_prompt(p, V, f"prompt[{n}]") for n, p in enumerate(prompts)]
 
 
 def check_step(step: Any) -> tuple[FloatArray, Any]:

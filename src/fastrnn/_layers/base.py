@@ -228,7 +228,12 @@ class Layer(Parameters):
         raise NotImplementedError(f"{type(self).__name__}: expected a method backward")
 
     def train(self: LayerT) -> LayerT:
-        """Keep what backward needs, and drop out; the mode of a new layer."""
+        """Keep what backward needs, and drop out; the mode of a new layer.
+
+        If a `fastrnn.Stepper` has made the parameters read-only, they can be written
+        to again.
+        """
+        self._unlock()
         self.training = True
         return self
 

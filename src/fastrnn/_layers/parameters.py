@@ -174,6 +174,8 @@ class Parameters:
 
     def _unlock(self) -> None:
         """Tell all readers that the parameters may change, and let them."""
+        if self._model is not None and (outer := self._model()) is not None:
+            outer._unlock()
         if not self._readers:
             return
         for reader in list(self._readers.values()):

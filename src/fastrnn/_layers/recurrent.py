@@ -195,7 +195,6 @@ class RecurrentLayer(Layer, Generic[StateT]):
         to again.
         """
         self._packed = PackedWeights()
-        self._unlock()
         return super().train()
 
     def eval(self: LayerT, weights: str | None = None) -> LayerT:

@@ -1,4 +1,4 @@
-"""Text for networks: vocabularies, and sampling from a model's predictions.
+"""Text for networks: vocabularies, sampling from a model's predictions, beam search.
 
 ::
 
@@ -10,7 +10,9 @@
     print(vocabulary.decode(ids))
 """
 
-from fastrnn.text._sampling import choose, generate
+from fastrnn.text._beam import Hypothesis, beam_search
+from fastrnn.text._generate import generate
+from fastrnn.text._sampling import choose
 from fastrnn.text._vocabulary import (
     EOS,
     PAD,
@@ -24,7 +26,9 @@ __all__ = [
     "EOS",
     "PAD",
     "UNK",
+    "Hypothesis",
     "Vocabulary",
+    "beam_search",
     "choose",
     "generate",
     "join_words",
