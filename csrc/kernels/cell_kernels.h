@@ -10,21 +10,31 @@ namespace FASTRNN_NS {
 
 template <class Cell, class T>
 constexpr CellKernels<T> cell_kernels() {
-  return {Cell::G,
-          Cell::kTape,
-          Cell::kTapeC,
-          Cell::kCarry == Carry::kCellState,
-          [](const ForwardArgs<T>& args, Scratch& scratch) {
-            Forward<Cell, T>(Cell(args.activation), args, scratch).run();
-          },
-          [](const BackwardArgs<T>& args, Scratch& scratch) {
-            Backward<Cell, T>(Cell(args.activation), args, scratch).run();
-          },
-          pack_weights<Cell, T>,
-          [](const StepArgs<T>& args, int rank, int size) {
-            step<Cell, T>(Cell(args.activation), args, rank, size);
-          },
-          step_scratch<Cell, T>};
+  CellKernels<T> kernels = {Cell::G,
+                            Cell::kTape,
+                            Cell::kTapeC,
+                            Cell::kCarry == Carry::kCellState,
+                            nullptr,
+                            nullptr,
+                            nullptr,
+                            nullptr,
+                            nullptr};
+  if constexpr (kHasKernels<T>) {
+    kernels.forward = [](const ForwardArgs<T>& args, Scratch& scratch) {
+      Forward<Cell, T>(Cell(args.activation), args, scratch).run();
+    };
+    kernels.pack = pack_weights<Cell, T>;
+    kernels.step = [](const StepArgs<T>& args, int rank, int size) {
+      step<Cell, T>(Cell(args.activation), args, rank, size);
+    };
+    kernels.step_scratch = step_scratch<Cell, T>;
+  }
+  if constexpr (kTrains) {
+    kernels.backward = [](const BackwardArgs<T>& args, Scratch& scratch) {
+      Backward<Cell, T>(Cell(args.activation), args, scratch).run();
+    };
+  }
+  return kernels;
 }
 
 }  // namespace FASTRNN_NS

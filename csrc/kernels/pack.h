@@ -90,7 +90,7 @@ template <class Cell, class T>
 void pack_weights(const Weights<T>& w, Size I, PackedWeights<T>* to) {
   constexpr int G = Cell::G;
   pack_biases<Cell>(w, *to);
-  if constexpr (sizeof(T) == sizeof(float)) {
+  if constexpr (kHasBfloat16<T>) {
     if (to->bfloat16) {
       pack_bfloat16<G>(w.w_ih, w.H, I, static_cast<Bfloat16*>(to->w_ih));
       pack_bfloat16<G>(w.w_hh, w.H, w.H, static_cast<Bfloat16*>(to->w_hh));

@@ -76,7 +76,9 @@ void multiply(const Product<T>& x, Range column_vectors) {
 }
 
 template void multiply(const Product<float>&, Range);
+#if !defined(FASTRNN_INFERENCE_ONLY)
 template void multiply(const Product<double>&, Range);
+#endif
 
 }  // namespace FASTRNN_NS
 }  // namespace fastrnn
