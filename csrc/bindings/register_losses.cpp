@@ -54,8 +54,8 @@ py::array softmax(const py::array& x, Size rows, Size width, bool log) {
   return with_memory(what, [&] { return by_dtype(x, run); });
 }
 
-// ids [N] drawn from logits [N, V] with uniforms [N]; an int, the number of a row, where
-// its largest logit is not finite.
+// ids [N] drawn from logits [N, V] with uniforms [N]; an int, the number of a row,
+// where its largest logit is not finite.
 py::object draw_ids(const py::array& logits, const py::array& uniforms,
                     double temperature, Size top_k, double top_p) {
   const Size N = logits.shape(0), V = logits.shape(1);

@@ -70,7 +70,7 @@ const float* LayerReader::keep(const std::string& name, std::vector<Size> sizes)
 }
 
 void LayerReader::push(StepLayer layer) {
-  if (layers.empty() && layer.kind != StepKind::kEmbedding) inputs = layer.I;
+  if (layers.empty()) inputs = layer.I;
   layers.push_back(layer);
 }
 
@@ -129,10 +129,9 @@ void LayerReader::add_embedding() {
   arrays.push_back(std::move(vectors));
   StepLayer layer{};
   layer.kind = StepKind::kEmbedding;
-  layer.I = 1;
+  layer.I = Size(shape[0]);
   layer.O = Size(shape[1]);
   layer.weight = arrays.back().data();
-  inputs = Size(shape[0]);
   push(layer);
 }
 

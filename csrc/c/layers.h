@@ -21,7 +21,7 @@ class LayerReader {
   std::vector<StepLayer> layers;
   // Of packed layers, which are not read later; of the others.
   std::vector<std::vector<float>> packed, arrays;
-  Size inputs = 0;  // of the first layer
+  Size inputs = 0;  // of the first layer; tokens of an embedding
 
  private:
   void begin(const fastrnn_layer& layer);

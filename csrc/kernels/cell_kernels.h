@@ -10,15 +10,11 @@ namespace FASTRNN_NS {
 
 template <class Cell, class T>
 constexpr CellKernels<T> cell_kernels() {
-  CellKernels<T> kernels = {Cell::G,
-                            Cell::kTape,
-                            Cell::kTapeC,
-                            Cell::kCarry == Carry::kCellState,
-                            nullptr,
-                            nullptr,
-                            nullptr,
-                            nullptr,
-                            nullptr};
+  CellKernels<T> kernels = {};
+  kernels.gates = Cell::G;
+  kernels.tape_gates = Cell::kTape;
+  kernels.tape_c = Cell::kTapeC;
+  kernels.has_c = Cell::kCarry == Carry::kCellState;
   if constexpr (kHasKernels<T>) {
     kernels.forward = [](const ForwardArgs<T>& args, Scratch& scratch) {
       Forward<Cell, T>(Cell(args.activation), args, scratch).run();
@@ -28,6 +24,7 @@ constexpr CellKernels<T> cell_kernels() {
       step<Cell, T>(Cell(args.activation), args, rank, size);
     };
     kernels.step_scratch = step_scratch<Cell, T>;
+    kernels.fill_table = fill_step_table<Cell, T>;
   }
   if constexpr (kTrains) {
     kernels.backward = [](const BackwardArgs<T>& args, Scratch& scratch) {

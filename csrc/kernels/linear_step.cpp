@@ -38,7 +38,9 @@ void one_row(const LinearStepArgs<T>& a, Range vectors) {
       split(vectors.end - vectors.begin,
             bytes <= kNearCache ? kOneRowPanels<1> : kStreamedPanels<1>);
   for (Size i = 0; i < tiles.count; ++i) {
-    one_row_tile_of<kOneRowPanels<1>>(a, vectors.begin + tiles.first(i), tiles.size(i));
+    const Size tile = a.backwards ? tiles.count - 1 - i : i;
+    one_row_tile_of<kOneRowPanels<1>>(a, vectors.begin + tiles.first(tile),
+                                      tiles.size(tile));
   }
 }
 

@@ -48,6 +48,21 @@ ForwardRow<T> row_of(const StepArgs<T>& a, Size n) {
 }
 
 template <class Cell, class T>
+void fill_step_table(const PackedWeights<T>& w, const T* vectors, Size V, T* table,
+                     Scratch& scratch) {
+  constexpr Size kWidth = Cell::G * kLanes<T>;
+  const T** x = scratch.take<const T*>(V);
+  for (Size v = 0; v < V; ++v) x[v] = vectors + v * w.I;
+  T* panel = scratch.take<T>(w.I * kWidth);
+  with_panels(
+      w.w_ih, w.bfloat16, w.I * kWidth, panel, Range{0, divide_up(w.H, kLanes<T>)},
+      [&](const T* w_ih, Size first, Range part) {
+        input_product<Cell::G>(
+            InputProduct<T>{x, w_ih, w.bias, table, V, w.I, V * kWidth, first}, part);
+      });
+}
+
+template <class Cell, class T>
 void step_rows(const Cell& cell, const StepArgs<T>& a, int rank, int size,
                Range units) {
   constexpr int G = Cell::G;
@@ -59,13 +74,15 @@ void step_rows(const Cell& cell, const StepArgs<T>& a, int rank, int size,
   auto* rows =
       reinterpret_cast<ForwardRow<T>*>(z + s.z_size + size * s.panel_size) + rank * a.N;
   auto* x = reinterpret_cast<const T**>(rows + (size - rank) * a.N) + rank * a.N;
-  const Size z_step = a.N * kWidth;
+  const Size z_step = (a.table ? a.vocabulary : a.N) * kWidth;
   for (Size n = 0; n < a.N; ++n) {
     rows[n] = row_of(a, n);
-    rows[n].z = z + n * kWidth;
+    rows[n].z = a.table ? a.table + a.tokens[n] * kWidth : z + n * kWidth;
     if (a.x) x[n] = a.x + n * w.I;
   }
-  if (a.tokens) {
+  if (a.table) {
+    // The input product is there.
+  } else if (a.tokens) {
     with_weight_type<T>(w.bfloat16, [&](auto type) {
       using W = decltype(type);
       gather_packed_columns<G>(static_cast<const W*>(w.w_ih), w.I, w.bias, a.tokens,
@@ -83,7 +100,7 @@ void step_rows(const Cell& cell, const StepArgs<T>& a, int rank, int size,
               [&](const T* w_hh, Size first, Range part) {
                 const ForwardStep<Cell, T> step{cell,   rows,  w_hh,  w.b_hidden, w.H,
                                                 z_step, first, false, T(0)};
-                forward_step<Cell, T>(step, a.N, part, false);
+                forward_step<Cell, T>(step, a.N, part, a.backwards);
               });
 }
 
@@ -94,17 +111,19 @@ void step(const Cell& cell, const StepArgs<T>& a, int rank, int size) {
   if (a.N != 1) return step_rows<Cell, T>(cell, a, rank, size, units);
   with_weight_type<T>(w.bfloat16, [&](auto type) {
     using W = decltype(type);
+    ForwardRow<T> row = row_of(a, 0);
+    if (a.table) row.z = a.table + a.tokens[0] * Cell::G * kLanes<T>;
     const OneRow<T, W> x{a.x,
                          a.tokens ? Size(a.tokens[0]) : 0,
-                         static_cast<const W*>(w.w_ih),
+                         a.table ? nullptr : static_cast<const W*>(w.w_ih),
                          w.bias,
                          static_cast<const W*>(w.w_hh),
                          w.b_hidden,
                          w.I,
                          w.H,
-                         0,
-                         row_of(a, 0)};
-    one_row_step<Cell, T, W>(cell, x, units, false);
+                         a.vocabulary * Cell::G * kLanes<T>,
+                         row};
+    one_row_step<Cell, T, W>(cell, x, units, a.backwards);
   });
 }
 

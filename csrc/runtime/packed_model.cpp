@@ -77,6 +77,9 @@ PackedModel<T>::PackedModel(const StepModel& model)
       case StepKind::kRecurrent:
         packed.recurrent =
             std::make_unique<const PackedLayers<T>>(packed.layer.network);
+        if (i == 1 && layers_[0].layer.kind == StepKind::kEmbedding) {
+          fill_table(packed, layers_[0].layer);
+        }
         break;
       case StepKind::kLinear:
         pack_linear(packed);
@@ -88,6 +91,24 @@ PackedModel<T>::PackedModel(const StepModel& model)
       default:;  // read where they are
     }
   }
+}
+
+// The products of a small embedding with W_ih need not be computed at every step.
+template <class T>
+void PackedModel<T>::fill_table(PackedStepLayer<T>& packed,
+                                const StepLayer& embedding) {
+  constexpr Size kMostBytes = 1 << 20;
+  const Network& network = packed.layer.network;
+  const Size lanes = kernels_->lanes, V = embedding.I;
+  const Size columns = network.gates() * ((network.H + lanes - 1) / lanes * lanes);
+  if (V > kMostBytes / (columns * Size(sizeof(T)))) return;
+  T* table = memory_.take<T>(V * columns);
+  const FloatEnvironment environment;
+  Scratch scratch;
+  packed.recurrent->cell().fill_table((*packed.recurrent)[0],
+                                      static_cast<const T*>(embedding.weight), V, table,
+                                      scratch);
+  packed.table = table;
 }
 
 template <class T>

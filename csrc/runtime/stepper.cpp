@@ -62,7 +62,8 @@ class StepperOf final : public Stepper {
     turn_ = 1 - turn_;
     for (Size i = 0; i < end;) i = run_some(ops.data(), i, end);
     if (y && last.kind == StepKind::kRecurrent) {
-      std::memcpy(y, last.args.h, std::size_t(rows_ * last.args.weights->H) * sizeof(T));
+      std::memcpy(y, last.args.h,
+                  std::size_t(rows_ * last.args.weights->H) * sizeof(T));
     }
     return kStepped;
   }
@@ -118,7 +119,7 @@ class StepperOf final : public Stepper {
   // Gives the input to the first layer.
   void enter(std::vector<Op<T>>& ops, const T* x, const std::int64_t* tokens) {
     const StepLayer& first = packed_->layers().front().layer;
-    if (first.kind == StepKind::kEmbedding) {
+    if (first.kind == StepKind::kEmbedding && !ops.front().args.table) {
       const T* vectors = static_cast<const T*>(first.weight);
       if (rows_ == 1) {
         x = vectors + tokens[0] * first.O;
@@ -222,7 +223,11 @@ class StepperOf final : public Stepper {
         after_states_ = Size(ops.size());
         continue;
       }
-      Op<T> op{one.layer.kind, &one, nullptr, {}, {&one.linear, rows_, x, y, scratch_}};
+      Op<T> op{one.layer.kind,
+               &one,
+               nullptr,
+               {},
+               {&one.linear, rows_, x, y, scratch_, turn == 1}};
       ops.push_back(op);
       x = y;
     }
@@ -236,11 +241,17 @@ class StepperOf final : public Stepper {
       const Size at = k * size;
       T* h = state.h[1 - turn] + at;
       Op<T> op{StepKind::kRecurrent, &one, one.recurrent->cell().step, {}, {}};
-      op.args = {&(*one.recurrent)[k], network.activation,
-                 rows_,                x,
-                 nullptr,              state.h[turn] + at,
-                 h,                    state.c ? state.c + at : nullptr,
-                 scratch_};
+      op.args.weights = &(*one.recurrent)[k];
+      op.args.activation = network.activation;
+      op.args.N = rows_;
+      op.args.x = x;
+      op.args.h_prev = state.h[turn] + at;
+      op.args.h = h;
+      op.args.c = state.c ? state.c + at : nullptr;
+      op.args.scratch = scratch_;
+      op.args.backwards = turn == 1;
+      op.args.table = k == 0 ? one.table : nullptr;
+      op.args.vocabulary = packed_->layers().front().layer.I;
       ops_[turn].push_back(op);
       x = h;
     }
@@ -261,8 +272,10 @@ class StepperOf final : public Stepper {
   std::vector<T*> between_;       // [N, O] of the other layers
   T* embedded_ = nullptr;         // [N, O] of the embedding
   void* scratch_ = nullptr;
-  std::vector<Op<T>> ops_[2];  // for each turn
-  Size after_states_ = 0;      // the first op after all recurrent ones
+  // For each turn. Every other step goes through the weights in the opposite direction,
+  // and begins with those that the cache still has.
+  std::vector<Op<T>> ops_[2];
+  Size after_states_ = 0;  // the first op after all recurrent ones
   int turn_ = 0;
   int until_comparison_ = 1;
   Size part_ = 0;  // of the parameters, that is compared next

@@ -148,8 +148,8 @@ def loss(
 ) -> tuple[float, FloatArray]: ...
 def softmax(x: FloatArray, rows: int, width: int, log: bool, /) -> FloatArray: ...
 
-# An id of each row of logits [N, V]; an int instead is the first row whose largest logit
-# is not finite.
+# An id of each row of logits [N, V]; an int instead is the first row whose largest
+# logit is not finite.
 def draw_ids(
     logits: FloatArray,
     uniforms: NDArray[np.float64],

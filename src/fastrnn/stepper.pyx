@@ -206,7 +206,7 @@ cdef class Stepper:
 
     NumPy cannot protect views taken earlier (a slice, a tensor that shares their memory),
     and buffers are not protected. So steps compare a part of the parameters with those
-    packed, and all of them in 32 steps: such a write raises ``RuntimeError`` within 32
+    packed, and all of them in 256 steps: such a write raises ``RuntimeError`` within 256
     steps, and at once in `state`, `reset` and `clone`, which compare all.
 
     A stepper is for one thread at a time; a second thread gets a ``RuntimeError``. Threads

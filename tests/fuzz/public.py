@@ -467,15 +467,17 @@ def cross_entropy(name: str) -> Good:
 # --- the stepper ---------------------------------------------------------------------
 
 
-@good("Stepper")
-def stepper(_: str) -> Good:
-    return Good(fastrnn.Stepper, {"layer": make("LSTM"), "rows": N})
+@good("Stepper", "Stepper of a model")
+def stepper(name: str) -> Good:
+    layer = make("Sequential" if name.endswith("model") else "LSTM")
+    return Good(fastrnn.Stepper, {"layer": layer, "rows": N})
 
 
-@good("Stepper.step", "Stepper.step of tokens")
+@good("Stepper.step", "Stepper.step of tokens", "Stepper.step of a model")
 def step(name: str) -> Good:
-    x = np.array([0, 1]) if name.endswith("tokens") else ones(N, I)
-    return Good(fastrnn.Stepper(make("LSTM"), rows=N).step, {"x": x})
+    x = ones(N, I) if name == "Stepper.step" else np.array([0, 1])
+    layer = make("Sequential" if name.endswith("model") else "LSTM")
+    return Good(fastrnn.Stepper(layer, rows=N).step, {"x": x})
 
 
 @good("Stepper.reset")
@@ -483,9 +485,10 @@ def reset(_: str) -> Good:
     return Good(fastrnn.Stepper(make("GRU"), rows=N).reset, {"rows": [0, 1]})
 
 
-@good("Stepper.state=")
-def set_state(_: str) -> Good:
-    return setter(fastrnn.Stepper(make("LSTM"), rows=N), "state", lambda s: s.state)
+@good("Stepper.state=", "Stepper.state= of a model")
+def set_state(name: str) -> Good:
+    layer = make("Sequential" if name.endswith("model") else "LSTM")
+    return setter(fastrnn.Stepper(layer, rows=N), "state", lambda s: s.state)
 
 
 @good("Stepper.clone", "Stepper.refresh")
@@ -695,6 +698,33 @@ def generate(_: str) -> Good:
     return Good(
         draw, {**arguments, "state": (states("LSTM", 1),)}, ("logits", "x"), ("model",)
     )
+
+
+def few_at_once(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function with a length that ends soon."""
+
+    def call(length: Any, **arguments: Any) -> Any:
+        is_large = isinstance(length, (int, np.integer)) and length > 3
+        return function(length=3 if is_large else length, **arguments)
+
+    return call
+
+
+@good("text.generate of several prompts")
+def generate_several(_: str) -> Good:
+    how = {"temperature": 0.5, "top_k": 2, "top_p": 0.9, "stop": 0, **SEED}
+    arguments = {"model": make("Sequential"), "prompt": [[1, 2], [3]], "length": 3}
+    arguments |= {**how, "state": (states("LSTM"),)}
+    function = few_at_once(text.generate)
+    return Good(function, arguments, ("logits", "x"), ("model",))
+
+
+@good("text.beam_search")
+def beam_search(_: str) -> Good:
+    arguments = {"model": make("Sequential"), "prompt": [1, 2], "length": 3, "beams": 2}
+    arguments |= {"stop": 0, "length_penalty": 0.5, "state": (states("LSTM", 1),)}
+    function = few_at_once(text.beam_search)
+    return Good(function, arguments, ("logits", "x"), ("model",))
 
 
 # --- training ------------------------------------------------------------------------

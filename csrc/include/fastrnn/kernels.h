@@ -129,6 +129,9 @@ struct StepArgs {
   T* h;                        // = [N, H]; not h_prev
   T* c;                        // [N, H], read and written (LSTM)
   void* scratch;               // of step_scratch bytes
+  bool backwards;              // begin with the last units: see forward.h
+  const T* table;   // in place of x and W_ih: W_ih·x + b of every token, or null
+  Size vocabulary;  // tokens in the table
 };
 
 // y[r] = x[r]·wᵀ + b
@@ -155,9 +158,10 @@ template <class T>
 struct LinearStepArgs {
   const PackedLinear<T>* weights;
   Size N;
-  const T* x;     // [N, I]
-  T* y;           // = [N, O]
-  void* scratch;  // of 2·N pointers for each thread; with one row not needed
+  const T* x;      // [N, I]
+  T* y;            // = [N, O]
+  void* scratch;   // of 2·N pointers for each thread; with one row not needed
+  bool backwards;  // begin with the last outputs
 };
 
 template <class T>
@@ -280,6 +284,9 @@ struct CellKernels {
   // `size` threads share the units of a step.
   void (*step)(const StepArgs<T>&, int rank, int size);
   Size (*step_scratch)(Size N, const PackedWeights<T>&, int threads);
+  // table = [unit vectors][V][G][lanes], W_ih·x + b of each x of vectors [V, I].
+  void (*fill_table)(const PackedWeights<T>&, const T* vectors, Size V, T* table,
+                     Scratch&);
 };
 
 template <class T>

@@ -52,7 +52,8 @@ struct PackedStepLayer {
   StepLayer layer;
   std::unique_ptr<const PackedLayers<T>> recurrent;
   PackedLinear<T> linear;
-  T* slope;  // of a batch norm
+  T* slope;        // of a batch norm
+  const T* table;  // of a recurrent layer after a small embedding: see StepArgs
 };
 
 template <class T>
@@ -70,6 +71,7 @@ class PackedModel {
 
  private:
   void pack_linear(PackedStepLayer<T>& packed);
+  void fill_table(PackedStepLayer<T>& packed, const StepLayer& embedding);
 
   const Kernels<T>* kernels_;
   Scratch memory_;

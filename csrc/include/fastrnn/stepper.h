@@ -31,13 +31,13 @@ enum class StepKind {
 // all layers; null means absent.
 struct StepLayer {
   StepKind kind;
-  Size I, O;            // numbers that a row takes and gives; an embedding takes one
-  Network network;      // of a recurrent layer
-  const void* weight;   // [O, I] (linear), [I, O] (embedding) or [O] (norms)
-  const void* bias;     // [O]
-  const void* mean;     // [O] (batch norm)
-  const void* variance; // [O] (batch norm)
-  double eps;           // norms
+  Size I, O;           // numbers of a row's input and output; I: tokens of an embedding
+  Network network;     // of a recurrent layer
+  const void* weight;  // [O, I] (linear), [I, O] (embedding) or [O] (norms)
+  const void* bias;    // [O]
+  const void* mean;    // [O] (batch norm)
+  const void* variance;  // [O] (batch norm)
+  double eps;            // norms
 };
 
 // An array that the layers read: a step compares a part of it with what was packed.

@@ -32,7 +32,7 @@ class Stage(NamedTuple):
 
     kind: int  # its place in `KINDS`
     layer: Any
-    inputs: int
+    inputs: int  # or of an embedding, its tokens
     outputs: int
 
 
@@ -49,9 +49,7 @@ class Plan(NamedTuple):
     @property
     def inputs(self) -> int:
         """The numbers of a step's input, or of tokens: ``I``."""
-        first = self.stages[0]
-        is_embedding = isinstance(first.layer, Embedding)
-        return first.layer.num_embeddings if is_embedding else first.inputs
+        return self.stages[0].inputs
 
     @property
     def outputs(self) -> int:
@@ -128,14 +126,16 @@ def check_leaf(where: str, layer: Any) -> None:
         )
 
 
-def make_stages(layers: list[Any], width: int | None) -> list[Stage]:
+def make_stages(layers: list[Any], width: Any) -> list[Stage]:
     """Return the stages of layers whose first takes ``width`` numbers."""
     stages = []
     for layer in layers:
         if isinstance(layer, Dropout):
             continue
         outputs = layer.output_size or width
-        inputs = 1 if isinstance(layer, Embedding) else layer.input_size or width
+        inputs = layer.input_size or width
+        if isinstance(layer, Embedding):
+            inputs = layer.num_embeddings
         stages.append(Stage(KINDS.index(kind_of(layer)), layer, inputs, outputs))
         width = outputs
     return stages

@@ -11,10 +11,16 @@ from numpy.typing import ArrayLike
 
 from fastrnn._functional.softmax import log_softmax
 from fastrnn._gate.arguments import check_integer, check_number, check_size
-from fastrnn._gate.text import check_prompt
+from fastrnn._gate.text import MOST_ID, check_prompt
 from fastrnn._layers.base import Layer
 from fastrnn._types import FloatArray, IntArray
-from fastrnn.text._rows import EvalMode, FunctionRows, StepperRows, check_model, make_rows
+from fastrnn.text._rows import (
+    EvalMode,
+    FunctionRows,
+    StepperRows,
+    check_model,
+    make_rows,
+)
 
 
 class Hypothesis(NamedTuple):
@@ -90,7 +96,7 @@ def beam_search(
     without their offset.
     """
     prompt = check_prompt(prompt, check_model(model))
-    length = check_integer("length", length, 0)
+    length = min(check_integer("length", length, 0), MOST_ID)
     beams = check_size("beams", beams)
     if stop is not None:
         stop = check_integer("stop", stop, 0)
@@ -115,7 +121,9 @@ class Search:
         self.sums = np.zeros(1)  # of their log-probabilities
         self.ended: list[Hypothesis] = []  # the best first
 
-    def run(self, rows: StepperRows | FunctionRows, prompt: IntArray) -> Any:
+    def run(
+        self, rows: StepperRows | FunctionRows, prompt: IntArray
+    ) -> list[Hypothesis]:
         if self.length:
             logits = rows.start(prompt)
         for step in range(1, self.length + 1):
@@ -157,7 +165,8 @@ class Search:
         del self.ended[self.beams :]
 
     def score(self, total: float, steps: int) -> float:
-        return total / steps**self.penalty
+        score: float = total / float(steps) ** self.penalty
+        return score
 
     def is_decided(self) -> bool:
         """Return whether none that goes on can become better than those that ended.

@@ -8,10 +8,23 @@ from typing import Any, overload
 import numpy as np
 
 from fastrnn._gate.arguments import check_integer, make_generator
-from fastrnn._gate.text import How, are_several, check_how, check_prompt, check_prompts
+from fastrnn._gate.text import (
+    MOST_ID,
+    How,
+    are_several,
+    check_how,
+    check_prompt,
+    check_prompts,
+)
 from fastrnn._layers.base import Layer
 from fastrnn._types import IntArray
-from fastrnn.text._rows import EvalMode, FunctionRows, StepperRows, check_model, make_rows
+from fastrnn.text._rows import (
+    EvalMode,
+    FunctionRows,
+    StepperRows,
+    check_model,
+    make_rows,
+)
 from fastrnn.text._sampling import draw
 
 
@@ -101,7 +114,7 @@ def generate(
     V = check_model(model)
     several = are_several(prompt)
     prompts = check_prompts(prompt, V) if several else [check_prompt(prompt, V)]
-    length = check_integer("length", length, 0)
+    length = min(check_integer("length", length, 0), MOST_ID)
     if stop is not None:
         stop = check_integer("stop", stop, 0)
     rng = make_generator(seed)
@@ -165,7 +178,7 @@ def draw_rows(
     mode.enter()
     try:
         rows, x = make_rows(model, N, state), tokens[0]
-        for t in range(lengths.max() + length - 1):
+        for t in range(int(lengths.max()) + length - 1):
             logits = rows.step(x)
             k = t + 1 - lengths  # the place of the id that comes next
             going = np.flatnonzero((k >= 0) & (k < ended))
@@ -197,6 +210,8 @@ class Drawn:
         N = self.ids.shape[1]
         while at[0].max() >= len(self.ids):
             more = max(16, len(self.ids))
-            self._uniforms = np.concatenate([self._uniforms, self._rng.random((more, N))])
+            self._uniforms = np.concatenate(
+                [self._uniforms, self._rng.random((more, N))]
+            )
             self.ids = np.concatenate([self.ids, np.empty((more, N), np.int64)])
         return self._uniforms[at]

@@ -1,4 +1,4 @@
-"""Rows of tokens that a model reads one by one: its state after each, and its logits."""
+"""Rows of tokens that a model reads one by one, and its logits after each."""
 
 from __future__ import annotations
 
@@ -47,8 +47,18 @@ class StepperRows:
 
 
 def take_rows(state: Any, rows: IntArray) -> Any:
-    if isinstance(state, tuple):
+    """Return the state of some rows; None is zeros, in any place."""
+    if state is None:
+        return None
+    if isinstance(state, (tuple, list)):
         return tuple(take_rows(one, rows) for one in state)
+    if not isinstance(state, np.ndarray) or state.ndim != 3:
+        got = getattr(state, "shape", type(state).__name__)
+        raise TypeError(f"state: expected arrays of shape (L*D, N, H), got {got}")
+    if not rows.max() < state.shape[1]:
+        raise ValueError(
+            f"state: expected a row for each prompt, got shape {state.shape}"
+        )
     return state[:, rows]
 
 
@@ -87,7 +97,12 @@ def make_rows(model: Any, count: int, state: Any) -> StepperRows | FunctionRows:
         states = [None if state is None else take_rows(state, np.array([n]))
                   for n in range(count)]  # fmt: skip
         return FunctionRows(model, states)
-    return FunctionRows(model, [None] * count if state is None else state)
+    if state is None:
+        return FunctionRows(model, [None] * count)
+    if not isinstance(state, (tuple, list)) or len(state) != count:
+        got = type(state).__name__ if not hasattr(state, "__len__") else len(state)
+        raise ValueError(f"state: expected a list of {count} states, got {got}")
+    return FunctionRows(model, state)
 
 
 def goes_step_by_step(model: Any) -> bool:
