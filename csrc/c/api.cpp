@@ -58,9 +58,9 @@ void require_pointer(const void* pointer, const char* name) {
 
 void require_size(std::size_t size, const char* name) {
   if (size > 0 && size <= std::size_t(PTRDIFF_MAX)) return;
-  throw fastrnn::Refused(FASTRNN_BAD_ARGUMENT, std::string(name) +
-                                                   ": expected 1 or more, got " +
-                                                   std::to_string(size));
+  throw fastrnn::Refused(
+      FASTRNN_BAD_ARGUMENT,
+      std::string(name) + ": expected 1 or more, got " + std::to_string(size));
 }
 
 // The first of `count` tokens that is out of range, or `count`.
@@ -78,9 +78,9 @@ fastrnn_status refuse_token(std::int64_t token, Size most) {
 
 void check_lengths(const std::int64_t* lengths, Size T, Size N) {
   for (Size n = 0; lengths && n < N; ++n) {
-    fastrnn::require(lengths[n] >= 0 && lengths[n] <= T, FASTRNN_BAD_ARGUMENT,
-                     "lengths: expected 0 <= length <= T, got " +
-                         std::to_string(lengths[n]));
+    fastrnn::require(
+        lengths[n] >= 0 && lengths[n] <= T, FASTRNN_BAD_ARGUMENT,
+        "lengths: expected 0 <= length <= T, got " + std::to_string(lengths[n]));
   }
 }
 
@@ -181,8 +181,8 @@ fastrnn_status fastrnn_model_new(const fastrnn_file* file, const fastrnn_layer* 
     require_pointer(layers, "layers");
     require_pointer(model, "model");
     require_size(count, "count");
-    *model = new fastrnn_model{
-        std::make_shared<const Model>(file->content, layers, count)};
+    *model =
+        new fastrnn_model{std::make_shared<const Model>(file->content, layers, count)};
   });
 }
 

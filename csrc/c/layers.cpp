@@ -49,7 +49,8 @@ const std::vector<std::uint64_t>& LayerReader::append(const std::string& name,
                                                       std::vector<Size> sizes,
                                                       std::vector<float>& to) {
   const Tensor* const tensor = file_.find(prefix_ + name);
-  require(tensor, FASTRNN_BAD_FILE, prefix_ + name + ": expected such a tensor, got none");
+  require(tensor, FASTRNN_BAD_FILE,
+          prefix_ + name + ": expected such a tensor, got none");
   require(tensor->dtype == "F32", FASTRNN_BAD_FILE,
           tensor->name + ": expected F32, got " + tensor->dtype);
   require(fits(*tensor, sizes), FASTRNN_BAD_FILE,
@@ -165,18 +166,38 @@ void LayerReader::add(const fastrnn_layer& layer) {
     push(activation);
   };
   switch (layer.kind) {
-    case FASTRNN_EMBEDDING: add_embedding(); break;
-    case FASTRNN_RNN_TANH: add_recurrent(CellKind::kRnn, Activation::kTanh); break;
-    case FASTRNN_RNN_RELU: add_recurrent(CellKind::kRnn, Activation::kRelu); break;
-    case FASTRNN_GRU: add_recurrent(CellKind::kGru, Activation::kTanh); break;
-    case FASTRNN_LSTM: add_recurrent(CellKind::kLstm, Activation::kTanh); break;
-    case FASTRNN_LINEAR: add_linear(); break;
-    case FASTRNN_LAYER_NORM: add_norm(StepKind::kLayerNorm, layer.eps); break;
-    case FASTRNN_BATCH_NORM: add_norm(StepKind::kBatchNorm, layer.eps); break;
-    case FASTRNN_RELU: return pointwise(StepKind::kRelu);
-    case FASTRNN_TANH: return pointwise(StepKind::kTanh);
-    case FASTRNN_SIGMOID: return pointwise(StepKind::kSigmoid);
-    case FASTRNN_GELU: return pointwise(StepKind::kGelu);
+    case FASTRNN_EMBEDDING:
+      add_embedding();
+      break;
+    case FASTRNN_RNN_TANH:
+      add_recurrent(CellKind::kRnn, Activation::kTanh);
+      break;
+    case FASTRNN_RNN_RELU:
+      add_recurrent(CellKind::kRnn, Activation::kRelu);
+      break;
+    case FASTRNN_GRU:
+      add_recurrent(CellKind::kGru, Activation::kTanh);
+      break;
+    case FASTRNN_LSTM:
+      add_recurrent(CellKind::kLstm, Activation::kTanh);
+      break;
+    case FASTRNN_LINEAR:
+      add_linear();
+      break;
+    case FASTRNN_LAYER_NORM:
+      add_norm(StepKind::kLayerNorm, layer.eps);
+      break;
+    case FASTRNN_BATCH_NORM:
+      add_norm(StepKind::kBatchNorm, layer.eps);
+      break;
+    case FASTRNN_RELU:
+      return pointwise(StepKind::kRelu);
+    case FASTRNN_TANH:
+      return pointwise(StepKind::kTanh);
+    case FASTRNN_SIGMOID:
+      return pointwise(StepKind::kSigmoid);
+    case FASTRNN_GELU:
+      return pointwise(StepKind::kGelu);
     default:
       throw Refused(FASTRNN_BAD_ARGUMENT, "layers: expected a fastrnn_kind, got " +
                                               std::to_string(int(layer.kind)));

@@ -60,9 +60,15 @@ class Walk {
       const bool is_last = &one == &model_.layers().back();
       float* const to = is_last ? y : take(one.layer.O);
       switch (one.layer.kind) {
-        case StepKind::kEmbedding: embed(one.layer, tokens, to); break;
-        case StepKind::kRecurrent: recur(one, x, tokens, to); break;
-        case StepKind::kLinear: project(one.layer, x, to); break;
+        case StepKind::kEmbedding:
+          embed(one.layer, tokens, to);
+          break;
+        case StepKind::kRecurrent:
+          recur(one, x, tokens, to);
+          break;
+        case StepKind::kLinear:
+          project(one.layer, x, to);
+          break;
         default: {
           double* const scratch = memory_.take<double>(one.layer.O);
           run_pointwise(one.layer, one.slope, T_ * N_, one.layer.O, x, to, scratch);

@@ -29,7 +29,9 @@ class Model {
                float* state_n) const;
 
  private:
-  const std::vector<PackedStepLayer<float>>& layers() const { return packed_->layers(); }
+  const std::vector<PackedStepLayer<float>>& layers() const {
+    return packed_->layers();
+  }
 
   std::vector<std::vector<float>> arrays_;  // what the layers read where it is
   std::unique_ptr<const PackedModel<float>> packed_;

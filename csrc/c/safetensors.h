@@ -1,5 +1,5 @@
-// The safetensors format: the length of a header in 8 bytes, the header in JSON, and the
-// tensors' bytes, little-endian.
+// The safetensors format: the length of a header in 8 bytes, the header in JSON, and
+// the tensors' bytes, little-endian.
 #pragma once
 
 #include <cstddef>

@@ -1,10 +1,11 @@
-/* Streams audio through a GRU: one sample in, one sample out, with what it heard in mind.
+/* Streams audio through a GRU: one sample in, one sample out, with what it heard in
+ * mind.
  *
  *     stream denoiser.safetensors < noisy.f32 > clean.f32
  *
- * Samples are native floats without a header; `sox` and `ffmpeg -f f32le` write them. The
- * weights are those of a PyTorch module with a GRU named gru and a Linear named head, as
- * train.py makes them.
+ * Samples are native floats without a header; `sox` and `ffmpeg -f f32le` write them.
+ * The weights are those of a PyTorch module with a GRU named gru and a Linear named
+ * head, as train.py makes them.
  */
 #include <fastrnn.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 """Trains a GRU to hear a melody through noise, in PyTorch, for stream.c to run.
 
-    python examples/c/train.py denoiser.safetensors [STEPS]
+python examples/c/train.py denoiser.safetensors [STEPS]
 """
 
 from __future__ import annotations

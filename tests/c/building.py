@@ -26,7 +26,9 @@ FLOATS = np.ctypeslib.ndpointer(np.float32, flags="C_CONTIGUOUS")
 
 def find_cmake() -> str:
     """Return the path of cmake, or skip the test."""
-    found = shutil.which("cmake") or shutil.which("cmake", path=Path(sys.executable).parent)
+    found = shutil.which("cmake") or shutil.which(
+        "cmake", path=Path(sys.executable).parent
+    )
     if not found:
         pytest.skip("no cmake")
     if not shutil.which(os.environ.get("CXX", "c++")):
@@ -107,7 +109,7 @@ class Library:
         ]
         status = getattr(self.c, f"fastrnn_{name}")(*words)
         if status != OK:
-            raise Refused(status, self.c.fastrnn_message().decode())
+            raise Refused(status, self.c.fastrnn_message().decode(errors="replace"))
 
     def make(self, name: str, *arguments: Any) -> Any:
         made = ctypes.c_void_p()
@@ -125,12 +127,16 @@ class Library:
     def model(self, path: Path, *layers: tuple[Any, ...]) -> CModel:
         """Return a model of layers given as (kind, name[, eps])."""
         rows = [
-            Layer(KINDS.index(kind), name.encode(), *rest) for kind, name, *rest in layers
+            Layer(KINDS.index(kind), name.encode(), *rest)
+            for kind, name, *rest in layers
         ]
         file = self.open(path)
         try:
             made = self.make(
-                "model_new", file, (Layer * len(rows))(*rows), ctypes.c_size_t(len(rows))
+                "model_new",
+                file,
+                (Layer * len(rows))(*rows),
+                ctypes.c_size_t(len(rows)),
             )
         finally:
             self.c.fastrnn_file_free(file)
@@ -148,7 +154,9 @@ class CModel:
     def __del__(self) -> None:
         self.library.c.fastrnn_model_free(self.handle)
 
-    def forward(self, x: Any, lengths: Any = None, state: Any = None) -> tuple[Any, Any]:
+    def forward(
+        self, x: Any, lengths: Any = None, state: Any = None
+    ) -> tuple[Any, Any]:
         T, N = x.shape[:2]
         y = np.full((T, N, self.outputs), np.nan, np.float32)
         state_n = np.empty(N * self.state_size, np.float32)

@@ -1,5 +1,5 @@
-/* Takes steps with all calls of the operating system forbidden, and counts what they ask
- * of the C library: memory and locks. Ends with 0 if that is nothing.
+/* Takes steps with all calls of the operating system forbidden, and counts what they
+ * ask of the C library: memory and locks. Ends with 0 if that is nothing.
  *
  *     steps WEIGHTS KIND NAME N
  */
@@ -21,12 +21,12 @@ static int counting = 0;
 static int counted = 0;
 
 /* These stand in for the C library's own, in all libraries of this process. */
-#define COUNTED(result, name, parameters, arguments)              \
-  result name parameters {                                        \
-    static result(*next) parameters;                              \
-    if (!next) *(void**)&next = dlsym(RTLD_NEXT, #name);          \
-    counted += counting;                                          \
-    return next arguments;                                        \
+#define COUNTED(result, name, parameters, arguments)     \
+  result name parameters {                               \
+    static result(*next) parameters;                     \
+    if (!next) *(void**)&next = dlsym(RTLD_NEXT, #name); \
+    counted += counting;                                 \
+    return next arguments;                               \
   }
 extern void* __libc_malloc(size_t);
 extern void* __libc_calloc(size_t, size_t);
@@ -38,11 +38,11 @@ void* realloc(void* p, size_t n) { return counted += counting, __libc_realloc(p,
 void free(void* p) { counted += counting, __libc_free(p); }
 COUNTED(int, posix_memalign, (void** p, size_t a, size_t n), (p, a, n))
 COUNTED(void*, aligned_alloc, (size_t a, size_t n), (a, n))
-COUNTED(int, pthread_mutex_lock, (pthread_mutex_t* m), (m))
-COUNTED(int, pthread_mutex_trylock, (pthread_mutex_t* m), (m))
-COUNTED(int, pthread_cond_wait, (pthread_cond_t* c, pthread_mutex_t* m), (c, m))
-COUNTED(int, pthread_rwlock_rdlock, (pthread_rwlock_t* l), (l))
-COUNTED(int, pthread_rwlock_wrlock, (pthread_rwlock_t* l), (l))
+COUNTED(int, pthread_mutex_lock, (pthread_mutex_t * m), (m))
+COUNTED(int, pthread_mutex_trylock, (pthread_mutex_t * m), (m))
+COUNTED(int, pthread_cond_wait, (pthread_cond_t * c, pthread_mutex_t* m), (c, m))
+COUNTED(int, pthread_rwlock_rdlock, (pthread_rwlock_t * l), (l))
+COUNTED(int, pthread_rwlock_wrlock, (pthread_rwlock_t * l), (l))
 
 /* From here on any call of the system but that to end kills the process. */
 static void forbid_calls(void) {
