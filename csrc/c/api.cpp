@@ -138,7 +138,10 @@ fastrnn_status forward(const fastrnn_model* model, std::size_t T, std::size_t N,
 
 const char* fastrnn_message(void) { return message; }
 const char* fastrnn_version(void) { return FASTRNN_VERSION; }
-const char* fastrnn_isa(void) { return fastrnn::isa().name; }
+const char* fastrnn_isa(void) {
+  const fastrnn::Isa* isas = nullptr;
+  return fastrnn::available_isas(&isas) > 0 ? fastrnn::isa().name : "none";
+}
 
 fastrnn_status fastrnn_set_num_threads(int threads) {
   if (threads < 1 || threads > kMostThreads) {

@@ -39,7 +39,8 @@ typedef enum fastrnn_status {
   FASTRNN_OK = 0,
   FASTRNN_BAD_ARGUMENT = 1,
   FASTRNN_BAD_FILE = 2, /* unreadable, damaged, or not of these layers */
-  FASTRNN_NO_MEMORY = 3
+  FASTRNN_NO_MEMORY = 3,
+  FASTRNN_NO_KERNELS = 4 /* for the instruction sets that this machine has */
 } fastrnn_status;
 
 /* What was wrong in this thread's last call that failed. Valid until the next one. */
