@@ -128,7 +128,7 @@ import fastrnn
 for seed in range(2):
     fastrnn.save(sys.argv[1], fastrnn.GRU(2, 3, seed=seed))
 saved = fastrnn.load(sys.argv[1])[0]["bias_ih_l0"]
-assert list(saved) == list(fastrnn.GRU(2, 3, seed=1).bias_ih_l0)
+assert list(saved) == list(fastrnn.GRU(2, 3, seed=1).params["bias_ih_l0"])
 assert os.listdir(os.path.dirname(sys.argv[1])) == ["file"]
 """
 

@@ -224,7 +224,8 @@ def test_bad_arguments(file: Path, library: Library) -> None:
     refused("expected tokens", lambda: tokens.forward(x))
     refused("expected tokens", lambda: tokens.stepper(2).step(x[0]))
     for bad in (-1, 7):
-        refused(f"lengths: .*got {bad}", lambda: linear.forward(x, np.array([1, bad])))
+        lengths = np.array([1, bad])
+        refused(f"lengths: .*got {bad}", lambda n=lengths: linear.forward(x, n))
     refused("N: expected 1 or more, got 0", lambda: linear.stepper(0))
     refused("no memory", lambda: linear.stepper(2**60), NO_MEMORY)
     refused("no memory", lambda: linear.stepper(2**40), NO_MEMORY)
@@ -234,9 +235,8 @@ def test_bad_arguments(file: Path, library: Library) -> None:
         words = linear.handle, *sizes, address, None, None, address, None
         refused("no memory", lambda w=words: library.call("forward", *w), NO_MEMORY)
     for threads in (0, -1, 1025):
-        refused(
-            "1 to 1024", lambda: library.call("set_num_threads", ctypes.c_int(threads))
-        )
+        number = ctypes.c_int(threads)
+        refused("1 to 1024", lambda n=number: library.call("set_num_threads", n))
 
 
 def test_null(file: Path, library: Library) -> None:

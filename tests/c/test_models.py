@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,10 @@ from tests.c.building import CModel, Library
 from tests.comparing import assert_same_bits
 
 CELLS = {
-    "rnn_tanh": lambda I, **options: fastrnn.RNN(I, 21, **options),
-    "rnn_relu": lambda I, **options: fastrnn.RNN(I, 21, nonlinearity="relu", **options),
-    "gru": lambda I, **options: fastrnn.GRU(I, 21, **options),
-    "lstm": lambda I, **options: fastrnn.LSTM(I, 21, **options),
+    "rnn_tanh": fastrnn.RNN,
+    "rnn_relu": functools.partial(fastrnn.RNN, nonlinearity="relu"),
+    "gru": fastrnn.GRU,
+    "lstm": fastrnn.LSTM,
 }
 
 
@@ -67,7 +68,7 @@ def compare(layer: Any, model: CModel, x: Any) -> None:
 def test_a_recurrent_layer(
     kind: str, N: int, num_layers: int, bias: bool, library: Library, tmp_path: Path
 ) -> None:
-    layer = CELLS[kind](7, num_layers=num_layers, bias=bias, seed=3)
+    layer = CELLS[kind](7, 21, num_layers=num_layers, bias=bias, seed=3)
     fastrnn.save(tmp_path / "file", layer)
     compare(layer, library.model(tmp_path / "file", (kind, "")), draw((12, N, 7)))
 
