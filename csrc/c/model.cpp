@@ -20,8 +20,9 @@ bool is_recurrent(const StepLayer& layer) { return layer.kind == StepKind::kRecu
 Model::Model(const SafetensorsFile& file, const fastrnn_layer* layers,
              std::size_t count) {
   const Isa* isas = nullptr;
-  require(available_isas(&isas) > 0, FASTRNN_NO_KERNELS,
-          "this machine has none of the instruction sets that the library is built for");
+  require(
+      available_isas(&isas) > 0, FASTRNN_NO_KERNELS,
+      "this machine has none of the instruction sets that the library is built for");
   LayerReader reader(file);
   for (std::size_t i = 0; i < count; ++i) reader.add(layers[i]);
   for (const StepLayer& layer : reader.layers) {

@@ -50,7 +50,8 @@ class Processor {
     unsigned high = 0;
     asm volatile("xgetbv" : "=a"(saved_), "=d"(high) : "c"(0));
 #if defined(__APPLE__)
-    if (saves(kAvxState)) saved_ |= kAvx512State;  // from a thread's first such instruction on
+    if (saves(kAvxState))
+      saved_ |= kAvx512State;  // from a thread's first such instruction on
 #endif
   }
 

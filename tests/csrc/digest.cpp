@@ -1,5 +1,5 @@
-// Digests of the outputs of all kernels, for comparison across platforms: every platform
-// with fused multiply-add prints the same lines, whatever its instruction set.
+// Digests of the outputs of all kernels, for comparison across platforms: every
+// platform with fused multiply-add prints the same lines, whatever its instruction set.
 //
 //     cmake -S . -B build/digest -DFASTRNN_PYTHON=OFF -DFASTRNN_DIGEST=ON
 //     cmake --build build/digest && build/digest/csrc/c/digest [INSTRUCTION SET]
@@ -52,7 +52,8 @@ class Draw {
   }
   std::vector<std::int64_t> below(Size count, int most) {
     std::vector<std::int64_t> found;
-    for (Size i = 0; i < count; ++i) found.push_back(std::int64_t(bits() % unsigned(most)));
+    for (Size i = 0; i < count; ++i)
+      found.push_back(std::int64_t(bits() % unsigned(most)));
     return found;
   }
   std::vector<std::uint8_t> flags(Size count) {
@@ -71,8 +72,17 @@ const char* dtype() {
 }
 
 // What a sequence may have beside the usual.
-enum Variant { kPlain, kLengths, kResets, kReverse, kOneHot, kEmbedded, kMasked, kElu,
-               kVariants };
+enum Variant {
+  kPlain,
+  kLengths,
+  kResets,
+  kReverse,
+  kOneHot,
+  kEmbedded,
+  kMasked,
+  kElu,
+  kVariants
+};
 const char* const kVariantNames[] = {"plain",   "lengths",  "resets", "reverse",
                                      "one-hot", "embedded", "masked", "elu"};
 
@@ -86,7 +96,8 @@ void digest_sequence(CellKind kind, const char* cell_name, Sizes n, Variant vari
   Draw draw;
   const Size rows = n.T * n.N, GH = cell.gates * n.H;
   const auto x = draw.numbers<T>(rows * n.I);
-  const auto w_ih = draw.numbers<T>(GH * n.I, 0.4), w_hh = draw.numbers<T>(GH * n.H, 0.4);
+  const auto w_ih = draw.numbers<T>(GH * n.I, 0.4),
+             w_hh = draw.numbers<T>(GH * n.H, 0.4);
   const auto b_ih = draw.numbers<T>(GH, 0.4), b_hh = draw.numbers<T>(GH, 0.4);
   const auto h0 = draw.numbers<T>(n.N * n.H), c0 = draw.numbers<T>(n.N * n.H);
   const auto tokens = draw.below(rows, int(n.I));
@@ -98,8 +109,8 @@ void digest_sequence(CellKind kind, const char* cell_name, Sizes n, Variant vari
   const auto zoneout = draw.flags(rows * n.H);
 
   const Schedule schedule(Layout::kTimeFirst, n.T, n.N,
-                          variant == kLengths ? lengths.data() : nullptr, Padding::kRight,
-                          variant == kResets ? resets.data() : nullptr,
+                          variant == kLengths ? lengths.data() : nullptr,
+                          Padding::kRight, variant == kResets ? resets.data() : nullptr,
                           variant == kReverse);
   std::vector<T> y(rows * n.H), h_n(n.N * n.H), c_n(n.N * n.H);
   std::vector<T> gates(rows * cell.tape_gates * n.H), c(rows * n.H);
@@ -142,7 +153,8 @@ void digest_sequence(CellKind kind, const char* cell_name, Sizes n, Variant vari
   report(name + "h_n", h_n);
   if (cell.has_c) report(name + "c_n", c_n);
 
-  std::vector<T> dx(rows * n.I), dembedding(n.I * n.I), dw_ih(GH * n.I), dw_hh(GH * n.H);
+  std::vector<T> dx(rows * n.I), dembedding(n.I * n.I), dw_ih(GH * n.I),
+      dw_hh(GH * n.H);
   std::vector<T> db_ih(GH), db_hh(GH), dh0(n.N * n.H), dc0(n.N * n.H);
   BackwardArgs<T> b{};
   b.schedule = f.schedule;
@@ -305,11 +317,11 @@ void digest_math() {
 
 template <class T>
 void digest_all() {
-#define FASTRNN_DIGEST_CELL(kind, name)                                          \
-  for (const Sizes n : {Sizes{9, 1, 5, 21}, Sizes{9, 6, 16, 48}}) {              \
-    for (int variant = 0; variant < kVariants; ++variant) {                      \
-      digest_sequence<T>(CellKind::kind, #name, n, Variant(variant));            \
-    }                                                                            \
+#define FASTRNN_DIGEST_CELL(kind, name)                               \
+  for (const Sizes n : {Sizes{9, 1, 5, 21}, Sizes{9, 6, 16, 48}}) {   \
+    for (int variant = 0; variant < kVariants; ++variant) {           \
+      digest_sequence<T>(CellKind::kind, #name, n, Variant(variant)); \
+    }                                                                 \
   }
   FASTRNN_CELLS(FASTRNN_DIGEST_CELL)
   for (const Size rows : {1, 40}) {
