@@ -34,7 +34,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests with all that they can compare against."""
-    session.install(".[test,torch,examples]")
+    session.install(".[test,torch,keras,examples]")
     session.run("pytest", *session.posargs)
 
 
@@ -119,7 +119,7 @@ def tidy(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Compare with the libraries that are installed; print and write the table."""
-    session.install(".[test,torch,examples]")
+    session.install(".[test,torch,keras,examples]")
     session.run("python", "-m", "benchmarks.compare", *session.posargs)
 
 
@@ -133,6 +133,16 @@ def package(session: nox.Session) -> None:
 @nox.session
 def fuzz(session: nox.Session) -> None:
     """Call all public names at random, and compare with the reference."""
-    session.install(".[test,torch,examples]")
+    session.install(".[test,torch,keras,examples]")
     calls = session.posargs or ["--calls=1000000"]
     session.run("python", "-m", "tests.fuzz.calls", *calls)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation site in `build/site`, and check every link within it."""
+    session.install(".[docs,keras,sklearn,torch]")
+    strict = ("-n", "-W", "--keep-going")
+    folders = ("-d", "build/site-cache", "docs", "build/site")
+    session.run("sphinx-build", *strict, *session.posargs, *folders)
+    session.run("python", "docs/_ext/links.py", "build/site")

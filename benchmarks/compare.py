@@ -21,7 +21,14 @@ from .contestants.base import Results
 from .machine import describe_machine
 from .oracle import check_sequence
 from .report import deliver
-from .workloads import MODES, Workload, make_inputs, select_workloads
+from .workloads import (
+    MODES,
+    SWEEP,
+    WORKLOADS,
+    Workload,
+    make_inputs,
+    select_workloads,
+)
 
 QUICK_WORKLOADS = ["lstm-I=64", "lstm-I=32-", "rnn-I=32-"]
 
@@ -35,6 +42,9 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     p.add_argument("--modes", nargs="+", choices=MODES, default=MODES)
     p.add_argument("--contestants", nargs="+", choices=known, default=known)
     p.add_argument("--dtype", choices=["float32", "float64"], default="float32")
+    p.add_argument(
+        "--sweep", action="store_true", help="every cell over H, for 1 and 32 rows"
+    )
     p.add_argument("--png", type=Path, metavar="FILE")
     options = p.parse_args(argv)
     if options.quick and not options.workloads:
@@ -59,7 +69,8 @@ def compare_sequences(
 
 def main(argv: list[str] | None = None) -> None:
     options = parse_arguments(argv)
-    workloads = select_workloads(options.workloads, options.dtype)
+    among = SWEEP if options.sweep else WORKLOADS
+    workloads = select_workloads(options.workloads, options.dtype, among)
     arena = Arena(options.threads)
     rows = []
     start = time.monotonic()

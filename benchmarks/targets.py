@@ -1,8 +1,8 @@
 """Targets against results: ``python -m benchmarks.targets REPORT.json …``.
 
 Reads the JSON files of `compare`, `layer_options`, `linear_cross_entropy`,
-`training_step`, `steps`, `bandwidth` and `import_cost`. A line says so if its report is
-missing.
+`training_step`, `steps`, `bandwidth`, `losses`, `training` and `import_cost`. A line
+says so if its report is missing.
 """
 
 from __future__ import annotations
@@ -236,8 +236,24 @@ def target_lines(reports: Reports) -> list[list[str]]:
     ]
     lines += option_lines(r)
     lines += few_rows_lines(r) + step_lines(r) + bandwidth_lines(r)
+    lines += loss_lines(r) + fit_lines(r)
     lines.append(cost_line("import beyond NumPy's", 15, "ms", r.import_milliseconds()))
     lines.append(cost_line("installed size", 5, "MB", r.installed_megabytes()))
+    return lines
+
+
+def loss_lines(reports: Reports) -> list[list[str]]:
+    return [times_line("losses, the least", 1, ratios(reports.rows("losses")))]
+
+
+def fit_lines(reports: Reports) -> list[list[str]]:
+    """`fit` against Keras on its faster backend, an estimator against PyTorch."""
+    fit, estimator = (reports.rows("training", m) for m in ("fit", "estimator"))
+    lines = []
+    for n in ("1", "2"):
+        keras = ratios(fit, ("keras-torch", "keras-jax"), threads=n)
+        lines.append(times_line(f"fit ÷ Keras, its best, threads: {n}", 3, keras))
+    lines.append(times_line("SequenceClassifier.fit", 3, ratios(estimator)))
     return lines
 
 

@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed")
 
+from benchmarks import questions
 from benchmarks.contestants import CONTESTANTS
 from benchmarks.plot import PEERS, describe, describe_speed, draw
 from benchmarks.timing import summarise
@@ -47,3 +48,17 @@ def test_inference_stands_beside_training(tmp_path: Path) -> None:
     both, one = (imread(tmp_path / f"{name}.png") for name in ("both", "one"))
     assert both.shape[1] > 1.5 * one.shape[1]
     assert both.shape[0] == one.shape[0]
+
+
+def test_each_question_has_a_picture(tmp_path: Path) -> None:
+    results = Path(__file__).parent / "results"
+    questions.main([str(results), str(tmp_path)])
+    pictures = {picture.stem for picture in tmp_path.glob("*.png")}
+    assert pictures == questions.PICTURES.keys()
+
+
+def test_a_report_that_is_missing_leaves_its_picture_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    questions.main([str(tmp_path), str(tmp_path / "pictures")])
+    assert "steps: left out, for want of steps.json" in capsys.readouterr().out

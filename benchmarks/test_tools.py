@@ -10,7 +10,10 @@ import pytest
 
 from benchmarks.contestants.layers import RATES, LayerCall, prepare_fastrnn
 from benchmarks.contestants.layers import compute_expected as expect_layer
+from benchmarks.contestants.losses import LossCall, prepare_torch
+from benchmarks.contestants.losses import prepare_fastrnn as prepare_loss
 from benchmarks.layer_options import option_cost
+from benchmarks.losses import CALLS, check_loss
 from benchmarks.oracle import check_results, check_sequence, compute_expected
 from benchmarks.timing import Spread, alternate, summarise
 from benchmarks.workloads import Workload
@@ -90,3 +93,13 @@ def test_summary_takes_ratios_within_rounds() -> None:
     assert Spread(**one["share"]) == Spread(0.5, 0.5, 0.5)
     assert one["speed"]["fastrnn"]["median"] == 5
     assert summary["scaling"] == {"fastrnn": {"median": 2, "low": 2, "high": 2}}
+
+
+@pytest.mark.parametrize("call", [c for c in CALLS if c.V <= 30], ids=lambda c: c.name)
+def test_losses_of_both_contestants_are_right(call: LossCall) -> None:
+    right = prepare_loss(call, 1).results()
+    check_loss(right, call, "right")
+    with pytest.raises(AssertionError, match="relative error"):
+        check_loss({name: 1.01 * a for name, a in right.items()}, call, "wrong")
+    pytest.importorskip("torch")
+    check_loss(prepare_torch(call, 1).results(), call, "torch")

@@ -145,17 +145,27 @@ WORKLOADS: tuple[Workload, ...] = (
     *(Workload("lstm", *size) for size in FEW_ROWS_SIZES),
 )
 
+# How fast is a layer of my size? Every cell over H, for one row and for a batch.
+SWEEP: tuple[Workload, ...] = tuple(
+    Workload(cell, H, H, N, 50 if H < 512 else 25)
+    for cell in GATES
+    for N in (1, 32)
+    for H in (32, 64, 128, 256, 512, 1024)
+)
+
 
 def select_workloads(
-    patterns: list[str] | None, dtype: str = "float32"
+    patterns: list[str] | None,
+    dtype: str = "float32",
+    among: tuple[Workload, ...] = WORKLOADS,
 ) -> list[Workload]:
     """Return the workloads whose name contains one of `patterns` (None: all)."""
     chosen = [
         w.with_dtype(dtype)
-        for w in WORKLOADS
+        for w in among
         if patterns is None or any(p in w.name for p in patterns)
     ]
     if not chosen:
-        names = "\n  ".join(w.name for w in WORKLOADS)
+        names = "\n  ".join(w.name for w in among)
         raise ValueError(f"workloads: none matches {patterns}; there are\n  {names}")
     return chosen

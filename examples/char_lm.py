@@ -135,9 +135,11 @@ def written(
     start = "\n" if "\n" in vocabulary.tokens else vocabulary.tokens[0]
     prompt = vocabulary.encode(options.prompt or start)
     how = {k: getattr(options, k) for k in ("temperature", "top_k", "top_p")}
+    # The layers, head included: a model of fastrnn's goes faster than a function.
+    ids = fastrnn.text.generate(model.layers, prompt, options.length, seed=seed, **how)
     yield options.prompt
     with user_errors("sample: expected finite logits"):
-        for i in fastrnn.text.generate(model, prompt, options.length, seed=seed, **how):
+        for i in ids:
             yield vocabulary.tokens[i]
 
 

@@ -88,14 +88,11 @@ def identity(H: int, r: float, seed: int) -> fastrnn.RNN:
 
 def norms(layer: Any, x: np.ndarray, dh_n: np.ndarray) -> np.ndarray:
     """Return the norm of the gradient 0, 1, … steps back, the mean over rows."""
-    weights = layer.params.values()
-    if isinstance(layer, fastrnn.LSTM):
-        tape = fastrnn.lstm_forward(x, *weights)[-1]
-        grads = fastrnn.lstm_backward(tape, dh_n=dh_n, return_dh=True)
-    else:
-        tape = fastrnn.rnn_forward(x, *weights, nonlinearity=layer.nonlinearity)[-1]
-        grads = fastrnn.rnn_backward(tape, dh_n=dh_n, return_dh=True)
-    return np.linalg.norm(grads.dh[::-1], axis=2).mean(axis=1)
+    y, _ = layer(x)
+    dy = np.zeros_like(y)
+    dy[-1] = dh_n
+    _, _, dh = layer.backward(dy, return_dh=True)
+    return np.linalg.norm(dh["l0"][::-1], axis=2).mean(axis=1)
 
 
 def train(options: Any, clip: float, bar: Any) -> tuple[list[float], list[float]]:

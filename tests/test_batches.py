@@ -77,6 +77,31 @@ def test_targets_of_steps(lengths: list[int], batch_first: bool) -> None:
             assert (weights[row] == np.where(valid[row], w[k], 0)).all()
 
 
+def test_labels_that_are_not_aligned() -> None:
+    sequences = [np.zeros((n, 1), np.float32) for n in (5, 3, 4)]
+    data = batches(
+        sequences, [[1, 2], [], [3]], rows=3, shuffle=False, bucket=False, aligned=False
+    )
+    (batch,) = data
+    assert batch.targets.dtype == np.int64
+    assert batch.targets.flags.c_contiguous
+    assert batch.targets.tolist() == [[1, 2], [-100, -100], [3, -100]]
+    padded = batches(sequences, batch.targets, aligned=False, shuffle=False)
+    assert next(iter(padded)).targets.tolist() == [[-100, -100], [3, -100], [1, 2]]
+    with raises(
+        ValueError,
+        "targets[0]: expected integers of shape (S,) with aligned=False, got float64 "
+        "of shape (2,)",
+    ):
+        batches(sequences, [[0.5, 1.0]] * 3, aligned=False)
+    with raises(ValueError, "targets: expected K = 3 (the number of sequences), got 2"):
+        batches(sequences, [[1], [2]], aligned=False)
+    with raises(
+        ValueError, "targets[0]: expected 5 steps (those of sequences[0]), got 2"
+    ):
+        batches(sequences, [[1, 2], [1], [3]])
+
+
 def test_weights_of_steps() -> None:
     weights = [np.full(n, n / 10) for n in (1, 3, 2)]
     (batch,) = batches(

@@ -17,7 +17,7 @@ from fastrnn._gate.sequence import (
     check_tokens,
 )
 from fastrnn._gate.stepper import check_x, which_rows
-from fastrnn._results import LSTMTape
+from fastrnn._types.results import LSTMTape
 from tests.bad_calls import (
     BACKWARD,
     FORWARD,

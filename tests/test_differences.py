@@ -1,5 +1,6 @@
 """check_gradients, and the gradients that reach the states of layers and models."""
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -211,8 +212,48 @@ def test_a_picture_of_them() -> None:
     model = make_model()
     y, _ = model(TOKENS)
     _, _, dh = model.backward(y, return_dh=True)
-    axes = fastrnn.plot.gradient_norms(dh).axes[0]
-    assert [line.get_label() for line in axes.lines] == list(dh)
+    pictures = [fastrnn.plot.gradient_norms(a).axes[0] for a in (dh, model)]
+    for axes in pictures:
+        assert [line.get_label() for line in axes.lines] == list(dh)
+    for ours, given in zip(*(axes.lines for axes in pictures), strict=True):
+        np.testing.assert_array_equal(ours.get_ydata(), given.get_ydata())
+
+
+NO_DH = (
+    "dh: expected backward(..., return_dh=True) of the layer's last call before it, "
+    "got none"
+)
+
+
+def test_a_picture_is_that_of_the_last_backward() -> None:
+    pytest.importorskip("matplotlib")
+    draw = fastrnn.plot.gradient_norms
+    x = np.ones((T, N, I), np.float32)
+    for model, label in [
+        (fastrnn.GRU(I, H, seed=0), "l0"),
+        (fastrnn.Sequential(a=fastrnn.LSTM(I, H, seed=0)), "a.l0"),
+        (fastrnn.Heads(a=fastrnn.RNN(I, H, seed=0)), "a.l0"),
+    ]:
+        with raises(RuntimeError, NO_DH):
+            draw(model)
+        y, _ = model(x)
+        model.backward(y, return_dh=True)
+        assert draw(model).axes[0].lines[0].get_label() == label
+        model.backward(y)  # of the same call, but without
+        with raises(RuntimeError, NO_DH):
+            draw(model)
+        *_, dh = model.backward(y, return_dh=True)
+        assert list(dh) == [label]
+        with raises(RuntimeError, NO_DH):
+            draw(copy.deepcopy(model))
+        model(x)
+        with raises(RuntimeError, NO_DH):
+            draw(model)
+    plain = fastrnn.Sequential(fastrnn.Linear(I, 2))
+    plain(x)
+    plain.backward(np.ones((T, N, 2), np.float32), return_dh=True)
+    with raises(ValueError, "dh: expected at least one gradient, got none"):
+        draw(plain)
 
 
 def test_steps_and_losses_that_tell_nothing() -> None:

@@ -203,6 +203,65 @@ def test_weights_of_sequences_reach_their_steps() -> None:
     assert history["loss"] == [pytest.approx(expected, rel=1e-5)]
 
 
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_labels_without_alignment(batch_first: bool) -> None:
+    """Each run of equal values is a label: `ctc_loss`, row by row, and it learns."""
+    draw = np.random.default_rng(3)
+    labels = [draw.integers(1, 4, n) for n in draw.integers(1, 6, 40)]
+    runs = [draw.integers(3, 6, len(a)) for a in labels]
+    signals = [
+        np.eye(4, dtype=np.float32)[np.repeat(a, n)]
+        for a, n in zip(labels, runs, strict=True)
+    ]
+    labels[0] = labels[0][:0]
+    model = fastrnn.Sequential(
+        fastrnn.GRU(4, 16, batch_first=batch_first, seed=0),
+        fastrnn.Linear(16, 4, seed=0),
+    )
+    data = batches(
+        signals, labels, rows=8, seed=1, aligned=False, batch_first=batch_first
+    )
+    expected = []
+    for x, a in zip(signals, labels, strict=True):
+        y, _ = model(x[None] if batch_first else x[:, None])
+        y = y.swapaxes(0, 1).copy() if batch_first else y
+        expected.append(fastrnn.ctc_loss(y, a[None], [len(x)], [len(a)])[0])
+    still = fastrnn.SGD(model, lr=1e-30)
+    history = fit(model, data, loss="ctc", optimizer=still, validation=data)
+    for losses in history.values():
+        assert losses == pytest.approx([np.mean(expected)], rel=1e-5)
+    history = fit(model, data, loss="ctc", epochs=40)
+    assert history["loss"][-1] < 0.2 * history["loss"][0]
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"padding": "left"}, "padding: expected 'right' with 'ctc', got 'left'"),
+        (
+            {"weights": np.ones(2, np.float32)},
+            "weights: expected None with 'ctc', got ndarray",
+        ),
+        (
+            {"targets": np.array([[1, 2], [-100, 1]])},
+            "targets: expected -100 after the last label only, got [-100, 1] in row 1",
+        ),
+        ({"targets": np.array([1, 2])}, "targets: expected shape (N, S), got (2,)"),
+    ],
+)
+def test_batches_that_ctc_refuses(changed: Any, message: str) -> None:
+    x = np.zeros((3, 2, 2), np.float32)
+    batch = Batch(x, np.array([[1, -100], [1, 2]]), np.array([3, 3]))
+    model = fastrnn.Sequential(fastrnn.GRU(2, 8, seed=1), fastrnn.Linear(8, 3, seed=3))
+    fit(model, [batch], loss="ctc")
+    with raises(ValueError, f"batches: {message}"):
+        fit(model, [batch._replace(**changed)], loss="ctc")
+    pooled = fastrnn.Sequential(fastrnn.GRU(2, 3, seed=1), fastrnn.Last())
+    shape = "expected a model with logits for each step with 'ctc', got (2, 3)"
+    with raises(ValueError, f"loss: {shape}"):
+        fit(pooled, [batch], loss="ctc")
+
+
 def test_heads() -> None:
     x = np.stack([a[:1].repeat(4, 0) for a in SERIES])
     model = fastrnn.Sequential(
@@ -571,7 +630,7 @@ CONVERT = (
     },
     ValueError={
         "loss: expected 'cross_entropy', 'mean_squared_error', 'mean_absolute_error', "
-        "'huber' or 'binary_cross_entropy', got 'mse'": {"loss": "mse"},
+        "'huber', 'binary_cross_entropy' or 'ctc', got 'mse'": {"loss": "mse"},
         "epochs: expected epochs >= 0, got -1": {"epochs": -1},
         "patience: expected patience >= 1, got 0": {"patience": 0},
         "optimizer: expected one of the model's parameters, Adam(model), got one of "

@@ -14,14 +14,13 @@ from hypothesis.extra import numpy as st_np
 
 import fastrnn
 from tests.fuzz.hostile import derived, outcome, shown, values
-from tests.fuzz.public import GOOD, LEFT_OUT, NEEDS, pool_for, public_names
+from tests.fuzz.public import GOOD, NEEDS, pool_for, public_names
 
 VALUES = values()
 VARIABLE = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
 
 
 every = pytest.mark.parametrize("name", GOOD)
-all_but_those = pytest.mark.parametrize("name", [n for n in GOOD if n not in LEFT_OUT])
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +53,7 @@ def test_the_calls_are_good_and_have_every_argument(name: str) -> None:
         assert set(good.arguments) == set(parameters)
 
 
-@all_but_those
+@every
 def test_each_argument_in_turn(name: str) -> None:
     """Every hostile value, and what is nearly the right one."""
     wrong = []
@@ -85,7 +84,7 @@ generated = st.one_of(
 )
 
 
-@all_but_those
+@every
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_any_values_for_any_arguments(name: str, data: st.DataObject) -> None:

@@ -17,7 +17,15 @@ def run(program: str) -> str:
 
 def test_only_what_is_needed_is_imported() -> None:
     found = run("import fastrnn, sys; print(*sys.modules)").split()
-    heavy = {"matplotlib", "safetensors", "torch", "jax", "numpy.random", "json"}
+    heavy = {
+        "matplotlib",
+        "safetensors",
+        "torch",
+        "keras",
+        "jax",
+        "numpy.random",
+        "json",
+    }
     assert not heavy & set(found)
     parts = {
         f"fastrnn.{name}"

@@ -1,6 +1,5 @@
 """Keras: the same outputs as the layers, models and files that layers come from."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ import pytest
 import fastrnn
 from tests.errors import raises
 
-os.environ.setdefault("KERAS_BACKEND", "numpy")  # needs no other library
 keras = pytest.importorskip("keras", exc_type=ImportError)
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Keras's own
 T, N, V, I, H, O = 5, 3, 7, 4, 6, 2  # noqa: E741
@@ -206,12 +204,6 @@ REFUSED: dict[str, Callable[[], Any]] = {
             ("LSTM", "go_backwards", True, "False, got True"),
             ("GRU", "go_backwards", True, "False, got True"),
             (
-                "GRU",
-                "return_sequences",
-                False,
-                "True, got False; with True, take the last step of the outputs",
-            ),
-            (
                 "LSTM",
                 "stateful",
                 True,
@@ -302,6 +294,37 @@ def test_options_that_are_refused(message: str) -> None:
     if layer.name == "a":
         with raises(ValueError, message):
             fastrnn.load_keras(keras.Sequential([layers.Input((T, I)), layer]))
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("both", [False, True], ids=["one", "both"])
+def test_the_last_step(cell: str, both: bool) -> None:
+    """The last one of each direction, with and without a mask."""
+    first, second = make(cell), make(cell, return_sequences=False)
+    if both:
+        first, second = layers.Bidirectional(first), layers.Bidirectional(second)
+    second.name = "a"
+    model = keras.Sequential([layers.Input((T, I)), first, second, layers.Dense(O)])
+    randomise(model)
+    converted = fastrnn.load_keras(model)
+    assert kinds(converted) == [CELLS[cell], CELLS[cell], "Last", "Linear"]
+    assert list(converted.layers)[1:3] == ["a", "a_last"]
+    x, mask = draw(N, T, I), np.arange(T) < np.arange(1, N + 1)[:, None]
+    assert_same(converted, model, x)
+    found, _ = converted(x, lengths=mask.sum(1))
+    expected = second(first(x, mask=mask), mask=mask)
+    expected = model.layers[-1](as_numpy(expected))
+    np.testing.assert_allclose(found, as_numpy(expected), atol=5e-6)
+    alone = fastrnn.load_keras(second)
+    assert kinds(alone) == [CELLS[cell], "Last"]
+    y = fastrnn.load_keras(first)(x)[0]
+    np.testing.assert_array_equal(alone(y)[0], converted_head_input(converted, y))
+
+
+def converted_head_input(model: Any, y: Any) -> Any:
+    """Return what the head gets, from what the second layer gets."""
+    second, last = model.layers["a"], model.layers["a_last"]
+    return last(second(y)[0], batch_first=True)
 
 
 def test_masks_are_refused() -> None:

@@ -180,3 +180,20 @@ def test_log1p(isa: str, dtype: Any) -> None:
     ulp = np.spacing(exact.astype(dtype))
     assert (np.abs(apply("log1p", isa, e) - exact) <= 2 * ulp).all()
     assert np.isnan(apply("log1p", isa, np.full(3, np.nan, dtype))).all()
+
+
+@every_isa
+def test_log(isa: str) -> None:
+    """From 1 on, in every order of magnitude: within 2.1 ulp, as log.h states."""
+    rng = np.random.default_rng(0)
+    near = 1 + np.exp(rng.uniform(np.log(2.0**-52), 0, 50_000))
+    far = np.exp(rng.uniform(0, np.log(1e30), 50_000))
+    x = np.concatenate([near, far, 2.0 ** np.arange(100), [1]])
+    exact = np.log(x.astype(np.longdouble))
+    ulp = np.spacing(exact.astype(np.float64))
+    found = apply("log", isa, x)
+    assert (np.abs(found - exact) <= 2.1 * ulp).all()
+    assert found[-1] == 0
+    assert np.isnan(apply("log", isa, np.full(3, np.nan))).all()
+    if isa in FMA_ISAS:
+        assert_same_bits(found, apply("log", FMA_ISAS[0], x))

@@ -24,6 +24,7 @@ EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 PAGES = [
     *ROOT.glob("*.md"),
     *(ROOT / "docs").glob("*.md"),
+    *(ROOT / "docs" / "guide").glob("*.md"),
     ROOT / "examples" / "README.md",
     ROOT / "benchmarks" / "README.md",
 ]

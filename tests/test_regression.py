@@ -7,8 +7,9 @@ import pytest
 
 import fastrnn
 from fastrnn import _core
+from tests.comparing import assert_same_bits
 from tests.errors import bad_values, raises
-from tests.implementations import IMPLEMENTATIONS
+from tests.implementations import FMA_ISAS, IMPLEMENTATIONS, Compiled
 
 T, N, O = 7, 5, 3  # noqa: E741
 LOSSES: dict[str, dict[str, Any]] = {
@@ -259,6 +260,22 @@ def test_softmax(dtype: Any, module: Any, V: int) -> None:
         np.testing.assert_allclose(found, expected.astype(dtype), rtol=0, atol=atol)
     np.testing.assert_array_equal(module.softmax(y)[1], module.softmax(y[1]))
     assert module.softmax(y[:0]).shape == (0, 2, V)
+
+
+@dtypes
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_bits_of_softmax_do_not_depend_on_isa_threads_and_other_rows(
+    name: str, dtype: Any
+) -> None:
+    """Rows are joined as many at once as a vector has lanes, or one by one."""
+    for V in (1, 3, 7, 8, 9, 17, 30, 33, 2000, 20_000):
+        rows = min(67, 200_000 // V)
+        y = 5 * np.random.default_rng(V).standard_normal((rows, V)).astype(dtype)
+        alone = np.stack([getattr(fastrnn, name)(row) for row in y])
+        for isa in FMA_ISAS:
+            for threads in (1, 3):
+                found = getattr(Compiled(isa, threads), name)(y)
+                assert_same_bits(found, alone)
 
 
 @pytest.mark.parametrize("module", IMPLEMENTATIONS.values(), ids=IMPLEMENTATIONS)

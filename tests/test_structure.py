@@ -20,9 +20,8 @@ from fastrnn._types import Sequence
 LIBRARY = Path(__file__).parents[1] / "src" / "fastrnn"
 
 ROOMS = [
-    "_types",  # names of types, and a checked sequence
+    "_types",  # names of types; a checked sequence, tapes and gradients
     "_core",  # the compiled kernels
-    "_results",  # tapes and gradients
     "_cells",  # one row for each cell
     "_gate",  # checks of arguments
     "_runtime",  # threads and instruction sets
@@ -40,6 +39,7 @@ ROOMS = [
     "plot",
     "sklearn",
     "torch",
+    "keras",
     "__init__",
     "__main__",
 ]

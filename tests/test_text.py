@@ -30,6 +30,7 @@ def test_characters_go_there_and_back() -> None:
     assert len(vocabulary) == 9
     assert repr(vocabulary) == "Vocabulary(9 characters)"
     assert (vocabulary.pad, vocabulary.unk, vocabulary.eos) == (None, None, None)
+    assert vocabulary.bos is None
 
 
 def test_what_is_no_character_goes_there_and_back() -> None:
@@ -70,13 +71,13 @@ def test_several_texts_are_one() -> None:
 
 @pytest.mark.parametrize("words", [False, True], ids=["characters", "words"])
 def test_state_dict_through_json(words: bool) -> None:
-    vocabulary = Vocabulary(TEXT, words=words, **SPECIAL)
+    vocabulary = Vocabulary(TEXT, words=words, bos=True, **SPECIAL)
     d = json.loads(json.dumps(vocabulary.state_dict()))
     other = Vocabulary.from_state_dict(d)
     assert vars(other).keys() == vars(vocabulary).keys()
     assert other.tokens == vocabulary.tokens
     np.testing.assert_array_equal(other.encode(TEXT), vocabulary.encode(TEXT))
-    assert (other.pad, other.unk, other.eos) == (0, 1, 2)
+    assert (other.pad, other.unk, other.bos, other.eos) == (0, 1, 2, 3)
 
 
 def test_words_and_punctuation() -> None:
@@ -92,8 +93,76 @@ def test_words_and_punctuation() -> None:
     assert join_words(["a", "(", "b", ")", ",", "c", "."]) == "a (b), c."
 
 
+def test_the_most_frequent_tokens() -> None:
+    text = "d c c b b b a a a a e"
+    two = Vocabulary(text, words=True, max_size=2, unk=True, eos=True)
+    assert two.tokens == ["<unk>", "<eos>", "a", "b"]
+    assert two.encode("a c").tolist() == [2, 0]
+    # Of d and e, which are equally frequent, the one that is sorted first.
+    assert Vocabulary(text, words=True, max_size=4).tokens == ["a", "b", "c", "d"]
+    assert Vocabulary(text, words=True, max_size=9).tokens == list("abcde")
+    both = Vocabulary(text, words=True, max_size=4, min_count=3)
+    assert both.tokens == ["a", "b"]
+    assert Vocabulary("aabbbc", max_size=1).tokens == ["b"]
+
+
+def test_tokens_of_a_list_keep_their_order() -> None:
+    words = Vocabulary(tokens=["the", "cat", "New York"], words=True, bos=True)
+    assert words.tokens == ["<bos>", "the", "cat", "New York"]
+    assert words.encode("cat the", bos=True).tolist() == [0, 2, 1]
+    assert words.decode([0, 3]) == "New York"
+    characters = Vocabulary(tokens=iter("zab"), pad=True)
+    assert characters.encode("abz").tolist() == [2, 3, 1]
+
+
+@pytest.mark.parametrize("words", [False, True], ids=["characters", "words"])
+def test_the_tokens_of_a_vocabulary_make_it_again(words: bool) -> None:
+    first = Vocabulary(TEXT, words=words, bos=True, **SPECIAL)
+    second = Vocabulary(tokens=first.tokens, words=words)
+    assert second.state_dict() == first.state_dict()
+    again = Vocabulary(tokens=["<eos>", "a"], words=words, eos=True, pad=True)
+    assert again.tokens == ["<pad>", "<eos>", "a"]
+    assert (again.pad, again.eos) == (0, 1)
+
+
+def test_begin_and_end() -> None:
+    vocabulary = Vocabulary("ab", bos=True, eos=True)
+    assert vocabulary.tokens == ["<bos>", "<eos>", "a", "b"]
+    assert vocabulary.encode("ba", bos=True, eos=True).tolist() == [0, 3, 2, 1]
+    assert vocabulary.encode("", bos=True, eos=True).tolist() == [0, 1]
+    assert vocabulary.decode([0, 3, 2, 1]) == "ba"
+    with raises(ValueError, "bos: expected a vocabulary with BOS, got one without"):
+        Vocabulary("ab", eos=True).encode("a", bos=True)
+
+
+@pytest.mark.parametrize("words", [False, True], ids=["characters", "words"])
+def test_a_token_is_looked_up(words: bool) -> None:
+    text = "a dog" if words else "ad"
+    vocabulary = Vocabulary(text, words=words, unk=True, eos=True)
+    last = text.split()[-1][-3:] if words else "d"
+    assert [vocabulary[a] for a in ("a", last, "<eos>", "<unk>")] == [2, 3, 1, 0]
+    assert vocabulary["cat"] == 0
+    assert "a" in vocabulary
+    assert "<eos>" in vocabulary
+    assert "<pad>" not in vocabulary
+    assert "cat" not in vocabulary
+    kind = "word" if words else "character"
+    with raises(KeyError, f"token: {kind} 'cat' is not in the vocabulary"):
+        Vocabulary(text, words=words)["cat"]
+    with raises(TypeError, "token: expected a str, got int"):
+        vocabulary[3]  # type: ignore[index]
+    with raises(TypeError, "token: expected a str, got int"):
+        3 in vocabulary  # type: ignore[operator]  # noqa: B015
+
+
 @bad_values(
     TypeError={
+        "text: expected a str or several, got NoneType": {"text": None},
+        "tokens: expected a list of str, got str": {"text": None, "tokens": "ab"},
+        "tokens[1]: expected a str, got int": {"text": None, "tokens": ["a", 1]},
+        "tokens[0]: expected a str, got int": {"text": None, "tokens": [1]},
+        "max_size: expected an int, got float": {"max_size": 2.0},
+        "bos: expected a bool, got int": {"bos": 1},
         "text: expected a str or several, got int": {"text": 3},
         "text[1]: expected a str, got int": {"text": ["a", 1]},
         "words: expected a bool, got int": {"words": 1},
@@ -101,10 +170,34 @@ def test_words_and_punctuation() -> None:
         "min_count: expected an int, got float": {"min_count": 1.5},
     },
     ValueError={
+        "tokens: expected either text or tokens, got both": {"tokens": ["a"]},
+        "tokens: expected at least one token, got none": {"text": None, "tokens": []},
+        "tokens[0]: expected one character, or words=True, got 'ab'": {
+            "text": None, "tokens": ["ab"]
+        },
+        "tokens[1]: expected a word, got ''": {
+            "text": None, "tokens": ["a", ""], "words": True
+        },
+        "tokens[2]: expected a new token, got 'a' again": {
+            "text": None, "tokens": ["a", "b", "a"]
+        },
+        "tokens[1]: expected a new token, got '<eos>' again": {
+            "text": None, "tokens": ["<eos>", "<eos>"]
+        },
+        "tokens[1]: expected special tokens first, got '<unk>'": {
+            "text": None, "tokens": ["a", "<unk>"], "words": True
+        },
+        "min_count: expected 1 with tokens, got 2": {
+            "text": None, "tokens": ["a"], "min_count": 2
+        },
+        "max_size: expected None with tokens, got 2": {
+            "text": None, "tokens": ["a"], "max_size": 2
+        },
+        "max_size: expected max_size >= 1, got 0": {"max_size": 0},
         "min_count: expected min_count >= 1, got 0": {"min_count": 0},
         "text: expected at least one token, got none": {"text": ""},
     },
-)
+)  # fmt: skip
 def test_bad_vocabularies(bad: Any, error: type[Exception], message: str) -> None:
     with raises(error, message):
         Vocabulary(**{"text": "abc", **bad})
@@ -143,7 +236,7 @@ def test_ids_are_places_in_whatever_order_tokens_stand() -> None:
         "d['tokens'][2]: expected a new token, got 'a' again": {
             **STATE, "tokens": ["a", "b", "a"]
         },
-        "d['specials'][0]: expected '<pad>', '<unk>', '<eos>', got '<s>'": {
+        "d['specials'][0]: expected '<pad>', '<unk>', '<bos>', '<eos>', got '<s>'": {
             **STATE, "specials": ["<s>"]
         },
         "d['tokens']: expected at least one token, got none": {

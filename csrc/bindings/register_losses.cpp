@@ -44,10 +44,8 @@ py::array softmax(const py::array& x, Size rows, Size width, bool log) {
     auto to = empty<T>({x.shape(), x.shape() + x.ndim()});
     const T* from = data<T>(x);
     T* into = to.mutable_data();
-    without_gil([&] {
-      Scratch scratch;
-      kernels<T>().softmax(from, rows, width, log, into, get_num_threads(), scratch);
-    });
+    without_gil(
+        [&] { kernels<T>().softmax(from, rows, width, log, into, get_num_threads()); });
     return std::move(to);
   };
   const auto what = [&] { return no_memory("softmax", "(rows, V)", {rows, width}); };

@@ -33,7 +33,6 @@ struct CtcRow {
   double* emission;     // [T][stride]
   double* q;            // [stride]
   double* skip;         // [stride]: 0 or impossible
-  T* probability;       // [V]
   std::int64_t* label;  // [stride]
   static constexpr Size L = kLanes<double>;
 
@@ -78,19 +77,24 @@ struct CtcRow {
 
   // Emissions, and scale·softmax as the first part of dlogits; NaN if there is a NaN.
   double emit(Size n, Size length, Size states) {
-    for (Size t = 0; t < length; ++t) {
-      const T* logits = a.logits + (t * a.N + n) * a.V;
-      T* dlogits = a.dlogits + (t * a.N + n) * a.V;
-      const SoftmaxRow<T> row = softmax_row(logits, a.V, probability);
-      const double log_sum = double(row.most) + __builtin_log(double(row.sum));
-      if (log_sum != log_sum) return log_sum;
-      const Vec<T> factor = broadcast(a.scale[n]) / broadcast(row.sum);
-      map_row(probability, a.V, dlogits, [&](Vec<T> p) { return p * factor; });
-      double* e = emission + t * stride;
-      for (Size i = 0; i < stride; ++i) e[i] = kImpossible;
-      for (Size s = 0; s < states; ++s) {
-        const double value = double(logits[label[s]]) - log_sum;
-        e[kEdge + s] = value > kImpossible ? value : kImpossible;
+    const Size step = a.N * a.V;
+    SoftmaxRows<T> s;
+    for (Size first = 0, count; first < length; first += count) {
+      const T* logits = a.logits + n * a.V + first * step;
+      T* dlogits = a.dlogits + n * a.V + first * step;
+      count = s.group(length - first, a.V);
+      s.read(logits, step, count, a.V, dlogits);
+      for (Size r = 0; r < count; ++r, logits += step, dlogits += step) {
+        const double log_sum = double(s.most[r]) + s.log_sum[r];
+        if (log_sum != log_sum) return log_sum;
+        const Vec<T> factor = broadcast(a.scale[n]) / broadcast(s.sum[r]);
+        map_row(dlogits, a.V, dlogits, [&](Vec<T> p) { return p * factor; });
+        double* e = emission + (first + r) * stride;
+        for (Size i = 0; i < stride; ++i) e[i] = kImpossible;
+        for (Size i = 0; i < states; ++i) {
+          const double value = double(logits[label[i]]) - log_sum;
+          e[kEdge + i] = value > kImpossible ? value : kImpossible;
+        }
       }
     }
     return 0;
@@ -159,7 +163,7 @@ void ctc(const CtcArgs<T>& a, Scratch& scratch) {
   };
   const Size stride = divide_up(2 * a.S + 1, 8) * 8 + 2 * kEdge + 8;
   const Size doubles = stride * (2 * a.steps + 3);
-  const Size bytes = divide_up((doubles + stride) * 8 + a.V * Size(sizeof(T)), 64) * 64;
+  const Size bytes = divide_up((doubles + stride) * 8, 64) * 64;
   const double flops =
       double(a.steps * a.N) * (60.0 * double(stride) + 20.0 * double(a.V));
   const int threads = int(at_most(team_for(a.threads, flops), a.N > 0 ? a.N : 1));
@@ -169,12 +173,11 @@ void ctc(const CtcArgs<T>& a, Scratch& scratch) {
       [](Team team, void* context) {
         const Job& j = *static_cast<const Job*>(context);
         double* at = reinterpret_cast<double*>(j.memory + team.rank * j.bytes);
-        CtcRow<T> row{j.a, j.stride, at, nullptr, nullptr, nullptr, nullptr, nullptr};
+        CtcRow<T> row{j.a, j.stride, at, nullptr, nullptr, nullptr, nullptr};
         row.emission = row.alpha + (j.a.steps + 1) * j.stride;
         row.q = row.emission + j.a.steps * j.stride;
         row.skip = row.q + j.stride;
         row.label = reinterpret_cast<std::int64_t*>(row.skip + j.stride);
-        row.probability = reinterpret_cast<T*>(row.label + j.stride);
         for (Size n = team.rank; n < j.a.N && !team.is_stopped(); n += team.size) {
           j.a.loss[n] = row.run(n);
         }

@@ -27,8 +27,7 @@ void cross_entropy(const CrossEntropyArgs<T>& args, Scratch& scratch);
 template <class T>
 double loss(const LossArgs<T>& args, Scratch& scratch);
 template <class T>
-void softmax(const T* x, Size rows, Size width, bool log, T* to, int threads,
-             Scratch& scratch);
+void softmax(const T* x, Size rows, Size width, bool log, T* to, int threads);
 template <class T>
 void ctc(const CtcArgs<T>& args, Scratch& scratch);
 template <class T>

@@ -1,7 +1,8 @@
-// Logarithms on vectors: log1p and, in double, log(Σ eˣ) of three numbers.
+// Logarithms on vectors: log1p and, in double, log and log(Σ eˣ) of three numbers.
 //
 //   function      range        worst error in ulp (fused)
 //   log1p         0 ≤ e ≤ 1    2.0 (float), 1.9 (double)
+//   log           1 ≤ x < ∞    2.1
 //   log_sum_exp   all finite   of max(a, b, c) + log(1 … 3)
 //
 // log(1 + e) = 2·atanh(s), s = e / (2 + e): 2s + s³·P(s²) with a polynomial P near the
@@ -56,6 +57,22 @@ FASTRNN_INLINE Vec<T> twice_atanh(Vec<T> s, const T (&p)[terms]) {
 template <class T>
 FASTRNN_INLINE Vec<T> log1p(Vec<T> e) {
   return twice_atanh<T>(e / (broadcast(T(2)) + e), LogConstants<T>::kP);
+}
+
+// log(x), x ≥ 1; NaN gives NaN.
+FASTRNN_INLINE Vec<double> log(Vec<double> x) {
+  // x = 2ⁿ·m, √½ ≤ m < √2, so that |s| < 0.172.
+  const BitsVec<double> all = bits<double>(x),
+                        root_half = bits<double>(broadcast(0x1.6a09e667f3bcdp-1));
+  const BitsVec<double> n = (all - root_half) >> 52;
+  const Vec<double> m = (Vec<double>)(all - (n << 52)), one = broadcast(1.0);
+  const Vec<double> two52 = broadcast(0x1p52);
+  const Vec<double> count = (Vec<double>)(n | bits<double>(two52)) - two52;
+  using E = ExpConstants<double>;
+  const Vec<double> s = (m - one) / (m + one);
+  const Vec<double> low = fma(count, broadcast(E::kLn2Low),
+                              twice_atanh<double>(s, LogConstants<double>::kNear));
+  return x == x ? fma(count, broadcast(E::kLn2High), low) : x;
 }
 
 // log(eᵃ + eᵇ + eᶜ), of finite numbers.

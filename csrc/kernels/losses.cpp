@@ -27,13 +27,6 @@ constexpr Size kSumLanes = 32;
 constexpr Size kBlock = Size(1) << 12;
 constexpr Size kWorthSharing = Size(1) << 15;  // some 15 µs on one core
 
-FASTRNN_INLINE Vec<double> as_doubles(const double* p) { return load(p); }
-FASTRNN_INLINE Vec<double> as_doubles(const float* p) {
-  typedef float Half
-      __attribute__((vector_size(kVectorBytes / 2), aligned(4), may_alias));
-  return __builtin_convertvector(*reinterpret_cast<const Half*>(p), Vec<double>);
-}
-
 // Each rule returns the loss of y and t, and its derivative through `slope`. With
 // kSquare the sum is that of the squares of what it returns.
 
@@ -211,33 +204,33 @@ double loss(const LossArgs<T>& a, Scratch& scratch) {
 
 // to = softmax of each row, or its logarithm; `to` may not be x.
 template <class T>
-void softmax(const T* x, Size rows, Size width, bool log, T* to, int threads,
-             Scratch& scratch) {
+void softmax(const T* x, Size rows, Size width, bool log, T* to, int threads) {
   struct Job {
     const T* x;
     Size rows, width;
     bool log;
-    T *to, *exps;
-  } job{x, rows, width, log, to, nullptr};
-  if (rows * width < kWorthSharing) threads = 1;
-  job.exps = scratch.take<T>(width * threads);
+    T* to;
+  } job{x, rows, width, log, to};
   run_team(
-      threads,
+      rows * width < kWorthSharing ? 1 : threads,
       [](Team team, void* context) {
         const Job& j = *static_cast<const Job*>(context);
         const Range mine = share_of(j.rows, team.rank, team.size);
-        T* exps = j.exps + team.rank * j.width;
-        for (Size r = mine.begin; r < mine.end; ++r) {
-          const T* row = j.x + r * j.width;
-          T* out = j.to + r * j.width;
-          const SoftmaxRow<T> s = softmax_row(row, j.width, exps);
-          if (j.log) {
-            const Vec<T> most = broadcast(s.most);
-            const Vec<T> less = broadcast(T(__builtin_log(double(s.sum))));
-            map_row(row, j.width, out, [&](Vec<T> v) { return (v - most) - less; });
-          } else {
-            const Vec<T> sum = broadcast(s.sum);
-            map_row(exps, j.width, out, [&](Vec<T> v) { return v / sum; });
+        SoftmaxRows<T> s;
+        for (Size first = mine.begin, count; first < mine.end; first += count) {
+          const T* from = j.x + first * j.width;
+          T* out = j.to + first * j.width;
+          count = s.group(mine.end - first, j.width);
+          s.read(from, j.width, count, j.width, j.log ? nullptr : out);
+          for (Size r = 0; r < count; ++r, from += j.width, out += j.width) {
+            if (j.log) {
+              const Vec<T> most = broadcast(s.most[r]);
+              const Vec<T> less = broadcast(T(s.log_sum[r]));
+              map_row(from, j.width, out, [&](Vec<T> v) { return (v - most) - less; });
+            } else {
+              const Vec<T> sum = broadcast(s.sum[r]);
+              map_row(out, j.width, out, [&](Vec<T> v) { return v / sum; });
+            }
           }
         }
       },
@@ -246,8 +239,8 @@ void softmax(const T* x, Size rows, Size width, bool log, T* to, int threads,
 
 template double loss(const LossArgs<float>&, Scratch&);
 template double loss(const LossArgs<double>&, Scratch&);
-template void softmax(const float*, Size, Size, bool, float*, int, Scratch&);
-template void softmax(const double*, Size, Size, bool, double*, int, Scratch&);
+template void softmax(const float*, Size, Size, bool, float*, int);
+template void softmax(const double*, Size, Size, bool, double*, int);
 
 }  // namespace FASTRNN_NS
 }  // namespace fastrnn

@@ -1,77 +1,110 @@
-// exp of a row relative to its maximum, and the sum: the first half of a softmax.
+// exp of rows relative to their maxima, and the sums: the first half of a softmax.
 //
-// Rows have any width, and the end of one is not the end of a vector. The last vector
-// then overlaps the one before, where that is harmless; a vector that is filled number
-// by number takes 50 ns, as long as the whole softmax of 100 numbers.
+// Maximum and sum of a row first lie in lanes. Joining the lanes of one row takes
+// longer than exp of 50 numbers; so as many rows as a vector has lanes are joined at
+// once, after a transposition: lane r of the result is that of row r.
 #pragma once
 
+#include "log.h"
 #include "math.h"
 #include "rows.h"
 
 namespace fastrnn {
 namespace FASTRNN_NS {
 
-// to = function(x), number by number; `to` may not be x.
+// to = function(x), number by number; `to` may be x.
 template <class T, class Function>
 FASTRNN_INLINE void map_row(const T* x, Size width, T* to, const Function& function) {
   constexpr Size L = kLanes<T>;
-  if (width < L) {
-    T some[L] = {};
-    for (Size l = 0; l < width; ++l) some[l] = x[l];
-    store(some, function(load(some)));
-    for (Size l = 0; l < width; ++l) to[l] = some[l];
-    return;
+  for (Size i = 0; i < width; i += L) {
+    const Size here = at_most(L, width - i);
+    store_some(to + i, function(load_some(x + i, here)), here);
   }
-  for (Size i = 0; i + L <= width; i += L) store(to + i, function(load(x + i)));
-  if (width % L) store(to + width - L, function(load(x + width - L)));
 }
 
-template <class T>
-FASTRNN_INLINE T largest(const T* x, Size width) {
+// Row r lies in lanes[r], lanes[L + r] and so on, number by number. The numbers of a
+// row are joined in pairs, the first half with the second, until one is left.
+template <class T, Size parts, class Join>
+FASTRNN_INLINE Vec<T> join_lanes(Vec<T> (&lanes)[parts], const Join& join) {
   constexpr Size L = kLanes<T>;
-  T lanes[L];
-  if (width < L) {
-    for (Size l = 0; l < L; ++l) lanes[l] = x[l < width ? l : 0];
-  } else {
-    Vec<T> most = load(x + width - L);
-    for (Size i = 0; i + L <= width; i += L) most = maximum(most, load(x + i));
-    store(lanes, most);
+#pragma GCC unroll 8
+  for (Size p = 0; p < parts; p += L) {
+    transpose<T>(reinterpret_cast<Vec<T>(&)[L]>(lanes[p]));
   }
-  for (Size half = L / 2; half > 0; half /= 2) {
-    for (Size l = 0; l < half; ++l) {
-      lanes[l] = lanes[l + half] < lanes[l] ? lanes[l] : lanes[l + half];
-    }
+#pragma GCC unroll 4
+  for (Size half = parts / 2; half > 0; half /= 2) {
+#pragma GCC unroll 8
+    for (Size l = 0; l < half; ++l) lanes[l] = join(lanes[l], lanes[l + half]);
   }
   return lanes[0];
 }
 
 template <class T>
-struct SoftmaxRow {
-  T most, sum;  // the maximum, and Σ exp(x − maximum)
-};
+struct SoftmaxRows {
+  static constexpr Size L = kLanes<T>;
+  static constexpr Size kSumLanes = 16;  // whatever the vector width
 
-// to = exp(x − maximum). The sum is in 16 lanes that are joined in pairs, whatever the
-// vector width. NaN anywhere makes the sum NaN. `to` may not be x.
-template <class T>
-FASTRNN_INLINE SoftmaxRow<T> softmax_row(const T* x, Size width, T* to) {
-  constexpr Size L = kLanes<T>, kSums = 16 / L;
-  const T most = largest(x, width);
-  const Vec<T> shift = broadcast(most);
-  map_row(x, width, to, [&](Vec<T> v) { return exp<T>(v - shift); });
-  Vec<T> sums[kSums] = {};
-  const Size whole = width / 16 * 16;
-  for (Size i = 0; i < whole; i += 16) {
+  // The bytes of a group of rows, which are gone through three times.
+  static constexpr Size kGroupBytes = Size(1) << 16;
+
+  T most[L], sum[L];  // of each row: the maximum, and Σ exp(x − maximum)
+  double log_sum[L];  // log Σ exp(x − maximum)
+
+  // How many of the rows that are left to take at once.
+  static Size group(Size left, Size width) {
+    const Size fit = kGroupBytes / (width * Size(sizeof(T)));
+    return at_most(left, at_most(L, fit < 1 ? 1 : fit));
+  }
+
+  // Reads `count` rows, `stride` apart; to = exp(x − maximum), laid out alike, if not
+  // null. NaN anywhere in a row makes its sum NaN.
+  FASTRNN_INLINE void read(const T* x, Size stride, Size count, Size width, T* to) {
+    Vec<T> tops[L], sums[kSumLanes];
+    for (Size r = 0; r < L; ++r) {
+      tops[r] = r < count ? largest(x + r * stride, width) : Vec<T>{};
+    }
+    const auto maximum_of = [](Vec<T> a, Vec<T> b) { return maximum(a, b); };
+    store(most, join_lanes<T>(tops, maximum_of));
+    for (Size r = 0; r < L; ++r) {
+      Vec<T> row[kSumLanes / L] = {};
+      if (r < count) {
+        T* exps = to ? to + r * stride : nullptr;
+        add_exps(x + r * stride, width, broadcast(most[r]), exps, row);
+      }
+      for (Size s = 0; s < kSumLanes / L; ++s) sums[s * L + r] = row[s];
+    }
+    store(sum, join_lanes<T>(sums, [](Vec<T> a, Vec<T> b) { return a + b; }));
+    for (Size r = 0; r < L; r += kLanes<double>) {
+      store(log_sum + r, log(as_doubles(sum + r)));
+    }
+  }
+
+ private:
+  // Beyond the end of a row: the smallest number, whose exp is 0.
+  static FASTRNN_INLINE Vec<T> numbers(const T* x, Size left) {
+    return load_some(x, at_most(L, left), T(-__builtin_inf()));
+  }
+
+  static FASTRNN_INLINE Vec<T> largest(const T* x, Size width) {
+    Vec<T> top = numbers(x, width);
+    for (Size i = L; i < width; i += L) top = maximum(top, numbers(x + i, width - i));
+    return top;
+  }
+
+  static FASTRNN_INLINE void add_exps(const T* x, Size width, Vec<T> shift, T* to,
+                                      Vec<T> (&sums)[kSumLanes / L]) {
+    for (Size i = 0; i < width; i += kSumLanes) {
 #pragma GCC unroll 8
-    for (Size s = 0; s < kSums; ++s) sums[s] += load(to + i + s * L);
+      for (Size s = 0; s < kSumLanes / L; ++s) {
+        const Size at = i + s * L;
+        if (at >= width) break;
+        const Vec<T> e = exp<T>(numbers(x + at, width - at) - shift);
+        sums[s] += e;
+        if (to) store_some(to + at, e, at_most(L, width - at));
+      }
+    }
   }
-  T lanes[16];
-  for (Size s = 0; s < kSums; ++s) store(lanes + s * L, sums[s]);
-  for (Size i = whole; i < width; ++i) lanes[i - whole] += to[i];
-  for (Size half = 8; half > 0; half /= 2) {
-    for (Size l = 0; l < half; ++l) lanes[l] += lanes[l + half];
-  }
-  return {most, lanes[0]};
-}
+};
 
 }  // namespace FASTRNN_NS
 }  // namespace fastrnn

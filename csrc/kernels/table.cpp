@@ -31,6 +31,9 @@ bool apply_math(const char* name, const T* x, T* y, Size count) {
   if (same(name, "tanh")) return apply([](V v) { return tanh<T>(v); }, x, y, count);
   if (same(name, "log1p")) return apply([](V v) { return log1p<T>(v); }, x, y, count);
   if (same(name, "expm1")) return apply([](V v) { return expm1<T>(v); }, x, y, count);
+  if constexpr (sizeof(T) == sizeof(double)) {
+    if (same(name, "log")) return apply([](V v) { return log(v); }, x, y, count);
+  }
   return false;
 }
 

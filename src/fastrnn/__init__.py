@@ -15,7 +15,8 @@ other libraries' models.
 
 `fastrnn.data` makes batches of sequences and texts, `fastrnn.schedules` has learning
 rates that change, `fastrnn.text` has vocabularies and sampling, and `fastrnn.plot`
-draws pictures (with matplotlib). `fastrnn.sklearn` has estimators for scikit-learn.
+draws pictures (with matplotlib). `fastrnn.sklearn` has estimators for scikit-learn;
+`fastrnn.torch` and `fastrnn.keras` speed up models of PyTorch and Keras.
 `fastrnn.reference` has the functions in plain NumPy.
 
 ``python -m fastrnn`` prints the build, the instruction set and the threads in use.
@@ -52,6 +53,7 @@ from fastrnn._optim.rules import SGD, Adagrad, Adam, AdamW, RMSprop
 
 if TYPE_CHECKING:
     from fastrnn import data, plot, reference, schedules, text
+    from fastrnn import keras as keras  # not in __all__: it needs Keras
     from fastrnn import sklearn as sklearn  # not in __all__: it needs scikit-learn
     from fastrnn import torch as torch  # not in __all__: it needs PyTorch
     from fastrnn._convert import load_keras, load_torch
@@ -108,6 +110,7 @@ else:
         "data": "data",
         "fit": "_training.fit",
         "huber": "_functional.regression",
+        "keras": "keras",
         "load": "_files",
         "load_keras": "_convert",
         "load_torch": "_convert",
@@ -140,7 +143,7 @@ else:
 
     def __dir__() -> list[str]:
         # Without their libraries, these would raise in help(fastrnn).
-        return sorted({*globals(), *LAZY} - {"sklearn", "torch"})
+        return sorted({*globals(), *LAZY} - {"keras", "sklearn", "torch"})
 
 
 __version__ = build_info()["version"]

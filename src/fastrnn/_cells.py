@@ -6,7 +6,7 @@
 import functools
 from typing import Any, NamedTuple
 
-from fastrnn._results import (
+from fastrnn._types.results import (
     GRUGrads,
     GRUTape,
     LSTMGrads,

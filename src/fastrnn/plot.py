@@ -4,8 +4,8 @@ Every function returns a ``matplotlib.figure.Figure``; ``figure.savefig("name.pn
 saves it. `activations_html` returns a stand-alone page as text.
 
 A layer's tapes hold the data: ``layer.tapes[0].y`` and ``.c`` are its states,
-``layer.tapes[0].gates`` its gates, and a backward function with ``return_dh=True``
-returns the gradient that reaches every step.
+``layer.tapes[0].gates`` its gates. `gradient_norms` takes a model whose last backward
+was called with ``return_dh=True``.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ from fastrnn._gate.plot import (
     check_tokens,
     check_values,
 )
-from fastrnn._results import Tape
+from fastrnn._layers.base import Layer
 from fastrnn._training.history import History
 from fastrnn._types import FloatArray, valid_steps
+from fastrnn._types.results import Tape
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -59,7 +60,7 @@ def losses(
     title: str = "",
     log: bool = False,
 ) -> Figure:
-    """Draw losses over training steps, or over the epochs of a `History`.
+    """Draw losses over training steps, or over the epochs of a `fastrnn.History`.
 
     Parameters
     ----------
@@ -261,15 +262,37 @@ def gradient_norms(
 ) -> Figure:
     """Draw the norm of the gradient that reaches each step, on a logarithmic axis.
 
+    ::
+
+        loss, state = model.cross_entropy(x, targets)
+        model.backward(return_dh=True)
+        figure = fastrnn.plot.gradient_norms(model)
+
     Parameters
     ----------
-    dh : [T, N, H], or mapping of str to such
-        ``grads.dh`` of a backward call with ``return_dh=True``, or the dict that such a
-        call of a layer or model returns. Norms are taken over
-        units and averaged over rows. A gradient of 0 is not drawn.
+    dh : layer, or mapping of str to [T, N, H], or [T, N, H]
+        A recurrent layer or a model, after ``backward(..., return_dh=True)`` of its
+        last call; the dict that this returned; or ``grads.dh`` of a backward function.
+        Norms are taken over units and averaged over rows. A gradient of 0 is not drawn.
     title, unit : str
         The title, and the label of the vertical axis.
+
+    Raises
+    ------
+    RuntimeError
+        The layer's last call had no backward with ``return_dh=True`` in this thread.
+    TypeError
+        A type is wrong.
+    ValueError
+        A shape is wrong, or there is nothing to draw.
+
+    References
+    ----------
+    R. Pascanu, T. Mikolov, Y. Bengio, "On the difficulty of training recurrent neural
+    networks", 2013.
     """
+    if isinstance(dh, Layer):
+        dh = dh._gradients_of_states()
     gradients = check_gradients(dh)
     check_texts(title=title, unit=unit)
     figure, axes = new_figure()

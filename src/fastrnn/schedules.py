@@ -42,6 +42,12 @@ def cosine(epochs: float, *, final: float = 0.0) -> Schedule:
     ----------
     I. Loshchilov, F. Hutter, "SGDR: stochastic gradient descent with warm restarts",
     2017.
+
+    Examples
+    --------
+    >>> schedule = fastrnn.schedules.cosine(10)
+    >>> schedule(0, {}), schedule(5, {}), schedule(10, {})
+    (1.0, 0.5, 0.0)
     """
     epochs = check_epochs(epochs)
     final = check_number("final", final)
@@ -62,6 +68,12 @@ def warmup(epochs: float, then: Schedule | None = None) -> Schedule:
         How long the rise takes; greater than 0.
     then : schedule, optional
         It counts its epochs from the end of the rise. Without it the factor stays 1.
+
+    Examples
+    --------
+    >>> schedule = fastrnn.schedules.warmup(2)
+    >>> schedule(0.5, {}), schedule(3, {})
+    (0.25, 1.0)
     """
     epochs = check_epochs(epochs)
     if then is not None and not callable(then):

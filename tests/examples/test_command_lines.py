@@ -27,7 +27,9 @@ ZERO_IS_FINE = {
     ("forecast", "--decay"),
     ("music", "--decay"),
     ("music", "--temperature"),
+    ("speech", "--noise"),
     ("streaming", "--rate"),
+    ("video", "--noise"),
     ("word_lm", "--dropout"),
 }
 PATHS = ("--text", "--resume", "--sample", "--out")

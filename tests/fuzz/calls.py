@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 
 from tests.fuzz.compared import CHECKS
 from tests.fuzz.hostile import derived, outcome, shown, values
-from tests.fuzz.public import GOOD, LEFT_OUT, NEEDS, pool_for
+from tests.fuzz.public import GOOD, NEEDS, pool_for
 
 PROGRESS = struct.Struct("qq")  # the case that runs, and the calls before it
 MEMORY = 16 * 2**30  # more than that is a MemoryError
@@ -80,7 +80,7 @@ class Fuzzer:
         (name,) = rng.choices(self.names, self.weights)
         self.calls[name.partition(" ")[0]] += 1
         good = GOOD[name]()
-        arguments = [] if name in LEFT_OUT else list(good.arguments)
+        arguments = list(good.arguments)
         changed = {}
         for argument in rng.sample(
             arguments, min(len(arguments), int(rng.choice("0112")))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,9 +53,6 @@ def positive(*shape: int) -> Any:
 
 
 GOOD: dict[str, Callable[[], Good]] = {}
-# Repaired elsewhere at the moment: to be taken out of here one by one, as they are.
-# Its errors name gradients that differ, which is what it is for.
-LEFT_OUT = {"check_gradients"}
 NEEDS = {"plot.": "matplotlib"}
 
 
@@ -268,7 +266,8 @@ def make(name: str, **options: Any) -> Any:
     if name == "Activation":
         return fastrnn.Activation("gelu")
     if name == "Heads":
-        return fastrnn.Heads(a=fastrnn.Linear(I, O), b=fastrnn.Linear(I, 1))
+        heads = {"a": fastrnn.Linear(I, O, seed=0), "b": fastrnn.Linear(I, 1, seed=0)}
+        return fastrnn.Heads(**heads)
     if name in ("LayerNorm", "BatchNorm"):
         return getattr(fastrnn, name)(I)
     if name in ("Last", "MeanOverTime", "MaxOverTime"):
@@ -327,7 +326,7 @@ def attention(_: str) -> Good:
 
 @good("Heads")
 def heads(_: str) -> Good:
-    return Good(fastrnn.Heads, {"a": make("LSTM"), "b": fastrnn.Linear(I, O)})
+    return Good(fastrnn.Heads, {"a": make("LSTM"), "b": make("Linear")})
 
 
 @good("check_gradients")
@@ -627,6 +626,7 @@ def batches(name: str) -> Good:
         "indices": [0, 2],
         "dtype": F32,
         "batch_first": True,
+        "aligned": True,
         **SEED,
     }
     return Good(getattr(data, name.partition(".")[2]), arguments)
@@ -646,13 +646,28 @@ def split(_: str) -> Good:
 
 @good("text.Vocabulary")
 def vocabulary(_: str) -> Good:
-    flags = {"words": True, "pad": True, "unk": True, "eos": True}
-    return Good(text.Vocabulary, {"text": [TEXT, TEXT], "min_count": 1, **flags})
+    flags = dict.fromkeys(("words", "pad", "unk", "bos", "eos"), True)
+    counts = {"tokens": None, "min_count": 1, "max_size": 2}
+    return Good(text.Vocabulary, {"text": [TEXT, TEXT], **counts, **flags})
+
+
+@good("text.Vocabulary of tokens")
+def vocabulary_of_tokens(_: str) -> Good:
+    tokens = ["<unk>", "the", "cat"]
+    return Good(text.Vocabulary, {"text": None, "tokens": tokens, "words": True})
+
+
+@good("text.Vocabulary []", "text.Vocabulary in")
+def look_up(name: str) -> Good:
+    made = text.Vocabulary(TEXT)
+    method = made.__getitem__ if name.endswith("[]") else made.__contains__
+    return Good(method, {"token": "a"})
 
 
 @good("text.Vocabulary.encode")
 def encode(_: str) -> Good:
-    return Good(text.Vocabulary(TEXT, eos=True).encode, {"text": TEXT, "eos": True})
+    made = text.Vocabulary(TEXT, bos=True, eos=True)
+    return Good(made.encode, {"text": TEXT, "bos": True, "eos": True})
 
 
 @good("text.Vocabulary.decode")
@@ -669,6 +684,21 @@ def vocabulary_state_dict(_: str) -> Good:
 def from_state_dict(_: str) -> Good:
     d = text.Vocabulary(TEXT, eos=True).state_dict()
     return Good(text.Vocabulary.from_state_dict, {"d": d})
+
+
+@good("text.read_text")
+def read_text(_: str) -> Good:
+    path = "kept.txt"
+    Path(path).write_text(TEXT)
+    return Good(text.read_text, {"path": path}, (path,))
+
+
+@good("text.load_vectors")
+def load_vectors(_: str) -> Good:
+    path = "vectors.txt"
+    Path(path).write_text("a 0.5 1\nb 2 3\n")
+    arguments = {"path": path, "vocabulary": text.Vocabulary(TEXT), "dtype": F32}
+    return Good(text.load_vectors, arguments, (path,))
 
 
 @good("text.split_words")
@@ -821,6 +851,13 @@ def gradient_norms(_: str) -> Good:
     return Good(plot.gradient_norms, arguments)
 
 
+@good("plot.gradient_norms of a layer")
+def gradient_norms_of_a_layer(_: str) -> Good:
+    layer = make("LSTM")
+    layer.backward(layer(ones(T, N, I))[0], return_dh=True)
+    return Good(plot.gradient_norms, {"dh": layer, "title": "t"})
+
+
 # --- what there is -------------------------------------------------------------------
 
 
@@ -855,6 +892,8 @@ def public_names() -> Iterator[str]:
                 yield from (f"{prefix}{name}.{member}" for member in members(value))
     if public_torch is not None:
         yield from public_torch.public_names()
+    if public_keras is not None:
+        yield from public_keras.public_names()
 
 
 def members(owner: type) -> Iterator[str]:
@@ -873,3 +912,6 @@ def members(owner: type) -> Iterator[str]:
 public_torch: Any = None
 if importlib.util.find_spec("torch"):
     from tests.fuzz import public_torch  # at the end: it adds to `GOOD`
+public_keras: Any = None
+if public_torch is not None and importlib.util.find_spec("keras"):
+    from tests.fuzz import public_keras

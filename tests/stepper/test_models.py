@@ -18,7 +18,7 @@ from tests.implementations import ISAS, every_dtype, every_isa, using
 from tests.layers import as_tuple
 from tests.problems import CELLS
 from tests.stepper.test_parameters import step_round
-from tests.threads import needs_threads, run_as_team
+from tests.threads import run_as_team
 
 V, T = 11, 5
 STALE = r"Stepper: expected the layer's parameters as they were packed, got changed"
@@ -167,7 +167,6 @@ def test_bfloat16_of_a_layer_in_a_model() -> None:
         other.reset()
 
 
-@needs_threads
 @pytest.mark.parametrize("N", [1, 3])
 def test_threads_share_large_steps(N: int) -> None:
     model = fastrnn.Sequential(

@@ -300,8 +300,7 @@ struct Kernels {
   void (*linear_step)(const LinearStepArgs<T>&, int rank, int size);
   void (*cross_entropy)(const CrossEntropyArgs<T>&, Scratch&);
   double (*loss)(const LossArgs<T>&, Scratch&);  // Σ weight·loss
-  void (*softmax)(const T* x, Size rows, Size width, bool log, T* to, int threads,
-                  Scratch&);
+  void (*softmax)(const T* x, Size rows, Size width, bool log, T* to, int threads);
   void (*ctc)(const CtcArgs<T>&, Scratch&);
   // Returns the first row whose largest logit is not finite, or -1.
   Size (*draw_ids)(const DrawArgs<T>&, Scratch&);

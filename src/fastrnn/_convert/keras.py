@@ -48,7 +48,9 @@ def load_keras(
         A layer: ``SimpleRNN``, ``GRU``, ``LSTM``, ``Bidirectional`` of these,
         ``Dense``, ``Embedding``, ``Dropout``, ``Activation``, ``ReLU``, ``Identity``,
         ``TimeDistributed`` of ``Dense`` or ``Activation``. A model: a ``Sequential`` or
-        functional one of such layers, one after another. Their options are honoured.
+        functional one of such layers, one after another. Their options are honoured;
+        ``return_sequences=False`` becomes a layer `Last`, under the name with
+        ``_last``.
 
         A ``.keras`` file, which takes Keras to read, stands for its model.
 
@@ -80,8 +82,9 @@ def load_keras(
     Returns
     -------
     layer
-        A layer for one layer, else a `Sequential`, in training mode; under the names of
-        Keras's layers, or under numbers where there are arrays only.
+        A layer for one layer that gives all steps, else a `Sequential`, in training
+        mode; under the names of Keras's layers, or under numbers where there are arrays
+        only.
 
     Raises
     ------
@@ -93,9 +96,9 @@ def load_keras(
         An argument or an array has a wrong type or dtype.
     ValueError
         A layer, an option or a shape for which there is no layer here: one with
-        ``return_sequences=False``, for example, a mask, or a regularizer. The message
-        names it. To convert without it, change it in the Keras layer:
-        ``layer.return_sequences = True``.
+        ``stateful=True``, for example, a mask, or a regularizer. The message names it.
+        To convert without it, change it in the Keras layer: ``layer.mask_zero =
+        False``.
 
     Notes
     -----

@@ -13,10 +13,16 @@ from fastrnn._convert.keras_models import chain, kind_of
 from fastrnn._layers.activation import FUNCTIONS, Activation
 from fastrnn._layers.base import Layer
 from fastrnn._layers.dropout import Dropout
+from fastrnn._layers.pooling import Last
 from fastrnn._types import DType
 
 # Options that `LayerReader.recurrent` looks at.
-OF_CELLS = ("activation", "recurrent_activation", "recurrent_dropout")
+OF_CELLS = (
+    "activation",
+    "recurrent_activation",
+    "recurrent_dropout",
+    "return_sequences",
+)
 CELLS = ("SimpleRNN", "GRU", "LSTM")
 EACH_STEP = ("Dense", "Activation")  # what TimeDistributed adds nothing to
 SERVED = (
@@ -39,9 +45,8 @@ WITHOUT_EFFECT = {
     "use_bias",
 }
 # Options that are honoured for one value only; for all others, that is "nothing".
-ONLY = {"trainable": True, "return_sequences": True, "reset_after": True}
+ONLY = {"trainable": True, "reset_after": True}
 HINTS = {
-    "return_sequences": "; with True, take the last step of the outputs",
     "mask_zero": "; with False, give lengths",
     "stateful": "; with False, pass on the state that a call returns",
 }
@@ -72,7 +77,7 @@ class LayerReader:
         return layers[0][1] if len(layers) == 1 else assemble(layers)
 
     def make(self, name: str, layer: Any, last: bool) -> list[tuple[str, Layer]]:
-        """Return the layer, and one for the activation after it."""
+        """Return the layer, and those for its last step or activation after it."""
         kind = kind_of(layer)
         if kind == "TimeDistributed" and kind_of(layer.layer) in (
             "Dense",
@@ -84,8 +89,10 @@ class LayerReader:
             check_options(name, layer, *OF_CELLS)
             arrays = cell(name, self.weights(name, layer, 2))
             made = [(name, self.recurrent(name, layer, arrays))]
+            made += last_step(name, layer, bidirectional=False)
         elif kind == "Bidirectional":
             made = [(name, self.bidirectional(name, layer))]
+            made += last_step(name, layer.forward_layer, bidirectional=True)
         elif kind == "Dense":
             check_options(name, layer, "activation")
             made = [(name, feedforward(name, dense(self.weights(name, layer, 1))))]
@@ -196,6 +203,13 @@ class LayerReader:
             as_floating(f"{name}: weights[{i}]", a, self.dtype)
             for i, a in enumerate(found)
         ]
+
+
+def last_step(name: str, layer: Any, bidirectional: bool) -> list[tuple[str, Layer]]:
+    """Return the layer for ``return_sequences=False``; none for True."""
+    if layer.return_sequences:
+        return []
+    return [(f"{name}_last", Last(bidirectional=bidirectional))]
 
 
 def check_options(name: str, layer: Any, *honoured: str) -> None:

@@ -63,6 +63,15 @@ def save(
 
     Equal arrays, in the same order, and equal facts give equal files. PyTorch reads
     them with ``safetensors.torch.load_file``.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> path = os.path.join(tempfile.mkdtemp(), "model.safetensors")
+    >>> fastrnn.save(path, fastrnn.GRU(2, 4, seed=0), {"units": 4})
+    >>> arrays, facts = fastrnn.load(path)
+    >>> again = fastrnn.GRU(2, facts["units"])
+    >>> again.load_state_dict(arrays)
     """
     path = check_path("path", path)
     content = arrays.state_dict() if isinstance(arrays, Parameters) else arrays

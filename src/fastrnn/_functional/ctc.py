@@ -70,6 +70,16 @@ def ctc_loss(
     ----------
     A. Graves et al., "Connectionist temporal classification: labelling unsegmented
     sequence data with recurrent neural networks", 2006.
+
+    Examples
+    --------
+    One label in two steps, of a label and a blank that are as likely: three of the four
+    ways to write two steps say it.
+
+    >>> logits = np.zeros((2, 1, 2))
+    >>> loss, dlogits = fastrnn.ctc_loss(logits, [[1]], [2], [1])
+    >>> round(float(np.exp(-loss)), 4)
+    0.75
     """
     a = check_ctc(logits, targets, lengths, target_lengths, blank)
     dtype, N = a.logits.dtype, a.logits.shape[1]

@@ -15,8 +15,8 @@ from fastrnn._gate.linear import (
     check_cross_entropy,
     check_linear,
 )
-from fastrnn._results import CrossEntropyGrads, LinearGrads
 from fastrnn._types import FloatArray, IntArray
+from fastrnn._types.results import CrossEntropyGrads, LinearGrads
 
 
 def linear_forward(
@@ -44,6 +44,12 @@ def linear_forward(
         A type or dtype is wrong.
     ValueError
         A shape is wrong.
+
+    Examples
+    --------
+    >>> x, w = np.ones((5, 2, 3)), np.ones((4, 3))
+    >>> fastrnn.linear_forward(x, w).shape
+    (5, 2, 4)
     """
     a = check_linear(x, w, b)
     y = _core.linear_forward(a.rows, a.I, a.O, a.x, a.w, a.b)
@@ -160,6 +166,13 @@ def linear_cross_entropy(
     ----------
     Label smoothing: C. Szegedy et al., "Rethinking the inception architecture for
     computer vision", 2016.
+
+    Examples
+    --------
+    >>> y, w = np.zeros((3, 4)), np.zeros((10, 4))
+    >>> loss, grads = fastrnn.linear_cross_entropy(y, w, None, [0, 7, -100])
+    >>> round(float(loss), 4)  # ln 10: all ten classes are as likely
+    2.3026
     """
     a = check_cross_entropy(
         y, w, b, targets,

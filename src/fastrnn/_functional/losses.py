@@ -32,6 +32,11 @@ def perplexity(loss: float) -> float:
     ------
     TypeError
         ``loss`` is not a number.
+
+    Examples
+    --------
+    >>> round(fastrnn.perplexity(np.log(10)), 4)
+    10.0
     """
     return float(np.exp(np.float64(check_loss(loss))))
 
@@ -48,6 +53,11 @@ def bits_per_character(loss: float) -> float:
     ------
     TypeError
         ``loss`` is no number.
+
+    Examples
+    --------
+    >>> round(fastrnn.bits_per_character(np.log(8)), 4)
+    3.0
     """
     return check_loss(loss) / math.log(2)
 
@@ -81,6 +91,11 @@ def accuracy(predicted: Any, targets: ArrayLike, *, ignore_index: int = -100) ->
         A type or dtype is wrong.
     ValueError
         A shape is wrong.
+
+    Examples
+    --------
+    >>> fastrnn.accuracy(np.array([[0.2, 0.8], [0.9, 0.1]]), [1, 1])
+    0.5
     """
     wanted = check_integers("targets", targets, "iu", "an integer")
     if isinstance(predicted, np.ndarray) and predicted.dtype.kind == "f":

@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike
 from fastrnn import _core
 from fastrnn._cells import CELLS
 from fastrnn._gate.sequence import Upstream, check_backward, check_forward
-from fastrnn._results import (
+from fastrnn._types import BoolArray, FloatArray, Sequence
+from fastrnn._types.results import (
     GRUGrads,
     GRUTape,
     LSTMGrads,
@@ -21,7 +22,6 @@ from fastrnn._results import (
     RNNTape,
     Tape,
 )
-from fastrnn._types import BoolArray, FloatArray, Sequence
 
 # The results of `_core.backward`, None if there is none, and the bits that ask for the
 # first five.
@@ -114,6 +114,18 @@ def rnn_forward(
        recurrent neural networks", NIPS 2016.
     .. [2] D. Krueger et al., "Zoneout: regularizing RNNs by randomly preserving hidden
        activations", ICLR 2017.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.standard_normal((5, 2, 3))  # 5 steps of 2 rows, float64
+    >>> w_ih, w_hh = rng.standard_normal((4, 3)), rng.standard_normal((4, 4))
+    >>> y, h_n, tape = fastrnn.rnn_forward(x, w_ih, w_hh)
+    >>> y.shape, h_n.shape
+    ((5, 2, 4), (2, 4))
+    >>> grads = fastrnn.rnn_backward(tape, np.ones_like(y))
+    >>> grads.dx.shape, grads.dw_hh.shape
+    ((5, 2, 3), (4, 4))
     """
     s = check_forward(
         "rnn", x, w_ih, w_hh, b_ih, b_hh, h0=h0, nonlinearity=nonlinearity,
@@ -147,6 +159,15 @@ def gru_forward(
     Parameters and returns are those of `rnn_forward`, with ``w_ih [3*H, I]``,
     ``w_hh [3*H, H]`` and biases ``[3*H]`` in the gate order r, z, n. For the equations
     see `fastrnn.reference.cells.gru_forward`.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.standard_normal((5, 2, 3))
+    >>> w_ih, w_hh = rng.standard_normal((12, 3)), rng.standard_normal((12, 4))
+    >>> y, h_n, tape = fastrnn.gru_forward(x, w_ih, w_hh, lengths=[5, 3])
+    >>> bool((h_n[1] == y[2, 1]).all())  # each row's own last step
+    True
     """
     s = check_forward(
         "gru", x, w_ih, w_hh, b_ih, b_hh, h0=h0, lengths=lengths, padding=padding,
@@ -182,6 +203,18 @@ def lstm_forward(
     state ``c0 [N, H]``, and ``(h_n, c_n)`` for the final state. ``zoneout`` is a pair
     of masks, for h and for c; a unit of h that is not kept is computed from c without
     zoneout. For the equations see `fastrnn.reference.cells.lstm_forward`.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.standard_normal((5, 2, 3))
+    >>> w_ih, w_hh = rng.standard_normal((16, 3)), rng.standard_normal((16, 4))
+    >>> y, (h_n, c_n), tape = fastrnn.lstm_forward(x, w_ih, w_hh)
+    >>> y.shape, c_n.shape
+    ((5, 2, 4), (2, 4))
+    >>> grads = fastrnn.lstm_backward(tape, np.ones_like(y))
+    >>> grads.dw_ih.shape
+    (16, 3)
     """
     s = check_forward(
         "lstm", x, w_ih, w_hh, b_ih, b_hh, h0=h0, c0=c0, lengths=lengths,

@@ -52,6 +52,13 @@ def mean_squared_error(
         A type or dtype is wrong.
     ValueError
         A shape is wrong, or a weight is negative.
+
+    Examples
+    --------
+    >>> y, targets = np.array([1.0, 2.0]), np.array([1.0, 4.0])
+    >>> loss, dy = fastrnn.mean_squared_error(y, targets)
+    >>> float(loss), dy
+    (2.0, array([ 0., -2.]))
     """
     return run("squared", check_loss(y, targets, weights, mask), slope=2)
 
@@ -67,6 +74,13 @@ def mean_absolute_error(
 
     Returns, errors and parameters as `mean_squared_error`. The loss is in the unit of
     ``y``; the gradient is 0 where ``y`` equals the target.
+
+    Examples
+    --------
+    >>> y, targets = np.array([1.0, 2.0]), np.array([1.0, 4.0])
+    >>> loss, dy = fastrnn.mean_absolute_error(y, targets)
+    >>> float(loss)
+    1.0
     """
     return run("absolute", check_loss(y, targets, weights, mask))
 
@@ -90,6 +104,12 @@ def huber(
     References
     ----------
     P. J. Huber, "Robust estimation of a location parameter", 1964.
+
+    Examples
+    --------
+    >>> loss, dy = fastrnn.huber(np.array([0.0, 10.0]), np.array([0.0, 0.0]))
+    >>> float(loss), dy
+    (4.75, array([0. , 0.5]))
     """
     checked = check_loss(y, targets, weights, mask)
     return run("huber", checked, check_positive("delta", delta))
@@ -115,6 +135,13 @@ def quantile_loss(
     References
     ----------
     R. Koenker and G. Bassett, "Regression quantiles", 1978.
+
+    Examples
+    --------
+    >>> y, targets = np.zeros(2), np.array([1.0, -1.0])
+    >>> loss, dy = fastrnn.quantile_loss(y, targets, quantile=0.75)
+    >>> float(loss)
+    0.5
     """
     checked = check_loss(y, targets, weights, mask)
     return run("quantile", checked, check_positive("quantile", quantile, 1.0))
@@ -134,6 +161,12 @@ def binary_cross_entropy(
 
     Returns, errors and parameters as `mean_squared_error`; ``targets`` lie within
     ``0 .. 1``, which is a ``ValueError`` otherwise. Finite logits never overflow.
+
+    Examples
+    --------
+    >>> loss, dy = fastrnn.binary_cross_entropy(np.zeros(2), np.array([0.0, 1.0]))
+    >>> round(float(loss), 4), dy  # ln 2: a guess
+    (0.6931, array([ 0.25, -0.25]))
     """
     checked = check_loss(y, targets, weights, mask)
     require_probabilities(checked)

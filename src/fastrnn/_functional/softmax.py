@@ -28,6 +28,11 @@ def softmax(y: FloatArray) -> FloatArray:
         Another dtype, or not an array.
     ValueError
         No axis, or an empty last one.
+
+    Examples
+    --------
+    >>> fastrnn.softmax(np.zeros(4))
+    array([0.25, 0.25, 0.25, 0.25])
     """
     return run(y, False)
 

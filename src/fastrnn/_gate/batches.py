@@ -25,6 +25,7 @@ class Column(NamedTuple):
     values: Any  # an array [K, ...], or a list of K arrays [length, ...]
     per_step: bool  # each is as long as its sequence
     dtype: np.dtype[Any]  # of a batch
+    aligned: bool = True  # False: labels of any number, as lists of arrays [S]
 
 
 def check_inputs(name: str, value: Any, dtype: Any) -> tuple[Column, IntArray]:
@@ -87,6 +88,23 @@ def check_targets(name: str, value: Any, lengths: IntArray, dtype: Any) -> Colum
     if dtype is None or kind != "f":
         dtype = values[0].dtype
     return Column(values, per_step, dtype)
+
+
+def check_labels(name: str, value: Any, lengths: IntArray, dtype: Any) -> Column:
+    """Return the labels of each sequence, [S] integer, which belong to no steps."""
+    del dtype  # of floating targets
+    values = as_members(name, value)
+    values = check_sequences(name, list(values), None)
+    require_count(name, values, lengths)
+    kinds = {a.dtype.kind for a in values if a.size}
+    if values[0].ndim != 1 or not kinds <= set("iu"):
+        raise ValueError(
+            f"{name}[0]: expected integers of shape (S,) with aligned=False, got "
+            f"{values[0].dtype} of shape {values[0].shape}"
+        )
+    return Column(
+        [a.astype(np.int64) for a in values], False, np.dtype(np.int64), False
+    )
 
 
 def check_weights(name: str, value: Any, lengths: IntArray, dtype: Any) -> Column:

@@ -32,8 +32,8 @@ from fastrnn._gate.arguments import (
     require_countable,
     require_positive,
 )
-from fastrnn._results import Tape
 from fastrnn._types import BoolArray, FloatArray, IntArray, Sequence, valid_steps
+from fastrnn._types.results import Tape
 
 PADDINGS = ("right", "left")
 

@@ -44,6 +44,44 @@ def check_texts(texts: Any) -> list[str]:
     return [check_text(f"text[{i}]", one) for i, one in enumerate(listed)]
 
 
+def check_source(
+    text: Any, tokens: Any, least: int, most: int | None
+) -> list[str] | None:
+    """Return the texts of a vocabulary, or None where a list of tokens is given."""
+    if tokens is None:
+        return [text] if isinstance(text, str) else check_texts(text)
+    if text is not None:
+        raise ValueError("tokens: expected either text or tokens, got both")
+    for name, value, default in ("min_count", least, 1), ("max_size", most, None):
+        if value != default:
+            raise ValueError(f"{name}: expected {default} with tokens, got {value}")
+    return None
+
+
+def check_token_list(
+    tokens: Any, specials: tuple[str, ...], words: bool
+) -> tuple[list[str], list[str]]:
+    """Return the special tokens that a list begins with, and the others."""
+    listed = check_several("tokens", tokens, "a list of str")
+    first = 0
+    while first < len(listed) and check_text(f"tokens[{first}]", listed[first]) in (
+        specials
+    ):
+        first += 1
+    expected = "a word" if words else "one character, or words=True"
+    seen: set[str] = set()
+    for i, token in enumerate(listed):
+        where = f"tokens[{i}]"
+        if i >= first:
+            check_token(where, token, words, expected)
+            if token in specials:
+                raise ValueError(
+                    f"{where}: expected special tokens first, got {shown(token)}"
+                )
+        check_new(where, token, seen)
+    return listed[:first], listed[first:]
+
+
 def check_vocabulary(
     d: Any, specials: tuple[str, ...]
 ) -> tuple[bool, list[str], list[str]]:
@@ -67,22 +105,24 @@ def check_vocabulary(
                 listed = ", ".join(map(repr, specials))
                 raise ValueError(f"{where_i}: expected {listed}, got {shown(token)}")
             if name == "tokens":
-                check_token(where_i, token, words)
-            if token in seen:
-                raise ValueError(
-                    f"{where_i}: expected a new token, got {shown(token)} again"
-                )
-            seen.add(token)
+                expected = "a word" if words else "one character"
+                check_token(where_i, token, words, expected)
+            check_new(where_i, token, seen)
     if not seen:
         raise ValueError("d['tokens']: expected at least one token, got none")
     return words, lists["specials"], lists["tokens"]
 
 
-def check_token(where: str, token: Any, words: bool) -> None:
+def check_token(where: str, token: Any, words: bool, expected: str) -> None:
     length = len(check_text(where, token))
     if length == 0 or (length > 1 and not words):
-        expected = "a word" if words else "one character"
         raise ValueError(f"{where}: expected {expected}, got {shown(token)}")
+
+
+def check_new(where: str, token: str, seen: set[str]) -> None:
+    if token in seen:
+        raise ValueError(f"{where}: expected a new token, got {shown(token)} again")
+    seen.add(token)
 
 
 def check_prompt(prompt: Any, V: int | None, name: str = "prompt") -> IntArray:

@@ -40,6 +40,11 @@ class Activation(Layer):
     References
     ----------
     D. Hendrycks and K. Gimpel, "Gaussian error linear units (GELUs)", 2016.
+
+    Examples
+    --------
+    >>> fastrnn.Activation("relu")(np.array([-1.0, 2.0], np.float32))
+    array([0., 2.], dtype=float32)
     """
 
     __module__ = "fastrnn"

@@ -38,6 +38,12 @@ class Attention(Pooling):
     ----------
     Z. Yang et al., "Hierarchical attention networks for document classification", 2016;
     the score is that of D. Bahdanau et al., 2015.
+
+    Examples
+    --------
+    >>> attention = fastrnn.Attention(8, seed=0)
+    >>> attention(np.ones((5, 2, 8), np.float32), lengths=[5, 3]).shape
+    (2, 8)
     """
 
     __module__ = "fastrnn"

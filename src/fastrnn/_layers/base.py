@@ -41,10 +41,11 @@ ELSEWHERE = Missing(
 class LastCall:
     """The last call of a layer in one thread."""
 
-    __slots__ = ("count", "record")
+    __slots__ = ("count", "dh", "record")
 
     def __init__(self) -> None:
         self.record: Any = NO_CALL  # for backward
+        self.dh: Any = None  # what backward returned with return_dh
         self.count = 0  # of the calls so far
 
 
@@ -101,7 +102,7 @@ class Layer(Parameters):
 
     removes_time : bool
         The output has no axis of time, as that of `Last`: a `Sequential` passes nothing
-        of what is in `wants` on to the layers that follow. False by default.
+        of what is in ``wants`` on to the layers that follow. False by default.
 
     Notes
     -----
@@ -246,6 +247,7 @@ class Layer(Parameters):
         """Forget this thread's last call: its memory can serve the one that begins."""
         last = self._last_calls.here
         last.record = FAILED if self.training else EVAL
+        last.dh = None
         last.count += 1
         if not self._called:
             self._called = True
@@ -263,6 +265,16 @@ class Layer(Parameters):
                 record = ELSEWHERE
             raise RuntimeError(f"{wanted_by}: {record}")
         return record
+
+    def _gradients_of_states(self) -> dict[str, FloatArray]:
+        """Return ``dh`` of this thread's last backward, or raise."""
+        dh: dict[str, FloatArray] | None = self._last_calls.here.dh
+        if dh is None:
+            raise RuntimeError(
+                "dh: expected backward(..., return_dh=True) of the layer's last call "
+                "before it, got none"
+            )
+        return dh
 
     def _add_grads(self, **gradients: FloatArray | None) -> None:
         """Add to `grads` by name; None is zero."""

@@ -31,6 +31,15 @@ class Dropout(Layer):
     ----------
     N. Srivastava et al., "Dropout: a simple way to prevent neural networks from
     overfitting", 2014.
+
+    Examples
+    --------
+    >>> dropout = fastrnn.Dropout(0.5, seed=0)
+    >>> y = dropout(np.ones((100, 100), np.float32))
+    >>> np.unique(y)
+    array([0., 2.], dtype=float32)
+    >>> bool((dropout.eval()(y) == y).all())
+    True
     """
 
     __module__ = "fastrnn"

@@ -33,6 +33,12 @@ class Embedding(Layer):
         ``weight [V, I]``; first drawn from the standard normal distribution.
     buffers : dict of str to array
         ``weight`` instead, if the layer is not trainable.
+
+    Examples
+    --------
+    >>> embedding = fastrnn.Embedding(10, 4, seed=0)
+    >>> embedding(np.array([[1, 2], [9, 0]])).shape  # [T, N] to [T, N, I]
+    (2, 2, 4)
     """
 
     __module__ = "fastrnn"

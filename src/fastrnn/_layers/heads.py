@@ -185,6 +185,7 @@ class Heads(Composite):
                 dinitial.append(before)
             if found is not None:
                 dx = found if dx is None else dx + found
+        self._last_calls.here.dh = dh
         parts = (dx, tuple(dinitial)) if self.has_state else (dx,)
         if dh is not None:
             return (*parts, dh)

@@ -30,8 +30,8 @@ from fastrnn._layers.base import Layer
 from fastrnn._layers.embedding import Embedding
 from fastrnn._layers.initialise import uniform
 from fastrnn._layers.parameters import Parameters
-from fastrnn._results import CrossEntropyGrads
 from fastrnn._types import DType, FloatArray
+from fastrnn._types.results import CrossEntropyGrads
 
 
 class Linear(Layer):
@@ -42,6 +42,16 @@ class Linear(Layer):
     params, grads : dict of str to array
         ``weight [O, I]``, unless it is tied, and ``bias [O]``; first values are uniform
         within ``-1/sqrt(I) .. 1/sqrt(I)``, as PyTorch's.
+
+    Examples
+    --------
+    >>> linear = fastrnn.Linear(4, 2, seed=0)
+    >>> x = np.ones((5, 3, 4), np.float32)
+    >>> linear(x).shape
+    (5, 3, 2)
+    >>> loss = linear.cross_entropy(x, np.zeros((5, 3), np.int64))
+    >>> linear.backward().shape  # the gradient of x
+    (5, 3, 4)
     """
 
     __module__ = "fastrnn"

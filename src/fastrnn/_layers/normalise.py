@@ -81,6 +81,13 @@ class LayerNorm(Norm):
     References
     ----------
     J. L. Ba et al., "Layer normalization", 2016.
+
+    Examples
+    --------
+    >>> norm = fastrnn.LayerNorm(4)
+    >>> y = norm(np.array([[1, 2, 3, 4]], np.float32))
+    >>> print(y.round(2))
+    [[-1.34 -0.45  0.45  1.34]]
     """
 
     __module__ = "fastrnn"

@@ -127,6 +127,13 @@ class Last(Pooling):
     ----------
     bidirectional : bool
         See ``__init__``.
+
+    Examples
+    --------
+    >>> x = np.arange(6, dtype=np.float32).reshape(3, 2, 1)
+    >>> fastrnn.Last()(x, lengths=[3, 1])
+    array([[4.],
+           [1.]], dtype=float32)
     """
 
     __module__ = "fastrnn"
@@ -184,6 +191,13 @@ class MeanOverTime(Pooling):
     """The mean over the valid steps of each row, ``[T, N, I]`` to ``[N, I]``.
 
     Sums are in float64, step after step.
+
+    Examples
+    --------
+    >>> x = np.arange(6, dtype=np.float32).reshape(3, 2, 1)
+    >>> fastrnn.MeanOverTime()(x, lengths=[3, 1])
+    array([[2.],
+           [1.]], dtype=float32)
     """
 
     __module__ = "fastrnn"
@@ -207,6 +221,13 @@ class MaxOverTime(Pooling):
     """The largest value of the valid steps of each row, ``[T, N, I]`` to ``[N, I]``.
 
     Of equal values the first one gets the gradient.
+
+    Examples
+    --------
+    >>> x = np.arange(6, dtype=np.float32).reshape(3, 2, 1)
+    >>> fastrnn.MaxOverTime()(x, lengths=[3, 1])
+    array([[4.],
+           [1.]], dtype=float32)
     """
 
     __module__ = "fastrnn"

@@ -49,7 +49,7 @@ class RecurrentLayer(Layer, Generic[StateT]):
         What dropout and its kin draw from; its ``bit_generator.state`` is all there is
         to save for an exact continuation.
     training : bool
-        See `train` and `eval`.
+        See ``train`` and ``eval``.
 
     Notes
     -----
@@ -352,6 +352,7 @@ class RecurrentLayer(Layer, Generic[StateT]):
         upstream = check_states("dstate", dstate, states, shape, self.dtype)
         dh: dict[str, FloatArray] | None = {} if return_dh else None
         dx, dinitials = walk_back(self, record, dy, upstream, dh)
+        self._last_calls.here.dh = dh
         if self.batch_first and dx is not None:
             dx = dx.swapaxes(0, 1).copy()
         dinitial = self._join(dinitials)

@@ -272,6 +272,7 @@ class Sequential(Composite):
                 dinitial.append(before)
             else:
                 dy = layer.backward(dy)
+        self._last_calls.here.dh = dh
         found = dy, tuple(reversed(dinitial))
         return found if dh is None else (*found, dh)
 

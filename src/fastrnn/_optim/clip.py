@@ -58,6 +58,14 @@ def clip_grad_norm(
     ----------
     R. Pascanu, T. Mikolov, Y. Bengio, "On the difficulty of training recurrent neural
     networks", 2013; the 1e-6 is that of ``torch.nn.utils.clip_grad_norm_``.
+
+    Examples
+    --------
+    >>> grad = np.array([3.0, 4.0])
+    >>> fastrnn.clip_grad_norm(grad, 1.0)
+    5.0
+    >>> grad.round(6)
+    array([0.6, 0.8])
     """
     names, arrays, _ = check_arrays("grads", arrays_of("grads", grads, "flat_grads"))
     if len(arrays) > 1:
@@ -79,7 +87,7 @@ def clip_grad_norm(
 
 
 def clip_grad_value(grads: LayersOrArrays, clip_value: float) -> None:
-    """Limit every gradient to ``-clip_value .. clip_value``; NaN stays NaN.
+    """Limit every gradient to ``[-clip_value, clip_value]``; NaN stays NaN.
 
     Parameters
     ----------
@@ -98,6 +106,13 @@ def clip_grad_value(grads: LayersOrArrays, clip_value: float) -> None:
         negative.
     RuntimeError
         An array that its layer has left, since the layer moved into a `Sequential`.
+
+    Examples
+    --------
+    >>> grad = np.array([3.0, -0.5])
+    >>> fastrnn.clip_grad_value(grad, 1.0)
+    >>> grad
+    array([ 1. , -0.5])
     """
     names, arrays, _ = check_arrays("grads", arrays_of("grads", grads, "flat_grads"))
     if len(arrays) > 1:

@@ -23,6 +23,14 @@ class SGD(Optimizer):
         Requires momentum.
     weight_decay : float
         At least 0.
+
+    Examples
+    --------
+    >>> model = fastrnn.GRU(2, 4, seed=0)
+    >>> sgd = fastrnn.SGD(model, lr=0.1, momentum=0.9)
+    >>> y, h = model(np.ones((3, 1, 2), np.float32))
+    >>> dx, dh = model.backward(y)
+    >>> sgd.step()
     """
 
     __module__ = "fastrnn"
@@ -152,6 +160,22 @@ class Adam(Optimizer):
     References
     ----------
     D. Kingma, J. Ba, "Adam: a method for stochastic optimization", 2015.
+
+    Examples
+    --------
+    >>> model = fastrnn.GRU(2, 4, seed=0)
+    >>> adam = fastrnn.Adam(model, lr=0.01)
+    >>> y, h = model(np.ones((3, 1, 2), np.float32))
+    >>> model.zero_grad()
+    >>> dx, dh = model.backward(y)
+    >>> adam.step()
+
+    Of an array, with a gradient at hand:
+
+    >>> p = np.array([1.0])
+    >>> fastrnn.Adam(p, lr=0.1).step(np.array([5.0]))
+    >>> p.round(4)
+    array([0.9])
     """
 
     __module__ = "fastrnn"

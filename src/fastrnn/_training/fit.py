@@ -67,7 +67,9 @@ def fit(
     loss : str or function
         ``"cross_entropy"`` is that of the model's last layer, `Linear`. Others are
         ``"mean_squared_error"``, ``"mean_absolute_error"``, ``"huber"`` and
-        ``"binary_cross_entropy"``, the functions of these names. A function takes
+        ``"binary_cross_entropy"``, the functions of these names, and ``"ctc"``,
+        `ctc_loss` with the blank 0: for labels that are not aligned with the steps
+        (``fastrnn.data.batches(..., aligned=False)``). A function takes
         ``(y, targets)``, and ``weights`` by name if the batches have any, and returns
         the mean loss and the gradient of ``y``. With lengths and a target for each
         step it gets the valid steps alone, ``y [steps, O]``.
@@ -124,6 +126,23 @@ def fit(
     Means over an epoch are weighted by the number of targets in each batch (by the sum
     of weights), so they are those of all targets. The model is left in the mode, and
     the optimizer with the learning rate, that they had before.
+
+    Examples
+    --------
+    Is the sum of five numbers above 0?
+
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.standard_normal((256, 5, 1), np.float32)  # [K, T, I]
+    >>> labels = (x.sum(axis=(1, 2)) > 0).astype(int)
+    >>> model = fastrnn.Sequential(
+    ...     fastrnn.GRU(1, 8, seed=0), fastrnn.Last(), fastrnn.Linear(8, 2, seed=0)
+    ... )
+    >>> history = fastrnn.fit(
+    ...     model, fastrnn.data.batches(x, labels, seed=0), epochs=10,
+    ...     optimizer=fastrnn.Adam(model, lr=0.02), progress=False,
+    ... )
+    >>> len(history["loss"]), history["loss"][-1] < 0.3
+    (10, True)
     """
     loss = check_loss(loss)
     check_model(model, optimizer)
@@ -186,7 +205,7 @@ def train(
             clip_gradient(model, clip, history)
         optimizer.step(grads)
         history.steps.append(value)
-        bar.step(mean.add(value, amount(batch, model)))
+        bar.step(mean.add(value, amount(batch, model, loss)))
     return mean.value("batches")
 
 
@@ -197,7 +216,7 @@ def evaluate(model: Layer, batches: Iterable[Any], loss: Loss) -> float:
     for k, value in enumerate(batches):
         batch = as_batch(f"validation[{k}]", value, model)
         value, state = run_batch(model, batch, loss, state if batch.continues else None)
-        mean.add(value, amount(batch, model))
+        mean.add(value, amount(batch, model, loss))
     return mean.value("validation")
 
 

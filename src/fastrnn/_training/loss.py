@@ -8,7 +8,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from fastrnn._functional import regression
-from fastrnn._gate.arguments import check_choice
+from fastrnn._functional.ctc import ctc_loss
+from fastrnn._gate.arguments import check_choice, check_integers, check_rank
 from fastrnn._layers.base import Layer
 from fastrnn._types import BoolArray, valid_steps
 from fastrnn.data import Batch, StreamBatch
@@ -22,11 +23,12 @@ NAMES = (
     "mean_absolute_error",
     "huber",
     "binary_cross_entropy",
+    "ctc",
 )
 
 
 def check_loss(loss: Any) -> Loss:
-    """Return a function, or the name ``"cross_entropy"``: that is the model's own."""
+    """Return a function; ``"cross_entropy"``, the model's own; or ``"ctc"``."""
     if callable(loss):
         function: Loss = loss
         return function
@@ -34,7 +36,7 @@ def check_loss(loss: Any) -> Loss:
         kind = type(loss).__name__
         raise TypeError(f"loss: expected a name or a function, got {kind}")
     check_choice("loss", loss, NAMES)
-    return loss if loss == "cross_entropy" else getattr(regression, loss)
+    return loss if loss in ("cross_entropy", "ctc") else getattr(regression, loss)
 
 
 def as_batch(name: str, value: Any, model: Layer) -> Batch:
@@ -75,12 +77,12 @@ def run_batch(
 
     Returns the loss and the state after the batch, None for a model without.
     """
-    if isinstance(loss, str):
+    if loss == "cross_entropy":
         value, state = cross_entropy(model, batch, state)
         dy = None
     else:
         y, state = call(model, batch, state)
-        value, dy = apply(loss, y, batch, model)
+        value, dy = (ctc if loss == "ctc" else apply)(loss, y, batch, model)
     if model.training:
         model.backward(dy)
     return float(value), state
@@ -134,6 +136,38 @@ def apply(loss: Any, y: Any, batch: Batch, model: Layer) -> tuple[Any, Any]:
     return value, dy
 
 
+def ctc(loss: Any, y: Any, batch: Batch, model: Layer) -> tuple[Any, Any]:
+    """Return the loss of labels ``[N, S]``, -100 after the last, and the gradient."""
+    if batch.padding != "right":
+        raise ValueError(
+            f"batches: padding: expected 'right' with 'ctc', got {batch.padding!r}"
+        )
+    if batch.weights is not None:
+        kind = type(batch.weights).__name__
+        raise ValueError(f"batches: weights: expected None with 'ctc', got {kind}")
+    if not is_array(y) or y.ndim != 3:
+        got = y.shape if is_array(y) else type(y).__name__
+        raise ValueError(
+            f"loss: expected a model with logits for each step with 'ctc', got {got}"
+        )
+    labels = check_integers("batches: targets", batch.targets, "i", "a signed integer")
+    check_rank("batches: targets", labels, "(N, S)", 2)
+    given = labels != IGNORED
+    counts = given.sum(1)
+    wrong = given != (np.arange(labels.shape[1]) < counts[:, np.newaxis])
+    if wrong.any():
+        n = int(wrong.any(1).argmax())
+        raise ValueError(
+            f"batches: targets: expected {IGNORED} after the last label only, got "
+            f"{labels[n].tolist()} in row {n}"
+        )
+    logits = y.swapaxes(0, 1) if model.batch_first else y
+    T, N = logits.shape[:2]
+    lengths = np.full(N, T) if batch.lengths is None else batch.lengths
+    value, dlogits = ctc_loss(logits, labels, lengths, counts)
+    return value, dlogits.swapaxes(0, 1).copy() if model.batch_first else dlogits
+
+
 def valid_targets(y: Any, batch: Batch, model: Layer) -> BoolArray | None:
     """Return which steps are valid, if there are padding and a target for each step."""
     targets = batch.targets
@@ -152,8 +186,10 @@ def valid(shape: tuple[int, ...], batch: Batch, model: Layer) -> BoolArray:
     return steps.T if model.batch_first else steps
 
 
-def amount(batch: Batch, model: Layer) -> float:
+def amount(batch: Batch, model: Layer, loss: Loss) -> float:
     """Return how much the loss of a batch counts in a mean over batches."""
+    if loss == "ctc":  # a mean over rows
+        return float(len(batch.targets))
     if batch.weights is not None:
         return float(np.sum(batch.weights, dtype=np.float64))
     targets = batch.targets

@@ -48,6 +48,15 @@ def predict(model: Layer, sequences: Iterable[ArrayLike], *, rows: int = 64) -> 
         A type or dtype is wrong.
     ValueError
         A shape or value is wrong, or there are no sequences.
+
+    Examples
+    --------
+    >>> model = fastrnn.Sequential(
+    ...     fastrnn.GRU(1, 8, seed=0), fastrnn.Last(), fastrnn.Linear(8, 2, seed=0)
+    ... )
+    >>> sequences = [np.ones(n, np.float32) for n in (3, 7, 5)]
+    >>> fastrnn.predict(model, sequences).shape
+    (3, 2)
     """
     require_layer(model)
     first = model.batch_first is True

@@ -73,6 +73,16 @@ def pad_sequences(
         ``dtype`` is not one of numbers.
     ValueError
         There are no sequences, their widths differ, or the dtype cannot hold a number.
+
+    Examples
+    --------
+    >>> x, lengths = fastrnn.data.pad_sequences([[1, 2, 3], [4]])
+    >>> x
+    array([[1, 4],
+           [2, 0],
+           [3, 0]])
+    >>> lengths
+    array([3, 1])
     """
     arrays = check_sequences("sequences", sequences, dtype)
     check_choice("padding", padding, PADDINGS)
@@ -141,6 +151,12 @@ def bucket_batches(
         A type or dtype is wrong.
     ValueError
         A shape or value is wrong.
+
+    Examples
+    --------
+    >>> groups = fastrnn.data.bucket_batches([9, 2, 8, 1], 2, seed=0)
+    >>> sorted(sorted(group.tolist()) for group in groups)
+    [[0, 2], [1, 3]]
     """
     a = check_integers("lengths", lengths, "iu", "an integer")
     check_rank("lengths", a, "(N,)", 1)
@@ -218,6 +234,16 @@ def pack_streams(
         ``dtype`` is not one of numbers.
     ValueError
         There are no sequences, their widths differ, or the dtype cannot hold a number.
+
+    Examples
+    --------
+    >>> packed = fastrnn.data.pack_streams([[1, 2, 3], [4], [5, 6]], rows=2)
+    >>> packed.x.T
+    array([[1, 2, 3],
+           [5, 6, 4]])
+    >>> packed.resets.T.astype(int)
+    array([[1, 0, 0],
+           [1, 0, 1]])
     """
     arrays = check_sequences("sequences", sequences, dtype)
     N = check_size("rows", rows)
@@ -282,6 +308,19 @@ def stream_batches(
         A type or dtype is wrong.
     ValueError
         A shape or value is wrong, or there are fewer than two tokens.
+
+    Examples
+    --------
+    >>> first, second = fastrnn.data.stream_batches(np.arange(9), rows=2, steps=2)
+    >>> first[0].T  # x: each row is a part of the text
+    array([[0, 1],
+           [4, 5]])
+    >>> first[1].T  # the tokens that follow
+    array([[1, 2],
+           [5, 6]])
+    >>> second[0].T
+    array([[2, 3],
+           [6, 7]])
     """
     a = check_integers("tokens", tokens, "iu", "an integer")
     check_rank("tokens", a, "(S,)", 1)

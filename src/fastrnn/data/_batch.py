@@ -20,7 +20,8 @@ class Batch(NamedTuple):
     targets : array, or anything that the loss takes
         Beside a model's output ``[T, N, O]``: a class for every step, ``[T, N]``
         integer, or numbers, ``[T, N, O]``. Beside an output ``[N, O]``, one for a
-        sequence: ``[N]``, or ``[N, O]``.
+        sequence: ``[N]``, or ``[N, O]``. For ``loss="ctc"``, labels that are not
+        aligned with the steps: ``[N, S]`` integer, with -100 after the last of a row.
     lengths : [N] integer, optional
         The valid steps of each sequence. The loss sees no others.
     padding : {"right", "left"}

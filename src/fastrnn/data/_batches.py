@@ -18,6 +18,7 @@ from fastrnn._gate.arguments import (
 from fastrnn._gate.batches import (
     Column,
     check_inputs,
+    check_labels,
     check_targets,
     check_weights,
 )
@@ -39,6 +40,7 @@ def batches(
     indices: ArrayLike | None = None,
     dtype: DTypeLike | None = None,
     batch_first: bool = False,
+    aligned: bool = True,
 ) -> Batches:
     """Group sequences and their targets into batches for `fastrnn.fit`.
 
@@ -79,6 +81,10 @@ def batches(
         and weights to it. If omitted they keep theirs, which must be the model's.
     batch_first : bool
         Make arrays ``[N, T, ...]`` for a model with ``batch_first``.
+    aligned : bool
+        False: the targets of a sequence are labels, integers ``[S]``, as many as there
+        are; nothing says to which steps they belong. A batch has ``[N, S]``, with -100
+        after the last, for ``fit(loss="ctc")``.
 
     Returns
     -------
@@ -91,10 +97,18 @@ def batches(
         A type or dtype is wrong.
     ValueError
         A shape or value is wrong.
+
+    Examples
+    --------
+    >>> sequences = [np.zeros((n, 3), np.float32) for n in (5, 2, 4)]
+    >>> batches = fastrnn.data.batches(sequences, [0, 1, 1], rows=2, shuffle=False)
+    >>> [(batch.x.shape, batch.targets.tolist()) for batch in batches]
+    [((4, 2, 3), [1, 1]), ((5, 1, 3), [0])]
     """
     return Batches(
         sequences, targets, rows=rows, bucket=bucket, shuffle=shuffle, seed=seed,
         weights=weights, indices=indices, dtype=dtype, batch_first=batch_first,
+        aligned=aligned,
     )  # fmt: skip
 
 
@@ -123,6 +137,7 @@ class Batches:
         indices: Any = None,
         dtype: Any = None,
         batch_first: bool = False,
+        aligned: bool = True,
     ) -> None:
         """Check everything; `batches` lists the arguments."""
         if dtype is not None:
@@ -135,8 +150,10 @@ class Batches:
         self._x, self._lengths = check_inputs("sequences", sequences, dtype)
         K = len(self._lengths)
         self._targets = self._weights = None
+        aligned = check_flag("aligned", aligned)
         if targets is not None:
-            self._targets = check_targets("targets", targets, self._lengths, dtype)
+            check = check_targets if aligned else check_labels
+            self._targets = check("targets", targets, self._lengths, dtype)
         if weights is not None:
             floating = dtype or (self._x.dtype if self._x.dtype.kind == "f" else None)
             self._weights = check_weights(
@@ -183,10 +200,18 @@ class Batches:
         targets, weights = self._targets, self._weights
         return Batch(
             x=self._arrays(self._x, batch, lengths, 0),
-            targets=targets and self._arrays(targets, batch, lengths, IGNORED),
+            targets=targets and self._targets_of(targets, batch, lengths),
             lengths=None if isinstance(self._x.values, np.ndarray) else lengths,
             weights=weights and self._weights_of(weights, batch, lengths),
         )
+
+    def _targets_of(self, targets: Column, batch: IntArray, lengths: IntArray) -> Any:
+        if targets.aligned:
+            return self._arrays(targets, batch, lengths, IGNORED)
+        labels = [targets.values[i] for i in batch]
+        counts = np.array([len(a) for a in labels])
+        laid = lay_side_by_side(labels, counts, IGNORED, dtype=targets.dtype)
+        return np.ascontiguousarray(laid.T)
 
     def _weights_of(self, weights: Column, batch: IntArray, lengths: IntArray) -> Any:
         """Return a weight for each target: those of sequences, for all of its steps."""

@@ -58,6 +58,16 @@ def windows(
         A type or dtype is wrong.
     ValueError
         A shape or value is wrong, or the series is too short for one window.
+
+    Examples
+    --------
+    >>> x, targets = fastrnn.data.windows(np.arange(6.0), 3, horizon=2)
+    >>> x[:, :, 0]
+    array([[0., 1., 2.],
+           [1., 2., 3.]])
+    >>> targets
+    array([[3., 4.],
+           [4., 5.]])
     """
     a = check_any_floating("series", series)
     if not 1 <= a.ndim <= 2 or 0 in a.shape[1:]:
@@ -117,6 +127,12 @@ def split(
         A type is wrong.
     ValueError
         A value is out of its range, or one of the parts would be empty.
+
+    Examples
+    --------
+    >>> kept, held_out = fastrnn.data.split(range(10), 0.2, seed=0)
+    >>> len(kept), len(held_out)
+    (8, 2)
     """
     K = len(check_several("sequences", sequences, "a list of sequences"))
     share = check_number("fraction", fraction, below=1)

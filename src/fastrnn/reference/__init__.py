@@ -1,9 +1,9 @@
 """The same functions as `fastrnn`, in plain NumPy, written from the equations.
 
 The oracle of the tests, and code to be read: clear, not fast. It does not import the
-compiled module. `cells` holds each cell's mathematics, `sequence` the walk over time,
-written once for all cells, `functions` the six public functions, `linear` the linear
-layer and the cross-entropy, `losses` the other losses.
+compiled module. `cells` holds each cell's mathematics, ``sequence`` the walk over time,
+written once for all cells, ``functions`` the six public functions, ``linear`` the
+linear layer and the cross-entropy, ``losses`` the other losses.
 
 The symbols of courses and textbooks, and those used here:
 

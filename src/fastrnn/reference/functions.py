@@ -8,7 +8,8 @@ from numpy.typing import ArrayLike
 
 from fastrnn._cells import CELLS
 from fastrnn._gate.sequence import Upstream, check_backward, check_forward
-from fastrnn._results import (
+from fastrnn._types import BoolArray, FloatArray, Sequence
+from fastrnn._types.results import (
     GRUGrads,
     GRUTape,
     LSTMGrads,
@@ -17,7 +18,6 @@ from fastrnn._results import (
     RNNTape,
     Tape,
 )
-from fastrnn._types import BoolArray, FloatArray, Sequence
 from fastrnn.reference.sequence import walk_back, walk_forward, weight_grads
 
 

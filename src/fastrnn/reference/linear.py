@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastrnn._gate.linear import GRADIENTS, check_cross_entropy, check_linear
-from fastrnn._results import CrossEntropyGrads, LinearGrads
 from fastrnn._types import FloatArray
+from fastrnn._types.results import CrossEntropyGrads, LinearGrads
 
 
 @np.errstate(all="ignore")

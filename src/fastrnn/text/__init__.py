@@ -1,7 +1,8 @@
-"""Text for networks: vocabularies, sampling from a model's predictions, beam search.
+"""Text for networks: vocabularies, vectors of words, sampling, beam search.
 
 ::
 
+    text = fastrnn.text.read_text("text.txt")
     vocabulary = fastrnn.text.Vocabulary(text)
     ids = vocabulary.encode(text)
     ...
@@ -12,8 +13,10 @@
 
 from fastrnn.text._beam import Hypothesis, beam_search
 from fastrnn.text._generate import generate
+from fastrnn.text._reading import load_vectors, read_text
 from fastrnn.text._sampling import choose
 from fastrnn.text._vocabulary import (
+    BOS,
     EOS,
     PAD,
     UNK,
@@ -23,6 +26,7 @@ from fastrnn.text._vocabulary import (
 )
 
 __all__ = [
+    "BOS",
     "EOS",
     "PAD",
     "UNK",
@@ -32,5 +36,7 @@ __all__ = [
     "choose",
     "generate",
     "join_words",
+    "load_vectors",
+    "read_text",
     "split_words",
 ]

@@ -46,6 +46,11 @@ def choose(
     References
     ----------
     A. Holtzman et al., "The curious case of neural text degeneration", 2020 (top-p).
+
+    Examples
+    --------
+    >>> fastrnn.text.choose(np.array([0.0, 3.0, 1.0]), temperature=0)
+    1
     """
     scores = check_any_floating("logits", logits)
     if scores.ndim != 1 or not scores.size:

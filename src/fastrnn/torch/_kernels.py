@@ -24,8 +24,8 @@ from torch import Tensor, from_numpy, get_num_threads
 from fastrnn import _core
 from fastrnn._cells import CELLS, Cell
 from fastrnn._gate.sequence import check_lengths
-from fastrnn._results import clear_padding
 from fastrnn._types import DType, Sequence
+from fastrnn._types.results import clear_padding
 from fastrnn.torch import _weight_cache
 
 
