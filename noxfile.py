@@ -34,7 +34,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests with all that they can compare against."""
-    session.install(".[test,torch,keras,examples]")
+    session.install(".[test,torch,keras,jax,onnx,examples]")
     session.run("pytest", *session.posargs)
 
 

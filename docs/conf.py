@@ -44,7 +44,7 @@ default_role = "autolink"
 numpydoc_show_class_members = False
 numpydoc_validation_checks: set[str] = set()
 nitpicky = True
-nitpick_ignore_regex = [("py:.*", r"(keras|torch)\..*")]  # of other projects
+nitpick_ignore_regex = [("py:.*", r"(jax|keras|onnx|torch)\..*")]  # of other projects
 
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True

@@ -2,7 +2,8 @@
 
 The blocks of a page are one program, from top to bottom. Blocks marked ``python`` run
 as they stand; those marked ``py`` need PyTorch (in the README also a ``model`` made
-with it), scikit-learn, Keras or matplotlib. Fragments, marked ``python3``, do neither.
+with it), scikit-learn, Keras, JAX, ONNX or matplotlib. Fragments, marked ``python3``,
+do neither.
 tests/test_pages.py looks at what the pages print.
 """
 
@@ -20,7 +21,7 @@ import pytest
 import fastrnn
 
 ROOT = Path(__file__).parents[1]
-BLOCK = re.compile(r"^( *)```(python|py)\n(.*?)^\1```$", re.M | re.S)
+BLOCK = re.compile(r"^( *)```(python3?|py)\n(.*?)^\1```$", re.M | re.S)
 
 
 def program(page: Path, language: str) -> str:

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 import fastrnn
-from fastrnn._files import whole
-from fastrnn._files.whole import write_whole
+from fastrnn._convert.files import whole
+from fastrnn._convert.files.whole import write_whole
 
 LARGE = 200_000  # numbers: a file of more than a megabyte takes a while to write
 

@@ -28,8 +28,7 @@ def test_only_what_is_needed_is_imported() -> None:
     }
     assert not heavy & set(found)
     parts = {
-        f"fastrnn.{name}"
-        for name in ("data", "text", "plot", "reference", "_files", "_convert")
+        f"fastrnn.{name}" for name in ("data", "text", "plot", "reference", "_convert")
     }
     assert not parts & set(found)
 
@@ -47,3 +46,24 @@ def test_all_is_there() -> None:
     assert sorted(fastrnn.__all__) == sorted(set(fastrnn.__all__))
     with pytest.raises(AttributeError, match="module 'fastrnn' has no attribute 'x'"):
         fastrnn.x  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("library", "use"),
+    [
+        ("jax", "fastrnn.jax"),
+        ("onnx", "fastrnn.load_onnx('a.onnx')"),
+        ("onnx", "fastrnn.save_onnx(fastrnn.Linear(2, 3), 'a.onnx')"),
+    ],
+)
+def test_what_to_install_is_said(library: str, use: str) -> None:
+    program = f"""
+import sys
+sys.modules[{library!r}] = None  # as if it were not installed
+import fastrnn
+try:
+    {use}
+except ModuleNotFoundError as error:
+    print(error)
+"""
+    assert run(program).endswith(f"pip install 'fastrnn[{library}]'")

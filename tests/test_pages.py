@@ -14,7 +14,7 @@ import pytest
 
 import fastrnn
 from fastrnn import GRU, LSTM, Adam, Last, Linear, Sequential, data
-from tests.test_code_blocks import BLOCK, ROOT, run
+from tests.test_code_blocks import BLOCK, ROOT, program, run
 from tests.test_code_blocks import in_a_folder_with_the_docs as in_a_folder
 
 __all__ = ["in_a_folder"]
@@ -241,3 +241,29 @@ def test_layers_move_to_a_model_that_steps() -> None:
     gru, _, head = classifier(Last()).layers.values()
     model = Sequential(copy.deepcopy(gru), copy.deepcopy(head))
     assert fastrnn.Stepper(model).step(np.zeros(2, np.float32)).shape == (2,)
+
+
+def test_the_layer_of_the_jax_page_learns() -> None:
+    jax = pytest.importorskip("jax")
+    said: list[Any] = []
+    names = run(ROOT / "docs/jax.md", "python|py", print=lambda *a: said.append(a))
+    (first, last), (shape,) = said
+    assert last < first / 2
+    assert shape == (2, 20, 8, 16)
+    pytest.importorskip("flax")
+    exec(program(ROOT / "docs/jax.md", "python3"), names)
+    model = names["LSTM"](3, 16, rngs=names["nnx"].Rngs(0))
+    assert names["nnx"].jit(lambda m, x: m(x))(model, names["x"]).shape == (20, 8, 16)
+    assert jax.tree.leaves(names["nnx"].grad(lambda m: m(names["x"]).sum())(model))
+
+
+def test_the_model_of_the_onnx_page_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    monkeypatch.chdir(tmp_path)
+    (difference,), _, (same,), shapes = printed("onnx.md", "python|py")
+    assert difference < 1e-5
+    assert same
+    assert shapes == ((5, 1, 2, 4), (1, 2, 4))

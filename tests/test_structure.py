@@ -28,16 +28,16 @@ ROOMS = [
     "reference",  # the functions in plain NumPy
     "_functional",  # the functions on the kernels
     "_layers",  # parameters, and layers with their last call
-    "_optim",  # clipping and update rules
     "stepper",  # one step at a time
-    "_files",  # saving and loading
-    "_convert",  # other libraries' weights
+    "_convert",  # files, and models of other libraries
     "data",
     "schedules",
-    "_training",  # the loop, its history and checkpoints
+    "_training",  # optimizers, the loop, its history and checkpoints
     "text",
     "plot",
     "sklearn",
+    "onnx",
+    "jax",
     "torch",
     "keras",
     "__init__",

@@ -55,6 +55,14 @@ def _prepare_layer(fastrnn: Any, workload: Workload, inputs: Inputs) -> Run:
     return Run(lambda: layer(a.x, state), to_numpy)
 
 
+def prepare_call(workload: Workload, inputs: Inputs, mode: str, threads: int) -> Run:
+    """The function without a tape, instead of the layer in eval mode."""
+    import fastrnn
+
+    run = _prepare(fastrnn, workload, inputs, mode)
+    return Run(run.call, run.to_numpy, lambda: fastrnn.set_num_threads(threads))
+
+
 def prepare_reference(
     workload: Workload, inputs: Inputs, mode: str, threads: int
 ) -> Run:

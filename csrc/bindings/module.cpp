@@ -10,6 +10,7 @@ PYBIND11_MODULE(_core_of_pybind11, m, pybind11::mod_gil_not_used()) {
   fastrnn::register_linear(m);
   fastrnn::register_losses(m);
   fastrnn::register_optim(m);
+  fastrnn::register_xla(m);
 }
 
 extern "C" PYBIND11_EXPORT PyObject* PyInit__core() {

@@ -12,5 +12,6 @@ void register_linear(pybind11::module_& m);
 void register_losses(pybind11::module_& m);
 void register_optim(pybind11::module_& m);
 void register_packed(pybind11::module_& m);
+void register_xla(pybind11::module_& m);
 
 }  // namespace fastrnn

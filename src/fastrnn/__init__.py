@@ -10,13 +10,14 @@ recurrent layer one step at a time and keeps its state. `fit` trains a model on 
 with one of `SGD`, `RMSprop`, `Adagrad`, `Adam`, `AdamW`, and `predict` runs it; a loop
 of your own uses `clip_grad_norm` and `clip_grad_value`, a layer of your own
 `check_gradients`. `perplexity`, `bits_per_character` and `accuracy` measure the result.
-`save` and `load` write and read files; `load_torch` and `load_keras` make layers of
-other libraries' models.
+`save` and `load` write and read files; `load_torch`, `load_keras` and `load_onnx` make
+layers of other libraries' models, and `save_onnx` writes a model for them.
 
 `fastrnn.data` makes batches of sequences and texts, `fastrnn.schedules` has learning
 rates that change, `fastrnn.text` has vocabularies and sampling, and `fastrnn.plot`
 draws pictures (with matplotlib). `fastrnn.sklearn` has estimators for scikit-learn;
-`fastrnn.torch` and `fastrnn.keras` speed up models of PyTorch and Keras.
+`fastrnn.torch` and `fastrnn.keras` speed up models of PyTorch and Keras; `fastrnn.jax`
+has functions of JAX arrays, and `fastrnn.onnx` runs single nodes of ONNX.
 `fastrnn.reference` has the functions in plain NumPy.
 
 ``python -m fastrnn`` prints the build, the instruction set and the threads in use.
@@ -48,16 +49,21 @@ from fastrnn._functional.recurrent import (
     rnn_forward,
 )
 from fastrnn._layers.cells import GRU, LSTM, RNN
-from fastrnn._optim.clip import clip_grad_norm, clip_grad_value
-from fastrnn._optim.rules import SGD, Adagrad, Adam, AdamW, RMSprop
+from fastrnn._training.optim.clip import clip_grad_norm, clip_grad_value
+from fastrnn._training.optim.rules import SGD, Adagrad, Adam, AdamW, RMSprop
 
 if TYPE_CHECKING:
     from fastrnn import data, plot, reference, schedules, text
+    from fastrnn import jax as jax  # not in __all__: it needs JAX
     from fastrnn import keras as keras  # not in __all__: it needs Keras
+    from fastrnn import onnx as onnx  # not in __all__: it needs onnx
     from fastrnn import sklearn as sklearn  # not in __all__: it needs scikit-learn
     from fastrnn import torch as torch  # not in __all__: it needs PyTorch
-    from fastrnn._convert import load_keras, load_torch
-    from fastrnn._files import load, save
+    from fastrnn._convert.files import load, save
+    from fastrnn._convert.keras import load_keras
+    from fastrnn._convert.onnx_load import load_onnx
+    from fastrnn._convert.onnx_save import save_onnx
+    from fastrnn._convert.torch import load_torch
     from fastrnn._functional.ctc import ctc_loss
     from fastrnn._functional.losses import accuracy, bits_per_character, perplexity
     from fastrnn._functional.regression import (
@@ -110,19 +116,23 @@ else:
         "data": "data",
         "fit": "_training.fit",
         "huber": "_functional.regression",
+        "jax": "jax",
         "keras": "keras",
-        "load": "_files",
-        "load_keras": "_convert",
-        "load_torch": "_convert",
+        "load": "_convert.files",
+        "load_keras": "_convert.keras",
+        "load_onnx": "_convert.onnx_load",
+        "load_torch": "_convert.torch",
         "log_softmax": "_functional.softmax",
         "mean_absolute_error": "_functional.regression",
         "mean_squared_error": "_functional.regression",
+        "onnx": "onnx",
         "perplexity": "_functional.losses",
         "plot": "plot",
         "predict": "_training.predict",
         "quantile_loss": "_functional.regression",
         "reference": "reference",
-        "save": "_files",
+        "save": "_convert.files",
+        "save_onnx": "_convert.onnx_save",
         "schedules": "schedules",
         "sklearn": "sklearn",
         "softmax": "_functional.softmax",
@@ -143,7 +153,8 @@ else:
 
     def __dir__() -> list[str]:
         # Without their libraries, these would raise in help(fastrnn).
-        return sorted({*globals(), *LAZY} - {"keras", "sklearn", "torch"})
+        hidden = {"jax", "keras", "onnx", "sklearn", "torch"}
+        return sorted({*globals(), *LAZY} - hidden)
 
 
 __version__ = build_info()["version"]
@@ -193,6 +204,7 @@ __all__ = [
     "linear_forward",
     "load",
     "load_keras",
+    "load_onnx",
     "load_torch",
     "log_softmax",
     "lstm_backward",
@@ -207,6 +219,7 @@ __all__ = [
     "rnn_backward",
     "rnn_forward",
     "save",
+    "save_onnx",
     "schedules",
     "set_num_threads",
     "softmax",

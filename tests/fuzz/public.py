@@ -6,11 +6,13 @@ import importlib.util
 import inspect
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 import fastrnn
+import fastrnn.onnx
 from fastrnn import data, plot, reference, schedules, text
 from tests.problems import CELLS, CHOICES, GATES, STATES
 
@@ -53,7 +55,7 @@ def positive(*shape: int) -> Any:
 
 
 GOOD: dict[str, Callable[[], Good]] = {}
-NEEDS = {"plot.": "matplotlib"}
+NEEDS = {"plot.": "matplotlib", "load_onnx": "onnx", "save_onnx": "onnx"}
 
 
 def good(*names: str) -> Callable[[Callable[[str], Good]], Callable[[str], Good]]:
@@ -586,6 +588,37 @@ def load_keras(_: str) -> Good:
     return Good(fastrnn.load_keras, {"source": weights, **options}, ("weights",))
 
 
+@good("save_onnx")
+def save_onnx(_: str) -> Good:
+    model = make("Sequential")
+    return Good(fastrnn.save_onnx, {"model": model, "path": "a.onnx", "lengths": True})
+
+
+@good("load_onnx")
+def load_onnx(_: str) -> Good:
+    fastrnn.save_onnx(make("LSTM"), "b.onnx")
+    return Good(fastrnn.load_onnx, {"source": "b.onnx"})
+
+
+@good("onnx.run_node")
+def run_node(_: str) -> Good:
+    facts = {"op_type": "LSTM", "domain": "", "name": "", "attribute": ()}
+    names = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")
+    node = SimpleNamespace(**facts, input=names, output=("Y", "Y_h", "Y_c"))
+    arguments = {
+        "*node": node,
+        "*X": ones(T, N, I),
+        "*W": ones(1, 4 * H, I),
+        "*R": ones(1, 4 * H, H),
+        "*B": ones(1, 8 * H),
+        "*sequence_lens": LENGTHS,
+        "*initial_h": ones(1, N, H),
+        "*initial_c": ones(1, N, H),
+        "*P": np.zeros((1, 3 * H), F32),
+    }
+    return Good(fastrnn.onnx.run_node, arguments, ("node", "LSTM", "inputs"))
+
+
 # --- data and text -------------------------------------------------------------------
 
 SEQUENCES = [[1, 2], [3], [], [4, 5, 6]]
@@ -880,6 +913,7 @@ def public_names() -> Iterator[str]:
         "schedules.": schedules,
         "text.": text,
         "plot.": plot,
+        "onnx.": fastrnn.onnx,
     }.items():
         for name in module.__all__:
             value = getattr(module, name)
@@ -890,10 +924,9 @@ def public_names() -> Iterator[str]:
             elif not issubclass(value, (tuple, dict)) and value is not fastrnn.Layer:
                 yield prefix + name
                 yield from (f"{prefix}{name}.{member}" for member in members(value))
-    if public_torch is not None:
-        yield from public_torch.public_names()
-    if public_keras is not None:
-        yield from public_keras.public_names()
+    for module in (public_torch, public_keras, public_jax):
+        if module is not None:
+            yield from module.public_names()
 
 
 def members(owner: type) -> Iterator[str]:
@@ -915,3 +948,6 @@ if importlib.util.find_spec("torch"):
 public_keras: Any = None
 if public_torch is not None and importlib.util.find_spec("keras"):
     from tests.fuzz import public_keras
+public_jax: Any = None
+if importlib.util.find_spec("jax"):
+    from tests.fuzz import public_jax

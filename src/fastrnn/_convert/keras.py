@@ -20,10 +20,10 @@ from fastrnn._convert.build import (
     put_in_order,
     recurrent,
 )
+from fastrnn._convert.files.whole import check_path
 from fastrnn._convert.keras_arrays import from_arrays
 from fastrnn._convert.keras_files import read_model, read_weights
 from fastrnn._convert.keras_layers import LayerReader
-from fastrnn._files.whole import check_path
 from fastrnn._gate.arguments import check_choice, check_flag, make_generator, shown
 from fastrnn._layers.base import Layer
 from fastrnn._types import DType

@@ -6,8 +6,8 @@ import re
 from typing import Any
 
 from fastrnn._convert.build import Arrays, Weights, as_floating
+from fastrnn._convert.files.whole import check_readable
 from fastrnn._convert.keras_arrays import cell, dense
-from fastrnn._files.whole import check_readable
 from fastrnn._types import DType
 
 CELLS = ("simple_rnn", "gru", "lstm")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastrnn._convert.build import as_floating
-from fastrnn._files.safetensors import Tensor, as_numpy, widen
+from fastrnn._convert.files.safetensors import Tensor, as_numpy, widen
 from fastrnn._types import DType
 
 

@@ -19,10 +19,10 @@ from fastrnn._convert.build import (
     put_in_order,
     recurrent,
 )
+from fastrnn._convert.files.safetensors import decode
+from fastrnn._convert.files.whole import check_path, check_readable, read_whole
 from fastrnn._convert.tensors import as_weight
 from fastrnn._convert.torch_modules import ModuleReader, is_module
-from fastrnn._files.safetensors import decode
-from fastrnn._files.whole import check_path, check_readable, read_whole
 from fastrnn._gate.arguments import check_choice, check_flag, make_generator
 from fastrnn._layers.base import Layer
 from fastrnn._types import DType

@@ -9,9 +9,9 @@ import numpy as np
 
 from fastrnn._gate.arguments import check_integer, check_number, check_several
 from fastrnn._layers.base import Layer
-from fastrnn._optim.base import Optimizer
-from fastrnn._optim.targets import LayerTarget
 from fastrnn._training.checkpoint import layers_of
+from fastrnn._training.optim.base import Optimizer
+from fastrnn._training.optim.targets import LayerTarget
 
 
 def require_layer(model: Any) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from fastrnn._files import load, save
-from fastrnn._files.whole import check_path
+from fastrnn._convert.files import load, save
+from fastrnn._convert.files.whole import check_path
 from fastrnn._layers.base import Layer
-from fastrnn._optim.base import Optimizer
 from fastrnn._training.history import Best, History
+from fastrnn._training.optim.base import Optimizer
 
 KIND = "fastrnn.fit"
 

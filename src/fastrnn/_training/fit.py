@@ -9,8 +9,6 @@ from typing import Any
 
 from fastrnn._gate.arguments import check_flag
 from fastrnn._layers.base import Layer
-from fastrnn._optim.base import Optimizer
-from fastrnn._optim.clip import clip_grad_norm
 from fastrnn._training.check import (
     check_functions,
     check_model,
@@ -26,6 +24,8 @@ from fastrnn._training.loss import (
     check_loss,
     run_batch,
 )
+from fastrnn._training.optim.base import Optimizer
+from fastrnn._training.optim.clip import clip_grad_norm
 from fastrnn._training.progress import Progress
 
 Schedule = Callable[[float, History], float]

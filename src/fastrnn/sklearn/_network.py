@@ -17,9 +17,9 @@ from fastrnn._layers.dropout import Dropout
 from fastrnn._layers.linear import Linear
 from fastrnn._layers.pooling import Last, MaxOverTime, MeanOverTime
 from fastrnn._layers.sequential import Sequential
-from fastrnn._optim.rules import Adam
 from fastrnn._training.fit import fit
 from fastrnn._training.history import History
+from fastrnn._training.optim.rules import Adam
 from fastrnn._training.predict import predict
 from fastrnn._types import FloatArray
 from fastrnn.data import batches

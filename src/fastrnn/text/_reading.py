@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastrnn._files.whole import check_path, open_without_waiting, read_whole
+from fastrnn._convert.files.whole import check_path, open_without_waiting, read_whole
 from fastrnn._gate.arguments import shown
 from fastrnn._gate.layers import check_layer_dtype
 from fastrnn._types import BoolArray, FloatArray

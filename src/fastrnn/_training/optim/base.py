@@ -18,7 +18,7 @@ from fastrnn._gate.training import (
     check_like,
     check_state_dict,
 )
-from fastrnn._optim.targets import (
+from fastrnn._training.optim.targets import (
     LayersOrArrays,
     LayerTarget,
     arrays_of,

@@ -8,7 +8,7 @@ from fastrnn import _core
 from fastrnn._gate.arguments import check_flag, check_number
 from fastrnn._gate.memory import Apart
 from fastrnn._gate.training import check_arrays
-from fastrnn._optim.targets import LayersOrArrays, arrays_of
+from fastrnn._training.optim.targets import LayersOrArrays, arrays_of
 
 APART = Apart()
 

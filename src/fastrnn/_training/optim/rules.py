@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from fastrnn._gate.arguments import check_flag, check_number
-from fastrnn._optim.base import Optimizer
-from fastrnn._optim.targets import LayersOrArrays
+from fastrnn._training.optim.base import Optimizer
+from fastrnn._training.optim.targets import LayersOrArrays
 
 
 class SGD(Optimizer):

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from fastrnn._files.safetensors import CHECKSUM, as_numpy, decode, encode
-from fastrnn._files.whole import check_path, read_whole, write_whole
+from fastrnn._convert.files.safetensors import CHECKSUM, as_numpy, decode, encode
+from fastrnn._convert.files.whole import check_path, read_whole, write_whole
 from fastrnn._gate.arguments import check_flag, plain
 from fastrnn._layers.parameters import Parameters
 
