@@ -9,7 +9,14 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from tests.problems import CELLS, CHOICES, GATES, STATES, TABLE, Problem, make_problem
+from tests.problems import (
+    FUNCTIONS,
+    GATES,
+    STATES,
+    TABLE,
+    Problem,
+    make_problem,
+)
 
 T, N, I, H, V = 3, 2, 4, 5, 7  # noqa: E741
 ROWS = {cell: "H" if G == 1 else f"{G}*H" for cell, G in GATES.items()}
@@ -243,13 +250,53 @@ TWO_STATES: tuple[Table, Table] = (
     },
 )
 
+# Those of the options that one cell alone has.
+OWN: dict[str, tuple[Table, Table]] = {
+    "rnn": NONLINEARITY,
+    "gru": (
+        {"reset: expected a str, got bool": {"reset": True}},
+        {"reset: expected 'after' or 'before', got 'never'": {"reset": "never"}},
+    ),
+    "lstm": (
+        {
+            "coupled: expected a bool, got int": {"coupled": 1},
+            "peephole: expected a NumPy array, got bool": {"peephole": True},
+            "peephole: expected dtype float32 (that of x), got float64": {
+                "peephole": f64(3, H)
+            },
+            "projection: expected a NumPy array, got int": {"projection": 3},
+        },
+        {
+            "peephole: expected shape (3, H) = (3, 5), got (15,)": {
+                "peephole": f32(3 * H)
+            },
+            "projection: expected shape (P, H), got (5,)": {"projection": f32(H)},
+            "projection: expected shape (P, H) with P >= 1, got (0, 5)": {
+                "projection": f32(0, H)
+            },
+            "w_hh: expected shape (4*H, P) = (20, 3), got (20, 5)": {
+                "projection": f32(3, H)
+            },
+            "h0: expected shape (N, P) = (2, 3), got (2, 5)": {
+                "projection": f32(3, H),
+                "w_hh": f32(4 * H, 3),
+            },
+            "zoneout[0]: expected shape (T, N, P) = (3, 2, 3), got (3, 2, 5)": {
+                "projection": f32(3, H),
+                "w_hh": f32(4 * H, 3),
+                "h0": None,
+                "zoneout": [np.ones((T, N, H), bool)] * 2,
+            },
+        },
+    ),
+}
+
 
 def forward_calls() -> Iterator[BadCall]:
-    for cell in CELLS:
+    for cell in FUNCTIONS:
         types, values = ONE_STATE if len(STATES[cell]) == 1 else TWO_STATES
-        if cell in CHOICES:
-            types = types | NONLINEARITY[0]
-            values = values | NONLINEARITY[1]
+        own_types, own_values = OWN[cell]
+        types, values = types | own_types, values | own_values
         tables = [
             ("floating", type_errors() | types, value_errors(cell) | values),
             *(
@@ -264,7 +311,7 @@ def forward_calls() -> Iterator[BadCall]:
 
 
 def backward_calls() -> Iterator[BadCall]:
-    for cell in CELLS:
+    for cell in FUNCTIONS:
         tape = f"tape: expected {TABLE[cell].tape.__name__} of {cell}_forward, got"
         same = "expected dtype float32 (that of the tape)"
         types: Table = {

@@ -1,5 +1,6 @@
 """Layers and data for tests, and the same layers in PyTorch."""
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -7,16 +8,34 @@ import pytest
 
 import fastrnn
 from fastrnn._cells import CELLS as TABLE
+from tests.problems import CELLS as PROBLEMS
+from tests.problems import parse
 
-CELLS = tuple(name.upper() for name in TABLE)
+CELLS = tuple(name.upper() for name in PROBLEMS)
+CLASSES = tuple(name.upper() for name in TABLE)
 TORCH_CELLS = ("RNN", "GRU", "LSTM")
 T, N, I, H = 5, 3, 4, 6  # noqa: E741
+
+
+def class_of(cell: str) -> Any:
+    """Return what makes a layer: its class, with the options in the name."""
+    name, chosen = parse(cell.lower())
+    return functools.partial(getattr(fastrnn, name.upper()), **chosen)
+
+
+def arguments_of(layer: Any, i: int = 0) -> dict[str, Any]:
+    """Return the weights and the cell's options, as the functions take them."""
+    names = ("nonlinearity", "reset", "coupled")
+    options = dict(zip(names, layer._cell_options(), strict=True))
+    kept = {"RNN": names[:1], "GRU": names[1:2], "LSTM": names[2:]}
+    chosen = {name: options[name] for name in kept[type(layer).__name__]}
+    return {**layer._weights[i], **chosen}
 
 
 def make_layer(
     cell: str, *, seed: int = 0, dtype: Any = np.float64, **options: Any
 ) -> Any:
-    return getattr(fastrnn, cell)(I, H, dtype=dtype, seed=seed, **options)
+    return class_of(cell)(I, H, dtype=dtype, seed=seed, **options)
 
 
 def as_tuple(state: Any) -> tuple[Any, ...]:
@@ -37,9 +56,10 @@ class Data:
         kinds = len(TABLE[type(layer).__name__.lower()].states)
         self.pair = kinds == 2
         self.x = draw(*lead, I)
-        self.dy = draw(*lead, D * H)
-        self.states = [draw(layer.num_layers * D, N, H) for _ in range(kinds)]
-        self.dstates = [draw(layer.num_layers * D, N, H) for _ in range(kinds)]
+        self.dy = draw(*lead, layer.output_size)
+        shapes = [(layer.num_layers * D, N, width) for width in layer._widths]
+        self.states = [draw(*shape) for shape in shapes]
+        self.dstates = [draw(*shape) for shape in shapes]
 
     def join(self, states: list[Any]) -> Any:
         return tuple(states) if self.pair else states[0]

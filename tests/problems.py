@@ -7,19 +7,31 @@ import numpy as np
 
 from fastrnn._cells import CELLS as TABLE
 
-CELLS = tuple(TABLE)
-GATES = {name: row.gates for name, row in TABLE.items()}
-STATES = {name: row.states for name, row in TABLE.items()}
+FUNCTIONS = tuple(TABLE)  # there is <name>_forward
+# Options under which a cell computes something else, by a word for each.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "before": {"reset": "before"},
+    "peephole": {"peephole": True},
+    "coupled": {"coupled": True},
+    "projection": {"proj_size": 4},
+}
+# A cell, perhaps with options: gru-before.
+CELLS = (*FUNCTIONS, "gru-before", "lstm-peephole", "lstm-coupled", "lstm-projection")
+GATES = {cell: TABLE[cell.partition("-")[0]].gates for cell in CELLS}
+STATES = {cell: TABLE[cell.partition("-")[0]].states for cell in CELLS}
 # The cells that let the user choose a nonlinearity, with each of them.
 CHOICES = {
     name: row.nonlinearities
     for name, row in TABLE.items()
     if len(row.nonlinearities) > 1
 }
-VARIANTS = tuple(
-    f"{cell}-{choice}" if choice else cell
-    for cell in CELLS
-    for choice in CHOICES.get(cell, ("",))
+VARIANTS = (
+    *(
+        f"{cell}-{choice}" if choice else cell
+        for cell in CELLS
+        for choice in CHOICES.get(cell, ("",))
+    ),
+    "lstm-coupled-peephole-projection",
 )
 KINDS = ("floating", "onehot", "embedding")
 WEIGHTS = ("w_ih", "w_hh", "b_ih", "b_hh")
@@ -161,29 +173,32 @@ def make_problem(
     With ``padding`` the lengths are random; from 3 rows on, 0 and T are among them.
     A recurrent mask is 0 in places, and zoneout keeps a third of the states.
     """
-    cell, _, variant = cell.partition("-")
-    nonlinearity = variant or nonlinearity
+    cell, chosen = parse(cell)
+    nonlinearity = chosen.pop("nonlinearity", nonlinearity)
     rng = np.random.default_rng(seed)
     G = GATES[cell]
 
     def draw(*shape: int) -> Any:
         return rng.standard_normal(shape).astype(dtype)
 
+    projected = chosen.pop("proj_size", 0) > 0
+    P = H * 2 // 3 + 1 if projected else H
     scale = dtype(1 / np.sqrt(max(H, 1)))
     I = V if kind == "onehot" else I  # noqa: E741
     arrays: dict[str, Any] = {
         "x": draw(T, N, I) if kind == "floating" else rng.integers(0, V, (T, N)),
         "w_ih": draw(G * H, I) * scale,
-        "w_hh": draw(G * H, H) * scale,
+        "w_hh": draw(G * H, P) * scale,
     }
     if kind == "embedding":
         arrays["embedding"] = draw(V, I)
     if bias:
         arrays |= {"b_ih": draw(G * H), "b_hh": draw(G * H)}
+    peephole = chosen.pop("peephole", False)
     states = STATES[cell]
     if state:
-        arrays |= {f"{s}0": draw(N, H) for s in states}
-    options: dict[str, Any] = {"reverse": reverse}
+        arrays |= {f"{s}0": draw(N, w) for s, w in zip(states, (P, H), strict=False)}
+    options: dict[str, Any] = {"reverse": reverse, **chosen}
     if cell in CHOICES:
         options["nonlinearity"] = nonlinearity
     if padding is not None:
@@ -194,13 +209,28 @@ def make_problem(
     if resets:
         options["resets"] = rng.random((T, N)) < 0.3
     if recurrent_mask:
-        mask = rng.random((N, H)) * (rng.random((N, H)) < 0.7)
+        mask = rng.random((N, P)) * (rng.random((N, P)) < 0.7)
         options["recurrent_mask"] = mask.astype(dtype)
     if zoneout:
-        keep = [rng.random((T, N, H)) < 0.33 for _ in states]
+        widths = (P, H)[: len(states)]
+        keep = [rng.random((T, N, width)) < 0.33 for width in widths]
         options["zoneout"] = tuple(keep) if len(keep) > 1 else keep[0]
-    upstream = {"dy": draw(T, N, H)} | {f"d{s}_n": draw(N, H) for s in states}
+    upstream = {"dy": draw(T, N, P)}
+    upstream |= {f"d{s}_n": draw(N, w) for s, w in zip(states, (P, H), strict=False)}
+    if peephole:  # last, so that all else is as without it
+        arrays["peephole"] = draw(3, H) * dtype(0.2)  # large ones amplify errors
+    if projected:
+        arrays["projection"] = draw(P, H) * scale
     return Problem(cell, arrays, options, upstream)
+
+
+def parse(cell: str) -> tuple[str, dict[str, Any]]:
+    """Return the name of a cell's functions, and its layer's options."""
+    name, *words = cell.split("-")
+    options: dict[str, Any] = {}
+    for word in words:
+        options |= OPTIONS.get(word, {"nonlinearity": word})
+    return name, options
 
 
 def each(a: Any, change: Any) -> Any:

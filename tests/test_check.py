@@ -32,7 +32,7 @@ from tests.bad_calls import (
     good_problem,
     ids,
 )
-from tests.problems import CELLS, TABLE, make_problem
+from tests.problems import FUNCTIONS, TABLE, make_problem
 
 
 @pytest.fixture(params=[reference, fastrnn], ids=["reference", "compiled"])
@@ -58,15 +58,15 @@ def test_bad_backward(call: BadCall, module: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", ["floating", "onehot", "embedding"])
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", FUNCTIONS)
 def test_the_calls_are_good_unchanged(cell: str, kind: str, module: Any) -> None:
     problem = good_problem(cell, kind)
     _, _, tape = problem.forward(module)
     problem.backward(module, tape)
 
 
-@pytest.mark.parametrize("other", CELLS)
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("other", FUNCTIONS)
+@pytest.mark.parametrize("cell", FUNCTIONS)
 def test_tape_of_another_cell(cell: str, other: str, module: Any) -> None:
     _, _, tape = good_problem(other, "floating").forward(module)
     if cell == other:
@@ -141,9 +141,9 @@ def test_subclasses_count_as_plain_arrays(tmp_path: Any) -> None:
 
 def test_indices_are_private_copies() -> None:
     """Changing them after the check must not lead a kernel out of bounds."""
-    p = good_problem("rnn", "onehot")
+    p = good_problem("gru", "onehot")
     resets = np.zeros((T, N), bool)
-    s = check_forward("rnn", **p.arrays, **p.options, resets=resets)
+    s = check_forward("gru", **p.arrays, **p.options, resets=resets)
     assert s.tokens is not None
     assert not np.shares_memory(s.tokens, p.arrays["x"])
     assert s.lengths is not None
@@ -199,9 +199,9 @@ def test_empty_lengths(empty: Any) -> None:
 
 
 def test_tokens_on_padding_are_not_looked_at() -> None:
-    p = good_problem("rnn", "onehot")
+    p = good_problem("gru", "onehot")
     x = ids(t1n1=-1, t2n1=10**9)
-    check_forward("rnn", **{**p.arrays, "x": x}, **p.options)
+    check_forward("gru", **{**p.arrays, "x": x}, **p.options)
 
 
 def test_numpy_flags_are_flags() -> None:

@@ -27,6 +27,18 @@ def test_one_module(cell: str, options: dict[str, Any]) -> None:
     assert_same(layer, draw(T, N, I), forward(module, draw(T, N, I)))
 
 
+@pytest.mark.parametrize("options", [{}, {"num_layers": 2}, {"bias": False}], ids=str)
+@pytest.mark.parametrize("both", [False, True], ids=["one", "both"])
+@pytest.mark.filterwarnings("ignore:LSTM with projections")  # PyTorch's, of one kernel
+def test_a_projection(options: dict[str, Any], both: bool) -> None:
+    module = nn.LSTM(I, H, proj_size=3, bidirectional=both, **options)
+    x = draw(T, N, I)
+    for source in (module, module.state_dict()):
+        layer = fastrnn.load_torch(source)
+        assert layer.proj_size == 3
+        assert_same(layer, x, forward(module, x))
+
+
 def test_options_that_are_not_among_the_weights() -> None:
     module = nn.RNN(I, H, nonlinearity="relu", batch_first=True)
     layer = fastrnn.load_torch(
@@ -129,8 +141,8 @@ BAD = {
     ),
     "projection": (
         ValueError,
-        nn.LSTM(I, H, proj_size=3).state_dict(),
-        "source: proj_size: expected 0, got another, with weight_hr_l0",
+        nn.LSTM(I, H, proj_size=3).state_dict() | {"weight_hr_l0": torch.zeros(3)},
+        "source: expected weight_hh (G*H, H) of 1, 3 or 4 gates, got (24, 3)",
     ),
     "a layer between": (
         ValueError,

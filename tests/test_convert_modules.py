@@ -141,10 +141,6 @@ REFUSED: dict[str, tuple[type[Exception], Any]] = {
         ValueError,
         lambda: nn.Embedding(V, I, scale_grad_by_freq=True),
     ),
-    "1: proj_size: expected 0, got 3": (
-        ValueError,
-        lambda: nn.Sequential(nn.Linear(I, I), nn.LSTM(I, H, proj_size=3)),
-    ),
     "source: approximate: expected 'none', got 'tanh'": (
         ValueError,
         lambda: nn.GELU("tanh"),

@@ -13,7 +13,7 @@ import fastrnn
 from fastrnn.data import bucket_batches, pack_streams, pad_sequences, stream_batches
 from tests.comparing import assert_same_bits
 from tests.errors import bad_values, raises
-from tests.layers import CELLS
+from tests.layers import CELLS, class_of
 
 lengths_of = st.lists(st.integers(0, 9), min_size=1, max_size=20)
 seeds = st.integers(0, 2**32 - 1)
@@ -197,7 +197,7 @@ def test_pack_streams(lengths: Any, rows: int, width: int | None) -> None:
 @pytest.mark.parametrize("cell", CELLS)
 def test_packed_streams_give_what_each_sequence_gives(cell: str) -> None:
     sequences = make_sequences([3, 7, 0, 5, 2, 2, 8, 1], width=4)
-    layer = getattr(fastrnn, cell)(4, 6, seed=0)
+    layer = class_of(cell)(4, 6, seed=0)
     packed = pack_streams(sequences, 3)
     y, _ = layer(packed.x, lengths=packed.lengths, resets=packed.resets)
     for a, n, start in zip(sequences, packed.rows, packed.starts, strict=True):

@@ -74,6 +74,23 @@ def test_one_layer(cell: str, both: bool, width: int) -> None:
     assert_same(fastrnn.load_keras(arrays, bidirectional=both), layer, x)
 
 
+@pytest.mark.parametrize("both", [False, True], ids=["one", "both"])
+def test_a_gru_with_the_reset_before_the_product(both: bool, tmp_path: Path) -> None:
+    layer = make("GRU", reset_after=False, name="a")
+    layer = layers.Bidirectional(layer, name="a") if both else layer
+    model = randomise(keras.Sequential([layers.Input((T, I)), layer]))
+    x = draw(N, T, I)
+    sources = [layer, model, layer.get_weights()]
+    for name in ("model.keras", "model.weights.h5"):
+        (model.save_weights if name.endswith("h5") else model.save)(tmp_path / name)
+        sources.append(tmp_path / name)
+    for source in sources:
+        options = {"bidirectional": both} if isinstance(source, list) else {}
+        converted = fastrnn.load_keras(source, **options)
+        assert converted.reset == "before"
+        assert_same(converted, model, x)
+
+
 def stack(cell: str) -> Any:
     model = keras.Sequential(
         [
@@ -229,7 +246,6 @@ REFUSED: dict[str, Callable[[], Any]] = {
                 "hard_sigmoid",
                 "'sigmoid', got hard_sigmoid",
             ),
-            ("GRU", "reset_after", False, "True, got False"),
             ("LSTM", "dropout", 0.5, "0.0, got 0.5"),
             ("GRU", "recurrent_dropout", 0.5, "0, got 0.5"),
             ("LSTM", "kernel_regularizer", "l2", "None, got L2"),
@@ -471,14 +487,13 @@ def test_dtypes() -> None:
 
 
 def test_weights_that_do_not_do() -> None:
-    old = make("GRU", reset_after=False)
-    old.build((N, T, I))
+    kernel, recurrent, bias = build(make("GRU"), N, T, I).get_weights()
     message = (
-        "source[2]: expected the two biases (2, 3*H) = (2, 18) of a GRU with "
-        "reset_after=True, got (18,)"
+        "source[1]: expected the first weight of an RNN, GRU, LSTM or Dense layer with "
+        "bias, got shape (6, 18)"
     )
     with raises(ValueError, message):
-        fastrnn.load_keras(old.get_weights())
+        fastrnn.load_keras([kernel, recurrent, bias[:1], bias])
 
 
 def test_bad_files(tmp_path: Path) -> None:

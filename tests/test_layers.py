@@ -14,12 +14,12 @@ from tests.layers import (
     CELLS,
     TORCH_CELLS,
     Data,
-    H,
     I,
     N,
     T,
     as_tuple,
     assert_close,
+    class_of,
     make_layer,
     make_torch,
     run_torch,
@@ -206,7 +206,7 @@ def test_backward_accumulates(cell: str) -> None:
     data = Data(layer)
     _, grads = data.run(layer)
     once = layer.flat_grads.copy()
-    assert (once != 0).all()
+    assert (once != 0).all() or layer.coupled  # then those of f are 0
     dx, _ = layer.backward(data.dy, data.join(data.dstates))
     np.testing.assert_array_equal(dx, grads[0])
     np.testing.assert_array_equal(layer.flat_grads, 2 * once)
@@ -320,7 +320,7 @@ def test_empty(cell: str, sizes: tuple[int, int]) -> None:
     layer = make_layer(cell, num_layers=2, bidirectional=True, dropout=0.5)
     data = Data(layer, *sizes)
     (y, *final), (dx, *dinitial) = data.run(layer)
-    assert y.shape == (*sizes, 2 * H)
+    assert y.shape == (*sizes, layer.output_size)
     assert dx.shape == (*sizes, I)
     for a, b in zip([*final, *dinitial], [*data.states, *data.dstates], strict=True):
         np.testing.assert_array_equal(a, b)
@@ -333,7 +333,7 @@ def test_every_number_of_threads_gives_the_same_bits(cell: str) -> None:
     for threads in (1, 2):
         fastrnn.set_num_threads(threads)
         options = {"bidirectional": True, "dropout": 0.2, "seed": 0}
-        layer = getattr(fastrnn, cell)(40, 96, 2, **options)
+        layer = class_of(cell)(40, 96, 2, **options)
         rng = np.random.default_rng(0)
         x = rng.standard_normal((12, 8, 40)).astype(np.float32)
         y, _ = layer(x)

@@ -7,7 +7,7 @@ import pytest
 
 import fastrnn
 from tests.errors import bad_values, raises
-from tests.layers import CELLS
+from tests.layers import CELLS, class_of
 
 T, N, I, H = 3, 2, 4, 5  # noqa: E741
 
@@ -58,7 +58,38 @@ def test_bad_construction(
     cell: str, bad: Any, error: type[Exception], message: str
 ) -> None:
     with raises(error, message):
-        getattr(fastrnn, cell)(**{"input_size": I, "hidden_size": H, **bad})
+        class_of(cell)(**{"input_size": I, "hidden_size": H, **bad})
+
+
+@bad_values(
+    TypeError={
+        "peephole: expected a bool, got int": ("LSTM", {"peephole": 1}),
+        "coupled: expected a bool, got NoneType": ("LSTM", {"coupled": None}),
+        "proj_size: expected an int, got float": ("LSTM", {"proj_size": 3.0}),
+        "reset: expected a str, got bool": ("GRU", {"reset": True}),
+    },
+    ValueError={
+        "proj_size: expected proj_size >= 0, got -1": ("LSTM", {"proj_size": -1}),
+        "reset: expected 'after' or 'before', got 'never'": ("GRU", {"reset": "never"}),
+    },
+)
+def test_bad_options_of_a_cell(
+    bad: tuple[str, Any], error: type[Exception], message: str
+) -> None:
+    with raises(error, message):
+        getattr(fastrnn, bad[0])(I, H, **bad[1])
+
+
+def test_the_state_of_an_lstm_with_a_projection() -> None:
+    layer = make_layer("LSTM", proj_size=3)
+    assert layer.output_size == 2 * 3
+    h, c = np.zeros((4, N, H)), np.zeros((4, N, H))
+    message = f"state[0]: expected shape (L*D, N, P) = (4, {N}, 3), got (4, {N}, {H})"
+    with raises(ValueError, message):
+        layer(f32(T, N, I), (h.astype(np.float32), c.astype(np.float32)))
+    y, (h, c) = layer(f32(T, N, I))
+    assert (y.shape, h.shape, c.shape) == ((T, N, 6), (4, N, 3), (4, N, H))
+    assert "proj_size=3" in repr(layer)
 
 
 MOST = (2**63 - 1) // 4
@@ -203,22 +234,22 @@ def test_bad_backward_batch_first() -> None:
 @pytest.mark.parametrize("D", [1, 2])
 @pytest.mark.parametrize("cell", CELLS)
 def test_backward_needs_a_call_in_training_mode(cell: str, D: int) -> None:
-    layer = getattr(fastrnn, cell)(I, H, bidirectional=D == 2)
+    layer = class_of(cell)(I, H, bidirectional=D == 2)
     none_yet = "backward: expected a call of the layer before it, got none"
     with raises(RuntimeError, none_yet):
-        layer.backward(f32(T, N, D * H))
+        layer.backward(f32(T, N, layer.output_size))
     layer(f32(T, N, I))
     layer.eval()
-    layer.backward(f32(T, N, D * H))  # the last call was in training mode
+    layer.backward(f32(T, N, layer.output_size))  # the last call was in training mode
     layer(f32(T, N, I))
     in_eval = "backward: expected the last call in training mode, got eval mode"
     with raises(RuntimeError, in_eval):
-        layer.backward(f32(T, N, D * H))
+        layer.backward(f32(T, N, layer.output_size))
     layer.train()
     with raises(RuntimeError, in_eval):
-        layer.backward(f32(T, N, D * H))
+        layer.backward(f32(T, N, layer.output_size))
     layer(f32(T, N, I))
-    layer.backward(f32(T, N, D * H))
+    layer.backward(f32(T, N, layer.output_size))
 
 
 NAMES = "d: expected the names of the state"

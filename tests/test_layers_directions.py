@@ -12,19 +12,19 @@ from fastrnn import _runtime
 from fastrnn._layers import walk
 from tests.comparing import assert_same_bits
 from tests.implementations import ISAS, using
-from tests.layers import CELLS, I, as_tuple
+from tests.layers import CELLS, I, as_tuple, class_of
 
 T, N, H = 30, 2, 60
 
 
 def make_layer(cell: str, **options: Any) -> Any:
-    return getattr(fastrnn, cell)(I, H, bidirectional=True, seed=0, **options)
+    return class_of(cell)(I, H, bidirectional=True, seed=0, **options)
 
 
 def run(layer: Any, **options: Any) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     x = rng.standard_normal((T, N, I)).astype(np.float32)
-    dy = rng.standard_normal((T, N, 2 * H)).astype(np.float32)
+    dy = rng.standard_normal((T, N, layer.output_size)).astype(np.float32)
     y, state = layer(x, **options)
     dx, dstate = layer.backward(dy)
     names = ("y", "dx", "h", "c", "dh", "dc")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastrnn
-from tests.layers import CELLS, TABLE
+from tests.layers import CELLS, TABLE, class_of
 
 I, H = 5, 32  # noqa: E741
 
@@ -16,7 +16,7 @@ cells = pytest.mark.parametrize("cell", CELLS)
 
 def make_layer(cell: str, *, seed: Any = 0, **options: Any) -> Any:
     choices = {"num_layers": 2, "bidirectional": True, "dtype": np.float64, **options}
-    return getattr(fastrnn, cell)(I, H, seed=seed, **choices)
+    return class_of(cell)(I, H, seed=seed, **choices)
 
 
 def is_weight(name: str, kind: str) -> bool:
@@ -44,19 +44,25 @@ def test_uniform(cell: str) -> None:
 
 @cells
 def test_keras(cell: str) -> None:
-    row = TABLE[cell.lower()]
+    layer = make_layer(cell, init="keras")
+    row = TABLE[type(layer).__name__.lower()]
     G = row.gates
-    for name, a in make_layer(cell, init="keras").params.items():
+    for name, a in layer.params.items():
         if is_weight(name, "weight_ih"):
-            width = I if "l0" in name else 2 * H
+            width = I if "l0" in name else layer.output_size
             assert_uniform(a, math.sqrt(6 / (width + G * H)))
         elif is_weight(name, "weight_hh"):
-            assert a.shape == (G * H, H)
-            np.testing.assert_allclose(a.T @ a, np.eye(H), atol=1e-13)
+            P = a.shape[1]
+            assert a.shape == (G * H, layer.proj_size or H)
+            np.testing.assert_allclose(a.T @ a, np.eye(P), atol=1e-13)
             # A gate's own block is not orthogonal, unless it is the only one.
             block = a[:H].T @ a[:H]
-            assert np.allclose(block, np.eye(H)) == (G == 1)
+            assert np.allclose(block, np.eye(P)) == (G == 1)
             assert abs((a > 0).mean() - 0.5) < 0.1
+        elif is_weight(name, "weight_hr"):
+            assert_uniform(a, math.sqrt(6 / sum(a.shape)))
+        elif is_weight(name, "peephole"):
+            assert not a.any()
         else:
             expected = np.zeros(G * H)
             if row.forget_gate is not None and is_weight(name, "bias_ih"):
@@ -74,11 +80,11 @@ def test_orthogonal_signs_are_random() -> None:
 @cells
 def test_identity(cell: str) -> None:
     for name, a in make_layer(cell, init="identity").params.items():
-        if is_weight(name, "weight_ih"):
+        if is_weight(name, "weight_ih") or is_weight(name, "weight_hr"):
             assert_uniform(a, 1 / math.sqrt(H))
         elif is_weight(name, "weight_hh"):
-            for block in a.reshape(-1, H, H):
-                np.testing.assert_array_equal(block, np.eye(H))
+            for block in a.reshape(-1, H, a.shape[1]):
+                np.testing.assert_array_equal(block, np.eye(H, a.shape[1]))
         else:
             assert not a.any()
 
@@ -87,7 +93,7 @@ def test_identity(cell: str) -> None:
 @pytest.mark.parametrize("init", ["uniform", "keras", "identity"])
 def test_init_without_biases(init: str, cell: str) -> None:
     layer = make_layer(cell, init=init, bias=False)
-    assert all(name.startswith("weight") for name in layer.params)
+    assert not any(name.startswith("bias") for name in layer.params)
 
 
 def test_float32_is_drawn_alike() -> None:
@@ -170,7 +176,7 @@ def test_dropout_is_for_training_and_between_layers() -> None:
 @cells
 def test_backward_through_dropout(cell: str, batch_first: bool) -> None:
     """Compare with finite differences, drawing the same masks each time."""
-    layer = getattr(fastrnn, cell)(
+    layer = class_of(cell)(
         3, 4, 3, bidirectional=True, dropout=0.4, dtype=np.float64, seed=0,
         batch_first=batch_first,
     )  # fmt: skip

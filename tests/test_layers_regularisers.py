@@ -6,13 +6,24 @@ from typing import Any
 import numpy as np
 import pytest
 
-import fastrnn
 from fastrnn import reference
 from fastrnn._layers.regularisers import draw_flags
 from tests.comparing import assert_same_bits
 from tests.errors import bad_values, raises
 from tests.implementations import ISAS, using
-from tests.layers import CELLS, TABLE, Data, H, I, N, T, as_tuple, make_layer
+from tests.layers import (
+    CELLS,
+    TABLE,
+    Data,
+    H,
+    I,
+    N,
+    T,
+    arguments_of,
+    as_tuple,
+    class_of,
+    make_layer,
+)
 
 RATES = {"recurrent_dropout": 0.4, "zoneout": 0.3, "weight_dropout": 0.2}
 cells = pytest.mark.parametrize("cell", CELLS)
@@ -35,21 +46,20 @@ def run_reference(layer: Any, data: Data, options: dict[str, Any]) -> list[Any]:
         return (rng.random(shape, np.float32) < 1 - p) / (1 - p)
 
     for d in range(2 if layer.bidirectional else 1):
-        end = "_reverse" if d else ""
-        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-        weights = [layer.params[f"{name}_l0{end}"] for name in names]
-        given = {"h0": data.states[0][d]} | (
-            {"c0": data.states[1][d]} if data.pair else {}
-        )
+        given = arguments_of(layer, d) | {"h0": data.states[0][d]}
+        given |= {"c0": data.states[1][d]} if data.pair else {}
         if layer.recurrent_dropout:
-            given["recurrent_mask"] = factors((N, H), layer.recurrent_dropout)
+            shape = data.states[0][d].shape
+            given["recurrent_mask"] = factors(shape, layer.recurrent_dropout)
         if layer.zoneout:
-            keep = [draw_flags(rng, (T, N, H), layer.zoneout) for _ in data.states]
+            keep = [
+                draw_flags(rng, (T, *a[d].shape), layer.zoneout) for a in data.states
+            ]
             given["zoneout"] = keep if data.pair else keep[0]
         if layer.weight_dropout:
-            mask = factors(weights[1].shape, layer.weight_dropout)
-            weights[1] = weights[1] * mask
-        y, final, _ = run(data.x, *weights, **given, reverse=d == 1, **options)
+            mask = factors(given["w_hh"].shape, layer.weight_dropout)
+            given["w_hh"] = given["w_hh"] * mask
+        y, final, _ = run(data.x, **given, reverse=d == 1, **options)
         outputs.append(y)
         finals.append(as_tuple(final))
     return [np.concatenate(outputs, 2), *map(np.stack, zip(*finals, strict=True))]
@@ -165,18 +175,19 @@ def test_rates_near_0_and_1(p: float, share: float) -> None:
 @cells
 def test_zoneout_of_every_unit_is_drawn_alone(cell: str) -> None:
     """Some of the final states equal the initial ones exactly, in h and in c."""
-    layer = getattr(fastrnn, cell)(I, 64, zoneout=0.3, seed=0)
+    layer = class_of(cell)(I, 64, zoneout=0.3, seed=0)
     rng = np.random.default_rng(0)
     x = rng.standard_normal((1, 50, I)).astype(np.float32)
-    states = [rng.random((1, 50, 64)).astype(np.float32) for _ in range(2)]
-    pair = len(TABLE[cell.lower()].states) == 2
+    widths = (*layer._widths, 64)[:2]
+    states = [rng.random((1, 50, width)).astype(np.float32) for width in widths]
+    pair = len(TABLE[type(layer).__name__.lower()].states) == 2
     state = tuple(states) if pair else states[0]
     _, final = layer(x, state)
     kept = [a == b for a, b in zip(as_tuple(final), states, strict=False)]
     for a in kept:
         assert abs(a.mean() - 0.3) < 5 * math.sqrt(0.21 / a.size)
     if pair:
-        both = (kept[0] & kept[1]).mean()
+        both = (kept[0] & kept[1][..., : widths[0]]).mean()
         assert abs(both - 0.09) < 5 * math.sqrt(0.09 * 0.91 / kept[0].size)
 
 
@@ -193,14 +204,14 @@ def test_eval_draws_nothing(cell: str, D: int) -> None:
     np.testing.assert_array_equal(layer.flat_params, plain.flat_params)
     x = data.x
     for k in range(2):
-        run = getattr(reference, f"{cell.lower()}_forward")
+        run = getattr(reference, f"{layer._cell}_forward")
         outputs = []
         for d in range(D):
             i = k * D + d
-            weights = list(plain.params.values())[4 * i : 4 * i + 4]
+            weights = arguments_of(plain, i)
             given = dict(zip(("h0", "c0"), (a[i] for a in data.states)))  # noqa: B905
             options = {"reverse": d == 1, "zoneout": 0.3, "training": False}
-            outputs.append(run(x, *weights, **given, **options)[0])
+            outputs.append(run(x, **weights, **given, **options)[0])
         x = np.concatenate(outputs, 2)
     np.testing.assert_allclose(y, x, rtol=0, atol=1e-13)
     off, _ = plain.eval()(data.x, data.join(data.states))
@@ -235,10 +246,10 @@ def test_rates_of_zero_change_no_bit(cell: str) -> None:
 def test_every_number_of_threads_gives_the_same_bits(cell: str) -> None:
     found = []
     for threads in (1, 2, 3):
-        layer = getattr(fastrnn, cell)(I, 120, seed=0, bidirectional=True, **RATES)
+        layer = class_of(cell)(I, 120, seed=0, bidirectional=True, **RATES)
         rng = np.random.default_rng(0)
         x = rng.standard_normal((12, 40, I)).astype(np.float32)
-        dy = rng.standard_normal((12, 40, 240)).astype(np.float32)
+        dy = rng.standard_normal((12, 40, layer.output_size)).astype(np.float32)
         with using(ISAS[0], threads):
             y, _ = layer(x)
             dx, _ = layer.backward(dy)
@@ -257,4 +268,4 @@ def test_every_number_of_threads_gives_the_same_bits(cell: str) -> None:
 @cells
 def test_bad_rates(cell: str, bad: Any, error: Any, message: str) -> None:
     with raises(error, message):
-        getattr(fastrnn, cell)(I, H, **bad)
+        class_of(cell)(I, H, **bad)

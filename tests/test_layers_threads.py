@@ -11,7 +11,7 @@ import pytest
 
 import fastrnn
 from tests.errors import raises
-from tests.layers import CELLS
+from tests.layers import CLASSES
 from tests.processes import run_program
 
 T, N, I, H = 6, 4, 3, 8  # noqa: E741
@@ -95,7 +95,7 @@ class Watch:
         self.now = self.layer.flat_grads.copy()
 
 
-@pytest.mark.parametrize("kind", ["Linear", *CELLS, "Embedding"])
+@pytest.mark.parametrize("kind", ["Linear", *CLASSES, "Embedding"])
 def test_gradients_are_added_under_a_lock(kind: str) -> None:
     size = 4
     layer = getattr(fastrnn, kind)(size, size, dtype=np.float64, seed=0)

@@ -23,6 +23,9 @@ constexpr Name<CellKind> kCellNames[] = {FASTRNN_CELLS(FASTRNN_CELL_NAME)};
 constexpr Name<Activation> kActivationNames[] = {{"tanh", Activation::kTanh},
                                                  {"relu", Activation::kRelu},
                                                  {"elu", Activation::kElu}};
+enum class Reset { kAfter, kBefore };
+constexpr Name<Reset> kResetNames[] = {{"after", Reset::kAfter},
+                                       {"before", Reset::kBefore}};
 constexpr Name<Layout> kLayoutNames[] = {{"time", Layout::kTimeFirst},
                                          {"batch", Layout::kBatchFirst},
                                          {"packed", Layout::kPacked}};

@@ -19,12 +19,18 @@ using OfADtype =
 // PackedLayers of either dtype. It keeps the array alive that it was packed from.
 class AnyPackedLayers {
  public:
-  AnyPackedLayers(const std::string& cell, const std::string& nonlinearity, Size I,
+  AnyPackedLayers(const std::string& cell, const std::string& nonlinearity,
+                  const std::string& reset, bool coupled, bool peephole, Size P, Size I,
                   Size H, Size layers, Size directions, bool bias, bool bfloat16,
                   py::array params)
       : params_(std::move(params)) {
     const Network network{named("cell", kCellNames, cell),
                           named("nonlinearity", kActivationNames, nonlinearity),
+                          named("reset", kResetNames, reset) == Reset::kBefore,
+                          coupled,
+                          peephole,
+                          P > 0,
+                          P > 0 ? P : H,
                           I,
                           H,
                           layers,
@@ -85,9 +91,10 @@ class AnyPackedLayers {
 class AnyPackedLayer {
  public:
   template <class T>
-  void pack(CellKind cell, Size I, const Weights<T>& weights) {
+  void pack(CellKind cell, Size I, const Weights<T>& weights,
+            const CellOptions<T>& options) {
     std::get<std::unique_ptr<PackedLayer<T>>>(packed_) =
-        std::make_unique<PackedLayer<T>>(cell, I, weights);
+        std::make_unique<PackedLayer<T>>(cell, I, weights, options);
   }
 
   // Null if these are not the weights that were packed.

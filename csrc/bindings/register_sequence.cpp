@@ -27,8 +27,8 @@ py::object run_forward(const SequenceCall& call, const FindPacked& find_packed) 
   return by_dtype(call.dtype(), [&](auto type) -> py::object {
     using T = decltype(type);
     const CellKernels<T>& cell = kernels<T>().cell(call.cell);
-    const Output<T> y(true, call.shape(call.H));
-    const Output<T> h_n(true, {call.N, call.H});
+    const Output<T> y(true, call.shape(call.P));
+    const Output<T> h_n(true, {call.N, call.P});
     const Output<T> c_n(cell.has_c, {call.N, call.H});
     const Output<T> gates(training && cell.tape_gates > 0,
                           call.shape(cell.tape_gates * call.H));
@@ -85,7 +85,7 @@ AnyPackedLayer pack(const py::tuple& sequence) {
       using T = decltype(type);
       ForwardArgs<T> args{};
       call.fill<T>(args);
-      without_gil([&] { packed.pack(call.cell, call.I, args.weights); });
+      without_gil([&] { packed.pack(call.cell, call.I, args.weights, args.options); });
     });
     return packed;
   });
@@ -117,12 +117,14 @@ py::tuple backward(const py::tuple& sequence, unsigned wanted, bool return_dh,
     const Output<T> dx(wants(kDx, f.x), call.shape(call.I));
     const Output<T> dembedding(call.has(f.embedding), {call.V, call.I});
     const Output<T> dw_ih(wants(kDwIh, f.w_ih), {call.GH, call.I});
-    const Output<T> dw_hh(wants(kDwHh, f.w_hh), {call.GH, call.H});
+    const Output<T> dw_hh(wants(kDwHh, f.w_hh), {call.GH, call.P});
     const Output<T> db_ih(wants(kDbIh, f.b_ih), {call.GH});
     const Output<T> db_hh(wants(kDbHh, f.b_hh), {call.GH});
-    const Output<T> dh0(true, {call.N, call.H});
+    const Output<T> dh0(true, {call.N, call.P});
     const Output<T> dc0(cell.has_c, {call.N, call.H});
-    const Output<T> dh(return_dh, call.shape(call.H));
+    const Output<T> dpeephole(call.has(f.peephole), {3, call.H});
+    const Output<T> dprojection(call.has(f.projection), {call.P, call.H});
+    const Output<T> dh(return_dh, call.shape(call.P));
     BackwardArgs<T> args{};
     call.fill<T>(args);
     args.y = data<T>(y);
@@ -140,13 +142,16 @@ py::tuple backward(const py::tuple& sequence, unsigned wanted, bool return_dh,
     args.db_hh = db_hh.data;
     args.dh0 = dh0.data;
     args.dc0 = dc0.data;
+    args.dpeephole = dpeephole.data;
+    args.dw_hr = dprojection.data;
     args.dh = dh.data;
     without_gil([&] {
       Scratch scratch;
       cell.backward(args, scratch);
     });
     return py::make_tuple(dx.array, dw_ih.array, dw_hh.array, db_ih.array, db_hh.array,
-                          dh0.array, dc0.array, dembedding.array, dh.array);
+                          dh0.array, dc0.array, dembedding.array, dh.array,
+                          dpeephole.array, dprojection.array);
   };
   return with_memory(memory_of(sequence, "_backward"),
                      [&] { return by_dtype(SequenceCall::dtype_of(sequence), run); });

@@ -200,10 +200,14 @@ class XlaCall {
     } else {
       args.input.tokens = tokens_.data();
     }
-    args.weights = {H, in<Float>(kWIh, {GH, I}, Needed::kYes),
-                    in<Float>(kWHh, {GH, H}, Needed::kYes), in<Float>(kBIh, {GH}),
-                    in<Float>(kBHh, {GH})};
-    args.activation =
+    args.weights = {H,
+                    H,
+                    in<Float>(kWIh, {GH, I}, Needed::kYes),
+                    in<Float>(kWHh, {GH, H}, Needed::kYes),
+                    in<Float>(kBIh, {GH}),
+                    in<Float>(kBHh, {GH}),
+                    nullptr};
+    args.options.activation =
         named("nonlinearity", kActivationNames, text_of(frame, "nonlinearity"));
     args.h0 = in<Float>(kH0, {N, H});
     args.c0 = in<Float>(kC0, {N, H});

@@ -38,6 +38,9 @@ class SequenceFields {
   const Py_ssize_t b_ih = find("b_ih"), b_hh = find("b_hh");
   const Py_ssize_t h0 = find("h0"), c0 = find("c0");
   const Py_ssize_t nonlinearity = find("nonlinearity");
+  const Py_ssize_t reset = find("reset"), coupled = find("coupled");
+  const Py_ssize_t peephole = find("peephole"), projection = find("projection");
+  const Py_ssize_t P = find("P");
   const Py_ssize_t lengths = find("lengths"), padding = find("padding");
   const Py_ssize_t resets = find("resets"), reverse = find("reverse");
   const Py_ssize_t training = find("training");
@@ -75,6 +78,7 @@ class SequenceCall {
         N(size(fields.N)),
         I(size(fields.I)),
         H(size(fields.H)),
+        P(has(fields.projection) ? size(fields.P) : H),
         V(size(fields.V)),
         GH(kernels<float>().cell(cell).gates * H),
         zoneout_rate((*this)[fields.zoneout_rate].cast<double>()),
@@ -109,12 +113,19 @@ class SequenceCall {
     args.schedule = schedule_.view();
     args.input = {I, V, data<T>(s[f.x]), data<std::int64_t>(s[f.tokens]),
                   data<T>(s[f.embedding])};
-    args.weights = {H, data<T>(s[f.w_ih]), data<T>(s[f.w_hh]), data<T>(s[f.b_ih]),
-                    data<T>(s[f.b_hh])};
+    args.weights = {H,
+                    P,
+                    data<T>(s[f.w_ih]),
+                    data<T>(s[f.w_hh]),
+                    data<T>(s[f.b_ih]),
+                    data<T>(s[f.b_hh]),
+                    data<T>(s[f.projection])};
     args.regularisers = {data<T>(s[f.recurrent_mask]),
                          data<std::uint8_t>(s[f.zoneout_h]),
                          data<std::uint8_t>(s[f.zoneout_c]), T(0)};
-    args.activation = named("nonlinearity", kActivationNames, text(f.nonlinearity));
+    args.options = {named("nonlinearity", kActivationNames, text(f.nonlinearity)),
+                    named("reset", kResetNames, text(f.reset)) == Reset::kBefore,
+                    flag(f.coupled), has(f.projection), data<T>(s[f.peephole])};
     args.h0 = data<T>(s[f.h0]);
     args.c0 = data<T>(s[f.c0]);
     args.threads = threads_or_default(s[f.threads].cast<int>());
@@ -131,7 +142,7 @@ class SequenceCall {
  public:
   const SequenceFields& fields;
   const CellKind cell;
-  const Size T, N, I, H, V, GH;
+  const Size T, N, I, H, P, V, GH;
   const double zoneout_rate;
 
  private:

@@ -80,7 +80,12 @@ void LayerReader::add_recurrent(CellKind cell, Activation activation) {
   StepLayer layer{};
   layer.kind = StepKind::kRecurrent;
   Network& n = layer.network;
-  n = {cell, activation, width(), -1, 0, 1, has("bias_ih_l0"), false, nullptr};
+  n.cell = cell;
+  n.activation = activation;
+  n.I = width();
+  n.H = -1;
+  n.directions = 1;
+  n.bias = has("bias_ih_l0");
   const Size G = n.gates();
   for (;; ++n.layers) {
     const std::string of = "_l" + std::to_string(n.layers);
@@ -89,7 +94,7 @@ void LayerReader::add_recurrent(CellKind cell, Activation activation) {
     const auto& w_ih = append("weight_ih" + of, {GH, before}, params);
     if (n.layers == 0) {
       n.I = Size(w_ih[1]);
-      n.H = Size(w_ih[0]) / G;
+      n.H = n.P = Size(w_ih[0]) / G;
     }
     append("weight_hh" + of, {G * n.H, n.H}, params);
     if (n.bias) {

@@ -129,9 +129,9 @@ class Walk {
       ForwardArgs<float> args{};
       args.schedule = schedule_.view();
       args.input = {n.inputs(k), n.inputs(k), x, tokens, nullptr};
-      args.weights.H = n.H;
+      args.weights.H = args.weights.P = n.H;
       args.packed = &(*one.recurrent)[k];
-      args.activation = n.activation;
+      args.options = n.options(*args.packed);
       args.h0 = h0 ? h0 + k * size : nullptr;
       args.c0 = c0 ? c0 + k * size : nullptr;
       args.y = to;

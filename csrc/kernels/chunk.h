@@ -13,6 +13,7 @@ struct Chunk {
   struct Row {
     Size at;          // its position
     const T* h_prev;  // [H]
+    const T* c_prev;  // [H] or null (LSTM): for the gradient of peepholes
     const T* mask;    // [H] or null: a factor of h_prev
   };
 
@@ -25,11 +26,17 @@ struct Chunk {
 
 // The row of W_ih that the k-th column of the input's blocks in dz belongs to.
 template <class Cell>
-FASTRNN_INLINE Size weight_row(Size k, Size H) {
+FASTRNN_INLINE Size row_of_w_ih(Size k, Size H) {
   for (int gate = 0; gate < Cell::G; ++gate) {
-    if (k / H == Cell::input_block(gate)) return gate * H + k % H;
+    if (k / H == Cell::input_block(gate)) return Cell::weight_block(gate) * H + k % H;
   }
   return 0;
+}
+
+// The row of W_hh that the k-th column of the hidden blocks in dz belongs to.
+template <class Cell>
+FASTRNN_INLINE Size row_of_w_hh(Size k, Size H) {
+  return Cell::weight_block(int(k / H)) * H + k % H;
 }
 
 // A member's share of to[count] = 0, unless the array is absent.

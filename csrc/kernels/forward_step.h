@@ -1,7 +1,7 @@
-// One step of some rows forward, by tiles:  h = cell(z + W_hh·h_prev)
+// A phase of one step of some rows forward, by tiles:  h = cell(z + W_hh·h_prev)
 //
 // The sums stay in registers until the cell takes them. Layout:
-//   w_hh packed  [unit vectors][H][G][lanes]
+//   w packed  [unit vectors][depth][G of the phase][lanes]
 #pragma once
 
 #include "cell.h"
@@ -10,14 +10,15 @@
 namespace fastrnn {
 namespace FASTRNN_NS {
 
-// One step of a few rows.
-template <class Cell, class T>
+// A phase of a step of a few rows.
+template <class Phase, class T>
 struct ForwardStep {
-  Cell cell;
+  Phase phase;
   const ForwardRow<T>* rows;  // [rows]
-  const T* w;                 // W_hh packed, from unit vector `first` on
+  const T* w;                 // packed, from unit vector `first` on
   const T* b_hidden;          // [unit vectors][lanes]: b_hh of the last gate, if apart
-  Size H, z_step;             // z_step: between unit vectors of a row's z
+  Size units, depth;          // numbers of outputs and of the operand
+  Size z_step;                // between unit vectors of a row's z
   Size first;
   bool zoneout;  // units keep their states: where the rows' bytes say so, or
   T rate;        // without bytes this share of each state
@@ -37,48 +38,54 @@ FASTRNN_INLINE void zone_out(Vec<T> old, const std::uint8_t* flags, T rate, T* s
 // The cell for one vector of units and some rows, whose sums z lie `apart` vectors from
 // each other. A function of its own, so that there is one copy per cell, not one per
 // tile. kUsual: all lanes, and no zoneout.
-template <bool kUsual, class Cell, class T>
-__attribute__((noinline)) void forward_cells(const ForwardStep<Cell, T>& x, Size row,
+template <bool kUsual, class Phase, class T>
+__attribute__((noinline)) void forward_cells(const ForwardStep<Phase, T>& x, Size row,
                                              int count, const Vec<T>* z, Size apart,
                                              Size u) {
   constexpr Size L = kLanes<T>;
-  constexpr bool kCellState = Cell::kCarry == Carry::kCellState;
-  const Size j = u * L, lanes = kUsual ? L : at_most(L, x.H - j);
+  constexpr bool kKeepsC = Phase::kCarry == Carry::kCellState && Phase::kForwardC;
+  const Size j = u * L, lanes = kUsual ? L : at_most(L, x.units - j);
 #pragma GCC unroll 2
   for (int i = 0; i < count; ++i) {
     const ForwardRow<T>& r = x.rows[row + i];
     const T* z_input = r.z + u * x.z_step;
     Vec<T> c_prev = {};
-    if (!kUsual && kCellState && x.zoneout) c_prev = load_some(r.c_prev + j, lanes);
-    x.cell.template forward<T>(z + i * apart, r, z_input, j, lanes, x.H);
+    if (!kUsual && kKeepsC && x.zoneout) c_prev = load_some(r.c_prev + j, lanes);
+    x.phase.template forward<T>(z + i * apart, r, z_input, j, lanes, x.units);
     if (kUsual || !x.zoneout) continue;
-    const Vec<T> h_prev = load_some(r.h_prev + j, lanes);
-    zone_out<T>(h_prev, r.zoneout_h ? r.zoneout_h + j : nullptr, x.rate, r.h + j,
-                lanes);
-    if (!kCellState) continue;
+    if (Phase::kForwardH) {
+      const Vec<T> h_prev = load_some(r.h_prev + j, lanes);
+      zone_out<T>(h_prev, r.zoneout_h ? r.zoneout_h + j : nullptr, x.rate, r.h + j,
+                  lanes);
+    }
+    if (!kKeepsC) continue;
     zone_out<T>(c_prev, r.zoneout_c ? r.zoneout_c + j : nullptr, x.rate, r.c + j,
                 lanes);
   }
 }
 
-template <class Cell, int R, int P, class T>
-__attribute__((noinline)) void forward_tile(const ForwardStep<Cell, T>& x, Size row,
+template <class Phase, int R, int P, class T>
+__attribute__((noinline)) void forward_tile(const ForwardStep<Phase, T>& x, Size row,
                                             Size u, Ahead<T> ahead) {
   constexpr Size L = kLanes<T>;
-  constexpr int G = Cell::G;
+  constexpr int G = Phase::G;
   const ForwardRow<T>* rows = x.rows + row;
   Vec<T> acc[R][P * G];
   const T* h_in[R];
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
-    h_in[r] = rows[r].h_in;
+    h_in[r] = Phase::kInner ? rows[r].inner : rows[r].h_in;
 #pragma GCC unroll 4
     for (int p = 0; p < P; ++p) {
-      const T* z = rows[r].z + (u + p) * x.z_step;
+      const T* z = rows[r].z + (u + p) * x.z_step + Phase::kFirst * L;
 #pragma GCC unroll 4
       for (int g = 0; g < G; ++g) {
-        acc[r][p * G + g] =
-            load(g < Cell::kOnlyInputBias ? z + g * L : x.b_hidden + (u + p) * L);
+        if constexpr (Phase::kProjection) {
+          acc[r][p * G + g] = Vec<T>{};
+        } else {
+          acc[r][p * G + g] =
+              load(g < Phase::kOnlyInputBias ? z + g * L : x.b_hidden + (u + p) * L);
+        }
       }
     }
   }
@@ -88,14 +95,14 @@ __attribute__((noinline)) void forward_tile(const ForwardStep<Cell, T>& x, Size 
       prefetch<1>(rows[r].zoneout_c, u * L);
     }
   }
-  const Size panel = x.H * G * L;
+  const Size panel = x.depth * G * L;
   multiply_add<R, P, G, Rows::kEach, T>(acc, h_in, 0, x.w + (u - x.first) * panel,
-                                        panel, 0, x.H, ahead);
+                                        panel, 0, x.depth, ahead);
   Vec<T> z[R][P][G];
 #pragma GCC unroll 24
   for (int i = 0; i < R * P * G; ++i) (&z[0][0][0])[i] = acc[i / (P * G)][i % (P * G)];
   for (int p = 0; p < P; ++p) {
-    if ((u + p + 1) * L <= x.H && !x.zoneout) {
+    if ((u + p + 1) * L <= x.units && !x.zoneout) {
       forward_cells<true>(x, row, R, z[0][p], P * G, u + p);
     } else {
       forward_cells<false>(x, row, R, z[0][p], P * G, u + p);
@@ -103,16 +110,16 @@ __attribute__((noinline)) void forward_tile(const ForwardStep<Cell, T>& x, Size 
   }
 }
 
-// The given unit vectors of the step, for the first `rows` of x.rows.
-template <class Cell, class T>
-void forward_step(const ForwardStep<Cell, T>& x, Size rows, Range unit_vectors,
+// The given unit vectors of the phase, for the first `rows` of x.rows.
+template <class Phase, class T>
+void forward_step(const ForwardStep<Phase, T>& x, Size rows, Range unit_vectors,
                   bool backwards) {
-  constexpr int G = Cell::G;
+  constexpr int G = Phase::G;
   const Range panels{unit_vectors.begin - x.first, unit_vectors.end - x.first};
   for_tiles<G, Rows::kEach>(
-      rows, panels, x.w, x.H * G * kLanes<T>, x.H, backwards,
+      rows, panels, x.w, x.depth * G * kLanes<T>, x.depth, backwards,
       [&](auto R, auto P, Size row, Size u, Ahead<T> ahead) {
-        forward_tile<Cell, decltype(R)::value, decltype(P)::value, T>(
+        forward_tile<Phase, decltype(R)::value, decltype(P)::value, T>(
             x, row, x.first + u, ahead);
       });
 }

@@ -75,14 +75,15 @@ void gather_packed_columns(const W* w, Size I, const T* bias,
 }
 
 // The same from W_ih as the caller has it, [G·H, I].
-template <int G, class T>
+template <class Cell, class T>
 void gather_columns(const T* w, Size H, Size I, const T* bias,
                     const std::int64_t* tokens, Size rows, Range unit_vectors, T* z) {
+  constexpr int G = Cell::G;
   constexpr Size L = kLanes<T>;
   for (Size u = unit_vectors.begin; u < unit_vectors.end; ++u) {
     const Size lanes = at_most(L, H - u * L);
     for (int g = 0; g < G; ++g) {
-      const T* from = w + (g * H + u * L) * I;
+      const T* from = w + (Cell::weight_block(g) * H + u * L) * I;
       const T* b = bias + (u * G + g) * L;
       for (Size row = 0; row < rows; ++row) {
         T* to = z + ((u * rows + row) * G + g) * L;
@@ -99,7 +100,7 @@ void gather_columns(const T* w, Size H, Size I, const T* bias,
 constexpr Size kForwardChunkRows = 256;
 
 // z of a sequence: of a chunk of steps at a time, or of the whole vocabulary at once.
-template <int G, class T>
+template <class Cell, class T>
 class ForwardInput {
  public:
   // w is filled by the caller between prepare() and fill_table().
@@ -188,6 +189,7 @@ class ForwardInput {
 
  private:
   static constexpr Size L = kLanes<T>;
+  static constexpr int G = Cell::G;
   static constexpr Size kWidth = G * L;  // of one row in one unit vector
 
   Size vectors() const { return divide_up(H_, L); }
@@ -206,7 +208,7 @@ class ForwardInput {
 
   void look_up(const std::int64_t* tokens, Size rows, Range units, T* z) {
     if (!a_.packed) {
-      gather_columns<G>(a_.weights.w_ih, H_, I_, w_.bias, tokens, rows, units, z);
+      gather_columns<Cell>(a_.weights.w_ih, H_, I_, w_.bias, tokens, rows, units, z);
       return;
     }
     with_weight_type<T>(w_.bfloat16, [&](auto type) {

@@ -46,13 +46,13 @@ class InputGradients {
   void pack_weights(Team team) {
     if (!a_.dx && !a_.dembedding) return;
     const T* w = a_.weights.w_ih;
-    pack_columns([&](Size k) { return w + weight_row<Cell>(k, H_) * I_; }, G * H_, I_,
+    pack_columns([&](Size k) { return w + row_of_w_ih<Cell>(k, H_) * I_; }, G * H_, I_,
                  share_of(input_vectors_, team.rank, team.size), w_ih_);
   }
 
   // Everything that is summed into.
   void clear(Team team) {
-    if (one_hot_) clear_share(a_.dw_ih, G * H_ * I_, team);
+    if (one_hot_) clear_share(a_.dw_ih, kWeightBlocks<Cell> * H_ * I_, team);
     if (table_) clear_share(table_sum_, a_.input.V * G * H_, team);
     clear_share(a_.dembedding, a_.input.V * I_, team);
   }
@@ -73,7 +73,8 @@ class InputGradients {
     const Size V = a_.input.V;
     for (int gate = 0; gate < G; ++gate) {
       transpose_matrix(table_sum_ + Cell::input_block(gate) * H_, V, G * H_,
-                       share_of(H_, team.rank, team.size, L), a_.dw_ih + gate * H_ * V);
+                       share_of(H_, team.rank, team.size, L),
+                       a_.dw_ih + Cell::weight_block(gate) * H_ * V);
     }
   }
 
@@ -100,7 +101,7 @@ class InputGradients {
       const T* dz = chunk_.dz + k * chunk_.dz_width + Cell::kInputGrads * H_;
       T* column = a_.dw_ih + a_.input.tokens[chunk_.rows[k].at];
       for (Size m = part.begin; m < part.end; ++m) {
-        column[weight_row<Cell>(m, H_) * I_] += dz[m];
+        column[row_of_w_ih<Cell>(m, H_) * I_] += dz[m];
       }
     }
   }

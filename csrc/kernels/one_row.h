@@ -1,6 +1,6 @@
-// One step of a single row: every weight is used once, so reading the weights is the
-// whole cost. The input product, unless it is given, comes first in the same registers;
-// sums have the order of forward.h.
+// A phase of one step of a single row: every weight is used once, so reading the
+// weights is the whole cost. The input product, unless it is given, comes first in the
+// same registers; sums have the order of forward.h.
 #pragma once
 
 #include "bfloat16.h"
@@ -36,13 +36,13 @@ constexpr Size kFarAhead = 32;
 // W is T, or Bfloat16.
 template <class T, class W>
 struct OneRow {
-  const T* x;         // [I], or null: row.z holds the input product
-  Size token;         // if x is null and w_ih given: x is one-hot
-  const W* w_ih;      // packed, or null: row.z holds the input product
-  const T* bias;      // as PackedWeights
-  const W* w_hh;      // packed
-  const T* b_hidden;  // as PackedWeights
-  Size I, H, z_step;  // z_step: between unit vectors of row.z
+  const T* x;                    // [I], or null: row.z holds the input product
+  Size token;                    // if x is null and w_ih given: x is one-hot
+  const W* w_ih;                 // packed, or null: row.z holds the input product
+  const T* bias;                 // as PackedWeights
+  const W* w;                    // of the phase, packed
+  const T* b_hidden;             // as PackedWeights
+  Size I, units, depth, z_step;  // z_step: between unit vectors of row.z
   // Not a copy, which would read in wide words data just written in narrow ones, and
   // wait for these to reach the cache.
   const ForwardRow<T>& row;
@@ -74,16 +74,16 @@ FASTRNN_INLINE void add_products(Vec<T> (&acc)[P * G], const T* a, Size K, const
   }
 }
 
-template <class Cell, int P, class T, class W>
-__attribute__((noinline)) void one_row_tile(const Cell& cell, const OneRow<T, W>& x,
+template <class Phase, int P, class T, class W>
+__attribute__((noinline)) void one_row_tile(const Phase& phase, const OneRow<T, W>& x,
                                             Size u, Size ahead) {
   constexpr Size L = kLanes<T>;
-  constexpr int G = Cell::G;
+  constexpr int G = Phase::G;
   Vec<T> acc[P * G];
   T z_input[Size(P) * G * L];  // for the gate that adds to it later
   const T* z = z_input;
   Size z_step = G * L;
-  if (x.w_ih) {
+  if (!Phase::kInner && x.w_ih) {
     const Size panel = x.I * G * L;
 #pragma GCC unroll 32
     for (int i = 0; i < P * G; ++i) acc[i] = load(x.bias + (u * G + i) * L);
@@ -98,53 +98,58 @@ __attribute__((noinline)) void one_row_tile(const Cell& cell, const OneRow<T, W>
     }
 #pragma GCC unroll 32
     for (int i = 0; i < P * G; ++i) {
-      if (i % G >= Cell::kOnlyInputBias) store(z_input + i * L, acc[i]);
+      if (i % G >= Phase::kOnlyInputBias) store(z_input + i * L, acc[i]);
     }
+  } else if constexpr (Phase::kProjection) {
+    for (int i = 0; i < P * G; ++i) acc[i] = Vec<T>{};
   } else {
     z = x.row.z + u * x.z_step;
     z_step = x.z_step;
 #pragma GCC unroll 32
-    for (int i = 0; i < P * G; ++i) acc[i] = load(z + (i / G) * z_step + (i % G) * L);
+    for (int i = 0; i < P * G; ++i) {
+      acc[i] = load(z + (i / G) * z_step + (Phase::kFirst + i % G) * L);
+    }
   }
 #pragma GCC unroll 32
   for (int i = 0; i < P * G; ++i) {
-    if (i % G >= Cell::kOnlyInputBias) acc[i] = load(x.b_hidden + (u + i / G) * L);
+    if (i % G >= Phase::kOnlyInputBias) acc[i] = load(x.b_hidden + (u + i / G) * L);
   }
-  add_products<P, G, T, W>(acc, x.row.h_prev, x.H, x.w_hh + u * x.H * G * L, ahead);
+  const T* h_in = Phase::kInner ? x.row.inner : x.row.h_prev;
+  add_products<P, G, T, W>(acc, h_in, x.depth, x.w + u * x.depth * G * L, ahead);
 #pragma GCC unroll 2
   for (int p = 0; p < P; ++p) {
     const Size j = (u + p) * L;
-    cell.template forward<T>(acc + p * G, x.row, z + p * z_step, j, at_most(L, x.H - j),
-                             x.H);
+    phase.template forward<T>(acc + p * G, x.row, z + p * z_step, j,
+                              at_most(L, x.units - j), x.units);
   }
 }
 
-template <class Cell, int P, class T, class W>
-FASTRNN_INLINE void one_row_tiles(const Cell& cell, const OneRow<T, W>& x, Size u,
+template <class Phase, int P, class T, class W>
+FASTRNN_INLINE void one_row_tiles(const Phase& phase, const OneRow<T, W>& x, Size u,
                                   Size panels, Size ahead) {
-  if (panels == P) return one_row_tile<Cell, P, T, W>(cell, x, u, ahead);
-  if constexpr (P > 1) one_row_tiles<Cell, P - 1, T, W>(cell, x, u, panels, ahead);
+  if (panels == P) return one_row_tile<Phase, P, T, W>(phase, x, u, ahead);
+  if constexpr (P > 1) one_row_tiles<Phase, P - 1, T, W>(phase, x, u, panels, ahead);
 }
 
-// The given unit vectors of the step, in tiles as even as possible; `backwards` as in
+// The given unit vectors of the phase, in tiles as even as possible; `backwards` as in
 // for_tiles.
-template <class Cell, class T, class W>
-void one_row_step(const Cell& cell, const OneRow<T, W>& x, Range units,
+template <class Phase, class T, class W>
+void one_row_step(const Phase& phase, const OneRow<T, W>& x, Range units,
                   bool backwards) {
-  constexpr int kMost = kOneRowPanels<Cell::G>;
-  const Size inputs = x.H + (x.x ? x.I : 0), vectors = units.end - units.begin;
-  const Size bytes = vectors * inputs * Cell::G * kLanes<T> * Size(sizeof(W));
+  constexpr int kMost = kOneRowPanels<Phase::G>;
+  const Size inputs = x.depth + (x.x ? x.I : 0), vectors = units.end - units.begin;
+  const Size bytes = vectors * inputs * Phase::G * kLanes<T> * Size(sizeof(W));
   const bool near = bytes <= kNearCache;
   const Size ahead = bytes > kPrivateCache ? kFarAhead : 0;
   // Without a division, which takes 3 ns.
   if (near && vectors <= kMost) {
-    return one_row_tiles<Cell, kMost, T, W>(cell, x, units.begin, vectors, ahead);
+    return one_row_tiles<Phase, kMost, T, W>(phase, x, units.begin, vectors, ahead);
   }
-  const Tiles tiles = split(vectors, near ? kMost : kStreamedPanels<Cell::G>);
+  const Tiles tiles = split(vectors, near ? kMost : kStreamedPanels<Phase::G>);
   for (Size i = 0; i < tiles.count; ++i) {
     const Size tile = backwards ? tiles.count - 1 - i : i;
-    one_row_tiles<Cell, kMost, T, W>(cell, x, units.begin + tiles.first(tile),
-                                     tiles.size(tile), ahead);
+    one_row_tiles<Phase, kMost, T, W>(phase, x, units.begin + tiles.first(tile),
+                                      tiles.size(tile), ahead);
   }
 }
 

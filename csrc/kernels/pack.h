@@ -3,21 +3,27 @@
 #pragma once
 
 #include "bfloat16.h"
+#include "cell.h"
 #include "rows.h"
 #include "simd.h"
 
 namespace fastrnn {
 namespace FASTRNN_NS {
 
+// Which block of H rows a gate has; see weight_block in cell.h.
+using BlockOf = int (*)(int gate);
+inline int same_block(int gate) { return gate; }
+
 // to [units / lanes][K][G][lanes] = w [G·H, K] transposed, for the unit vectors
 // [begin, end). G = 1 packs any matrix whose rows are the outputs.
 template <int G, class T>
-void pack_gates(const T* w, Size H, Size K, Range unit_vectors, T* to) {
+void pack_gates(const T* w, Size H, Size K, Range unit_vectors, T* to,
+                BlockOf block_of = same_block) {
   constexpr Size L = kLanes<T>;
   for (Size u = unit_vectors.begin; u < unit_vectors.end; ++u) {
     const Size units = at_most(L, H - u * L);
     for (int g = 0; g < G; ++g) {
-      const T* from = w + (g * H + u * L) * K;
+      const T* from = w + (block_of(g) * H + u * L) * K;
       T* panel = to + (u * K * G + g) * L;
       for (Size k = 0; k < K; k += L) {
         const Size columns = at_most(L, K - k);
@@ -39,65 +45,118 @@ void pack_gates(const T* w, Size H, Size K, Range unit_vectors, T* to) {
 // to [units / lanes][G][lanes] = b_ih + b_hh, either of which may be null. Gates from
 // `only_ih` on take b_ih alone (GRU's candidate, whose b_hh is inside the reset).
 template <int G, class T>
-void pack_bias(const T* b_ih, const T* b_hh, Size H, int only_ih, T* to) {
+void pack_bias(const T* b_ih, const T* b_hh, Size H, int only_ih, T* to,
+               BlockOf block_of = same_block) {
   constexpr Size L = kLanes<T>;
   for (Size u = 0; u < divide_up(H, L); ++u) {
     for (int g = 0; g < G; ++g) {
       for (Size i = 0; i < L; ++i) {
         const Size h = u * L + i;
-        const T a = b_ih && h < H ? b_ih[g * H + h] : T(0);
-        const T b = b_hh && h < H && g < only_ih ? b_hh[g * H + h] : T(0);
+        const Size row = block_of(g) * H + h;
+        const T a = b_ih && h < H ? b_ih[row] : T(0);
+        const T b = b_hh && h < H && g < only_ih ? b_hh[row] : T(0);
         to[(u * G + g) * L + i] = a + b;
       }
     }
   }
 }
 
-// The matrices of a layer, for the given unit vectors; W_ih only if to.w_ih is not
-// null.
-template <int G, class T>
-void pack_matrices(const Weights<T>& w, Size I, Range unit_vectors,
+// The numbers that a phase has and reads, forward.
+template <class Phase>
+FASTRNN_INLINE Size units_of(Size H, Size P) {
+  return Phase::kProjection ? P : H;
+}
+template <class Phase>
+FASTRNN_INLINE Size depth_of(Size H, Size P) {
+  return Phase::kProjection ? H : P;
+}
+
+// The weights of a phase, in the order of pack_gates.
+template <class Phase, class Number, class T>
+FASTRNN_INLINE Number* place_of_phase(const PackedWeights<T>& w) {
+  if (Phase::kProjection) return static_cast<Number*>(w.w_hr);
+  return static_cast<Number*>(w.w_hh) +
+         divide_up(w.H, kLanes<T>) * kLanes<T> * w.P * Phase::kFirst;
+}
+template <class Phase, class T>
+FASTRNN_INLINE const void* packed_phase(const PackedWeights<T>& w) {
+  if constexpr (sizeof(T) == sizeof(float)) {
+    if (w.bfloat16) return place_of_phase<Phase, Bfloat16>(w);
+  }
+  return place_of_phase<Phase, T>(w);
+}
+
+// The matrices of a layer, in the shares of a member; W_ih only if to.w_ih is not null.
+template <class Cell, class T>
+void pack_matrices(const Cell& cell, const Weights<T>& w, Size I, Team team,
                    const PackedWeights<T>& to) {
-  pack_gates<G>(w.w_hh, w.H, w.H, unit_vectors, static_cast<T*>(to.w_hh));
-  if (to.w_ih) pack_gates<G>(w.w_ih, w.H, I, unit_vectors, static_cast<T*>(to.w_ih));
+  const auto share = [&](Size units) {
+    return share_of(divide_up(units, kLanes<T>), team.rank, team.size);
+  };
+  for_phases(cell, [&](auto phase, bool) {
+    using Phase = decltype(phase);
+    const Size units = units_of<Phase>(w.H, w.P), depth = depth_of<Phase>(w.H, w.P);
+    pack_gates<Phase::G>(Phase::kProjection ? w.w_hr : w.w_hh, units, depth,
+                         share(units), place_of_phase<Phase, T>(to),
+                         Phase::weight_block);
+    return false;
+  });
+  if (!to.w_ih) return;
+  pack_gates<Cell::G>(w.w_ih, w.H, I, share(w.H), static_cast<T*>(to.w_ih),
+                      Cell::weight_block);
 }
 
 template <class Cell, class T>
 void pack_biases(const Weights<T>& w, const PackedWeights<T>& to) {
   constexpr int G = Cell::G;
-  pack_bias<G>(w.b_ih, w.b_hh, w.H, Cell::kOnlyInputBias, to.bias);
-  const T* last = w.b_hh ? w.b_hh + (G - 1) * w.H : nullptr;
+  pack_bias<G>(w.b_ih, w.b_hh, w.H, Cell::kOnlyInputBias, to.bias, Cell::weight_block);
+  const T* last = w.b_hh ? w.b_hh + Cell::weight_block(G - 1) * w.H : nullptr;
   pack_bias<1>(static_cast<const T*>(nullptr), last, w.H, 1, to.b_hidden);
 }
 
 // The matrix of pack_gates for all units, rounded.
 template <int G>
-void pack_bfloat16(const float* w, Size H, Size K, Bfloat16* packed) {
+void pack_bfloat16(const float* w, Size H, Size K, Bfloat16* packed, BlockOf block_of) {
   constexpr Size L = kLanes<float>;
   for (Size u = 0; u < divide_up(H, L); ++u) {
     for (Size k = 0; k < K; ++k) {
       for (int g = 0; g < G; ++g) {
         for (Size h = u * L; h < (u + 1) * L; ++h) {
-          *packed++ = h < H ? to_bfloat16(w[(g * H + h) * K + k]) : Bfloat16(0);
+          const Size row = block_of(g) * H + h;
+          *packed++ = h < H ? to_bfloat16(w[row * K + k]) : Bfloat16(0);
         }
       }
     }
   }
 }
 
+// Numbers in the widest panel of a layer's matrices.
+template <class Cell, class T>
+FASTRNN_INLINE Size widest_panel(const PackedWeights<T>& w) {
+  const Size inputs = (w.I > w.P ? w.I : w.P) * Cell::G;
+  return (kHasProjection<Cell> && w.H > inputs ? w.H : inputs) * kLanes<T>;
+}
+
 // A whole layer.
 template <class Cell, class T>
-void pack_weights(const Weights<T>& w, Size I, PackedWeights<T>* to) {
-  constexpr int G = Cell::G;
+void pack_weights(const Cell& cell, const Weights<T>& w, Size I, PackedWeights<T>* to) {
   pack_biases<Cell>(w, *to);
   if constexpr (kHasBfloat16<T>) {
     if (to->bfloat16) {
-      pack_bfloat16<G>(w.w_ih, w.H, I, static_cast<Bfloat16*>(to->w_ih));
-      pack_bfloat16<G>(w.w_hh, w.H, w.H, static_cast<Bfloat16*>(to->w_hh));
+      pack_bfloat16<Cell::G>(w.w_ih, w.H, I, static_cast<Bfloat16*>(to->w_ih),
+                             Cell::weight_block);
+      for_phases(cell, [&](auto phase, bool) {
+        using Phase = decltype(phase);
+        pack_bfloat16<Phase::G>(Phase::kProjection ? w.w_hr : w.w_hh,
+                                units_of<Phase>(w.H, w.P), depth_of<Phase>(w.H, w.P),
+                                place_of_phase<Phase, Bfloat16>(*to),
+                                Phase::weight_block);
+        return false;
+      });
       return;
     }
   }
-  pack_matrices<G>(w, I, Range{0, divide_up(w.H, kLanes<T>)}, *to);
+  pack_matrices(cell, w, I, Team{0, 1, nullptr}, *to);
 }
 
 // to [columns / lanes][K][lanes] = the K given rows, for the column vectors

@@ -9,7 +9,7 @@
 namespace fastrnn {
 namespace FASTRNN_NS {
 
-struct Rnn {
+struct Rnn : OnePhase {
   static constexpr int G = 1;
   static constexpr int kGrads = 1;  // dz
   static constexpr int kTape = 0;
@@ -18,9 +18,8 @@ struct Rnn {
   static constexpr Size kInputGrads = 0, kHiddenGrads = 0;
   static constexpr int kOnlyInputBias = G;
 
-  explicit Rnn(Activation f) : activation(f) {}
-
-  static constexpr int input_block(int gate) { return gate; }
+  template <class T>
+  explicit Rnn(const CellOptions<T>& options) : activation(options.activation) {}
 
   template <class T>
   FASTRNN_INLINE void forward(const Vec<T>* z, const ForwardRow<T>& row, const T*,
@@ -55,8 +54,8 @@ struct Rnn {
   Activation activation;  // the same for all rows: its branch is always predicted
 };
 
-constexpr CellKernels<float> rnn_f32 = cell_kernels<Rnn, float>();
-constexpr CellKernels<double> rnn_f64 = cell_kernels<Rnn, double>();
+constexpr CellKernels<float> rnn_f32 = cell_kernels<float, Rnn>();
+constexpr CellKernels<double> rnn_f64 = cell_kernels<double, Rnn>();
 
 }  // namespace FASTRNN_NS
 }  // namespace fastrnn

@@ -2,9 +2,9 @@
 //
 //   h = cell(W_ih·x + b, W_hh·h_prev)
 //
-// A single row goes through one_row.h, several through the tiles of input.h and
-// forward_step.h: the bits are those of the same step in a sequence. No memory is
-// taken.
+// A single row of a cell with one phase goes through one_row.h, everything else through
+// the tiles of input.h and forward_step.h: the bits are those of the same step in a
+// sequence. No memory is taken.
 #pragma once
 
 #include "forward.h"
@@ -12,22 +12,27 @@
 namespace fastrnn {
 namespace FASTRNN_NS {
 
-// The scratch memory of a step of several rows.
+// The scratch memory of a step, unless it is of a single row in one phase.
 template <class Cell, class T>
 struct StepScratch {
   static constexpr Size kWidth = Cell::G * kLanes<T>;
 
   StepScratch(const PackedWeights<T>& w, Size N, int threads)
       : z_size(divide_up(w.H, kLanes<T>) * N * kWidth),
-        panel_size(w.bfloat16 ? (w.I > w.H ? w.I : w.H) * kWidth : 0),
-        bytes(N < 2 ? 0
-                    : (z_size + threads * panel_size) * Size(sizeof(T)) +
-                          threads * N * kRowBytes) {}
+        panel_size(w.bfloat16 ? widest_panel<Cell>(w) : 0),
+        inner_size(kSeveralPhases<Cell> ? N * w.H : 0),
+        bytes(is_one_row(N)
+                  ? 0
+                  : (z_size + threads * panel_size + inner_size) * Size(sizeof(T)) +
+                        threads * N * kRowBytes) {}
+
+  static constexpr bool is_one_row(Size N) { return N < 2 && !kSeveralPhases<Cell>; }
 
   static constexpr Size kRowBytes = sizeof(ForwardRow<T>) + sizeof(const T*);
 
   Size z_size;      // of z [unit vectors][N][G][lanes]
   Size panel_size;  // of a widened panel, one for each thread
+  Size inner_size;  // of row.inner
   Size bytes;       // of all, with each thread's rows and pointers to x
 };
 
@@ -39,11 +44,11 @@ Size step_scratch(Size N, const PackedWeights<T>& w, int threads) {
 // Row n, except its z.
 template <class T>
 ForwardRow<T> row_of(const StepArgs<T>& a, Size n) {
-  const Size state = n * a.weights->H;
+  const Size h = n * a.weights->P, c = n * a.weights->H;
   ForwardRow<T> row{};
-  row.h_prev = row.h_in = a.h_prev + state;
-  row.h = a.h + state;
-  row.c_prev = row.c = a.c ? a.c + state : nullptr;
+  row.h_prev = row.h_in = a.h_prev + h;
+  row.h = a.h + h;
+  row.c_prev = row.c = a.c ? a.c + c : nullptr;
   return row;
 }
 
@@ -63,21 +68,22 @@ void fill_step_table(const PackedWeights<T>& w, const T* vectors, Size V, T* tab
 }
 
 template <class Cell, class T>
-void step_rows(const Cell& cell, const StepArgs<T>& a, int rank, int size,
-               Range units) {
+void step_rows(const Cell& cell, const StepArgs<T>& a, Team team, Range units) {
   constexpr int G = Cell::G;
   constexpr Size kWidth = G * kLanes<T>;
   const PackedWeights<T>& w = *a.weights;
+  const int rank = team.rank, size = team.size;
   const StepScratch<Cell, T> s(w, a.N, size);
   T* z = static_cast<T*>(a.scratch);
   T* panel = z + s.z_size + rank * s.panel_size;
-  auto* rows =
-      reinterpret_cast<ForwardRow<T>*>(z + s.z_size + size * s.panel_size) + rank * a.N;
+  T* inner = z + s.z_size + size * s.panel_size;
+  auto* rows = reinterpret_cast<ForwardRow<T>*>(inner + s.inner_size) + rank * a.N;
   auto* x = reinterpret_cast<const T**>(rows + (size - rank) * a.N) + rank * a.N;
   const Size z_step = (a.table ? a.vocabulary : a.N) * kWidth;
   for (Size n = 0; n < a.N; ++n) {
     rows[n] = row_of(a, n);
     rows[n].z = a.table ? a.table + a.tokens[n] * kWidth : z + n * kWidth;
+    if (s.inner_size) rows[n].inner = inner + n * w.H;
     if (a.x) x[n] = a.x + n * w.I;
   }
   if (a.table) {
@@ -96,19 +102,26 @@ void step_rows(const Cell& cell, const StepArgs<T>& a, int rank, int size,
                       part);
                 });
   }
-  with_panels(w.w_hh, w.bfloat16, w.H * kWidth, panel, units,
-              [&](const T* w_hh, Size first, Range part) {
-                const ForwardStep<Cell, T> step{cell,   rows,  w_hh,  w.b_hidden, w.H,
-                                                z_step, first, false, T(0)};
-                forward_step<Cell, T>(step, a.N, part, a.backwards);
-              });
+  for_phases(cell, [&](auto phase, bool last) {
+    using Phase = decltype(phase);
+    const Size outputs = units_of<Phase>(w.H, w.P), depth = depth_of<Phase>(w.H, w.P);
+    const Range part_of_outputs = share_of(divide_up(outputs, kLanes<T>), rank, size);
+    with_panels(packed_phase<Phase>(w), w.bfloat16, depth * Phase::G * kLanes<T>, panel,
+                part_of_outputs, [&](const T* panels, Size first, Range part) {
+                  const ForwardStep<Phase, T> step{phase,   rows,  panels, w.b_hidden,
+                                                   outputs, depth, z_step, first,
+                                                   false,   T(0)};
+                  forward_step<Phase, T>(step, a.N, part, a.backwards);
+                });
+    if (!last && size > 1) team.barrier();
+    return false;
+  });
 }
 
+// The step of a single row, in a cell with one phase.
 template <class Cell, class T>
-void step(const Cell& cell, const StepArgs<T>& a, int rank, int size) {
+void step_row(const Cell& cell, const StepArgs<T>& a, Range units) {
   const PackedWeights<T>& w = *a.weights;
-  const Range units = share_of(divide_up(w.H, kLanes<T>), rank, size);
-  if (a.N != 1) return step_rows<Cell, T>(cell, a, rank, size, units);
   with_weight_type<T>(w.bfloat16, [&](auto type) {
     using W = decltype(type);
     ForwardRow<T> row = row_of(a, 0);
@@ -121,10 +134,21 @@ void step(const Cell& cell, const StepArgs<T>& a, int rank, int size) {
                          w.b_hidden,
                          w.I,
                          w.H,
+                         w.P,
                          a.vocabulary * Cell::G * kLanes<T>,
                          row};
     one_row_step<Cell, T, W>(cell, x, units, a.backwards);
   });
+}
+
+template <class Cell, class T>
+void step(const Cell& cell, const StepArgs<T>& a, Team team) {
+  const Size vectors = divide_up(a.weights->H, kLanes<T>);
+  const Range units = share_of(vectors, team.rank, team.size);
+  if constexpr (!kSeveralPhases<Cell>) {
+    if (a.N == 1) return step_row<Cell, T>(cell, a, units);
+  }
+  step_rows<Cell, T>(cell, a, team, units);
 }
 
 }  // namespace FASTRNN_NS

@@ -105,7 +105,8 @@ void PackedModel<T>::fill_table(PackedStepLayer<T>& packed,
   T* table = memory_.take<T>(V * columns);
   const FloatEnvironment environment;
   Scratch scratch;
-  packed.recurrent->cell().fill_table((*packed.recurrent)[0],
+  const PackedWeights<T>& weights = (*packed.recurrent)[0];
+  packed.recurrent->cell().fill_table(weights, network.options(weights),
                                       static_cast<const T*>(embedding.weight), V, table,
                                       scratch);
   packed.table = table;

@@ -13,8 +13,8 @@ namespace fastrnn {
 
 namespace {
 
-// The state of a recurrent layer: [its layers, N, H], and [2] as h is read in one and
-// written in the other, in turn.
+// The state of a recurrent layer: [its layers, N, P or H], and [2] as h is read in one
+// and written in the other, in turn.
 template <class T>
 struct State {
   T* h[2];
@@ -26,7 +26,7 @@ template <class T>
 struct Op {
   StepKind kind;
   const PackedStepLayer<T>* packed;
-  void (*recurrent)(const StepArgs<T>&, int rank, int size);
+  void (*recurrent)(const StepArgs<T>&, Team);
   StepArgs<T> args;          // of one layer of a recurrent one
   LinearStepArgs<T> linear;  // its x, y and scratch are those of a pointwise one too
 };
@@ -63,7 +63,7 @@ class StepperOf final : public Stepper {
     for (Size i = 0; i < end;) i = run_some(ops.data(), i, end);
     if (y && last.kind == StepKind::kRecurrent) {
       std::memcpy(y, last.args.h,
-                  std::size_t(rows_ * last.args.weights->H) * sizeof(T));
+                  std::size_t(rows_ * last.args.weights->P) * sizeof(T));
     }
     return kStepped;
   }
@@ -77,7 +77,7 @@ class StepperOf final : public Stepper {
       row += one.layer.I + 3 * one.layer.O + 8;
       if (one.recurrent) {
         const Network& n = one.layer.network;
-        row += 3 * n.layers * n.H + 8 * (n.H + 64);
+        row += 3 * n.layers * (n.H + n.P) + 8 * (n.H + n.P + 64);
       }
     }
     if (N > PTRDIFF_MAX / (row * Size(sizeof(double)) + kMostThreads * 512)) {
@@ -150,7 +150,7 @@ class StepperOf final : public Stepper {
     while (next < end && !is_pointwise(ops[next])) ++next;
     if (threads_ == 1) {
       const FloatEnvironment environment;
-      for (; i < next; ++i) run(ops[i], 0, 1);
+      for (; i < next; ++i) run(ops[i], Team{0, 1, nullptr});
       return next;
     }
     Work work{this, ops + i, ops + next};
@@ -159,7 +159,7 @@ class StepperOf final : public Stepper {
         [](Team team, void* context) {
           const Work& w = *static_cast<Work*>(context);
           for (const Op<T>* op = w.begin; op < w.end; ++op) {
-            w.self->run(*op, team.rank, team.size);
+            w.self->run(*op, team);
             team.barrier();
           }
         },
@@ -167,9 +167,9 @@ class StepperOf final : public Stepper {
     return next;
   }
 
-  void run(const Op<T>& op, int rank, int size) const {
-    if (op.kind == StepKind::kRecurrent) return op.recurrent(op.args, rank, size);
-    packed_->kernels().linear_step(op.linear, rank, size);
+  void run(const Op<T>& op, Team team) const {
+    if (op.kind == StepKind::kRecurrent) return op.recurrent(op.args, team);
+    packed_->kernels().linear_step(op.linear, team.rank, team.size);
   }
 
   struct Work {
@@ -180,9 +180,10 @@ class StepperOf final : public Stepper {
   void take_states() {
     for (const PackedStepLayer<T>& one : packed_->layers()) {
       if (!one.recurrent) continue;
-      const Size size = one.layer.network.layers * rows_ * one.layer.network.H;
+      const Network& network = one.layer.network;
+      const Size rows = network.layers * rows_, size = rows * network.P;
       State<T> state{{take_zeros(size), take_zeros(size)}, nullptr};
-      if (one.recurrent->cell().has_c) state.c = take_zeros(size);
+      if (one.recurrent->cell().has_c) state.c = take_zeros(rows * network.H);
       states_.push_back(state);
     }
   }
@@ -194,8 +195,10 @@ class StepperOf final : public Stepper {
       const StepLayer& layer = one.layer;
       scratch = larger(scratch, layer.O * Size(sizeof(double)));
       for (Size k = 0; one.recurrent && k < layer.network.layers; ++k) {
-        scratch = larger(scratch, one.recurrent->cell().step_scratch(
-                                      rows_, (*one.recurrent)[k], threads_));
+        const PackedWeights<T>& w = (*one.recurrent)[k];
+        const CellOptions<T> options = layer.network.options(w);
+        scratch = larger(
+            scratch, one.recurrent->cell().step_scratch(rows_, w, options, threads_));
       }
       if (layer.kind == StepKind::kEmbedding && rows_ > 1) {
         embedded_ = memory_.take<T>(rows_ * layer.O);
@@ -236,18 +239,18 @@ class StepperOf final : public Stepper {
   const T* make_recurrent_ops(const PackedStepLayer<T>& one, const State<T>& state,
                               int turn, const T* x) {
     const Network& network = one.layer.network;
-    const Size size = rows_ * network.H;
+    const Size size = rows_ * network.P;
     for (Size k = 0; k < network.layers; ++k) {
       const Size at = k * size;
       T* h = state.h[1 - turn] + at;
       Op<T> op{StepKind::kRecurrent, &one, one.recurrent->cell().step, {}, {}};
       op.args.weights = &(*one.recurrent)[k];
-      op.args.activation = network.activation;
+      op.args.options = network.options(*op.args.weights);
       op.args.N = rows_;
       op.args.x = x;
       op.args.h_prev = state.h[turn] + at;
       op.args.h = h;
-      op.args.c = state.c ? state.c + at : nullptr;
+      op.args.c = state.c ? state.c + k * rows_ * network.H : nullptr;
       op.args.scratch = scratch_;
       op.args.backwards = turn == 1;
       op.args.table = k == 0 ? one.table : nullptr;

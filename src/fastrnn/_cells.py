@@ -26,12 +26,13 @@ class Cell(NamedTuple):
     tape: type[Tape]
     grads: type[Any]
     nonlinearities: tuple[str, ...] = ("tanh",)  # that the user may choose from
+    resets: tuple[str, ...] = ("after",)  # likewise
     forget_gate: int | None = None  # whose bias_ih starts at 1 with init="keras"
 
 
 ALL = (
     Cell("rnn", 1, ("h",), RNNTape, RNNGrads, ("tanh", "relu", "elu")),
-    Cell("gru", 3, ("h",), GRUTape, GRUGrads),
+    Cell("gru", 3, ("h",), GRUTape, GRUGrads, resets=("after", "before")),
     Cell("lstm", 4, ("h", "c"), LSTMTape, LSTMGrads, forget_gate=1),
 )
 CELLS = {cell.name: cell for cell in ALL}

@@ -50,7 +50,11 @@ class PackedLayers:
         self,
         cell: str,
         *,
-        nonlinearity: str,
+        nonlinearity: str = "tanh",
+        reset: str = "after",
+        coupled: bool = False,
+        peephole: bool = False,
+        proj_size: int = 0,
         input_size: int,
         hidden_size: int,
         num_layers: int,
@@ -71,8 +75,9 @@ class PackedLayers:
         /,
     ) -> tuple[Any, Any, Any] | None: ...
 
-# y, h_n, c_n, gates and c (LSTM: the cell state; GRU: w_hn h + b_hn); None where a cell
-# has none. ``sequence`` may be a plain tuple of the fields, arrays may be addresses.
+# y, h_n, c_n, gates and c (LSTM: the cell state; GRU: w_hn h + b_hn, or r h); None
+# where a cell has none. ``sequence`` may be a plain tuple of the fields, arrays may be
+# addresses.
 def forward(
     sequence: Sequence | tuple[Any, ...],
     packed: PackedLayers | None = None,
@@ -87,8 +92,8 @@ class PackedLayer:
         self, sequence: Sequence | tuple[Any, ...], /
     ) -> tuple[Any, Any, Any, Any, Any] | None: ...
 
-# dx, dw_ih, dw_hh, db_ih, db_hh, dh0, dc0, dembedding, dh; None where there is none.
-# The bits of ``wanted`` ask for the first five.
+# dx, dw_ih, dw_hh, db_ih, db_hh, dh0, dc0, dembedding, dh, dpeephole, dprojection; None
+# where there is none. The bits of ``wanted`` ask for the first five.
 def backward(
     sequence: Sequence | tuple[Any, ...],
     wanted: int,
@@ -101,7 +106,7 @@ def backward(
     dc_n: FloatArray | int | None,
     dc: FloatArray | int | None,
     /,
-) -> tuple[Any, Any, Any, Any, Any, Any, Any, Any, Any]: ...
+) -> tuple[Any, ...]: ...
 def linear_forward(
     rows: int,
     I: int,

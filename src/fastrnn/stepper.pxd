@@ -26,7 +26,7 @@ cdef class Stepper:
     cdef object _plan  # with the arrays that were packed, which must stay alive
     cdef object _owners  # of the parameters, which are locked
     cdef object _bfloat16  # of each recurrent layer
-    cdef object _sizes  # of the state of each recurrent layer: its layers, H
+    cdef object _sizes  # of each recurrent layer's state: its layers, and the widths of its arrays
     cdef Py_ssize_t _rows, _inputs, _outputs
     cdef int _typenum
     cdef int _busy  # a thread is at work in here

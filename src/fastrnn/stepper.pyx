@@ -29,6 +29,8 @@ cdef extern from "fastrnn/stepper.h" namespace "fastrnn" nogil:
     cdef cppclass Network:
         CellKind cell
         Activation activation
+        bint reset_before, coupled, peephole, projection
+        Py_ssize_t P
         Py_ssize_t I, H, layers, directions
         bint bias, bfloat16
         const void* params
@@ -155,6 +157,10 @@ cdef Network describe_network(object layer, bint bfloat16) except *:
     nonlinearity = getattr(layer, "nonlinearity", "tanh")
     network.cell = <CellKind> <int> _core.cell_kind(layer._cell)
     network.activation = <Activation> <int> _core.activation(nonlinearity)
+    network.reset_before = getattr(layer, "reset", "after") == "before"
+    network.coupled = getattr(layer, "coupled", False)
+    network.peephole = getattr(layer, "peephole", False)
+    network.projection, network.P = layer.proj_size > 0, layer._widths[0]
     network.I, network.H = layer.input_size, layer.hidden_size
     network.layers, network.directions = layer.num_layers, 1
     network.bias, network.bfloat16 = layer.bias, bfloat16
@@ -488,7 +494,7 @@ cdef take_core(Stepper s, plan, Py_ssize_t rows, CoreStepper* core):
     cdef CoreStepper* before = core_of(s)
     s._core, s._plan, s._rows = core, plan, rows
     s._long = core.flops() > LONG_STEP
-    s._sizes = [(layer.num_layers, layer.hidden_size) for layer in plan.recurrent]
+    s._sizes = [(layer.num_layers, layer._widths) for layer in plan.recurrent]
     s._inputs, s._outputs = plan.inputs, plan.outputs
     s._tokens, s._floats = plan.takes_tokens, plan.takes_floats
     s._is_double = plan.dtype == np.float64
@@ -520,10 +526,11 @@ cdef list views(Stepper s):
     cdef CoreStepper* core = core_of(s)
     cdef Py_ssize_t k
     found = []
-    for k, (layers, hidden) in enumerate(s._sizes):
-        shape[0], shape[1], shape[2] = layers, s._rows, hidden
+    for k, (layers, widths) in enumerate(s._sizes):
+        shape[0], shape[1], shape[2] = layers, s._rows, widths[0]
         found.append(cnp.PyArray_SimpleNewFromData(3, shape, s._typenum, core.h(k)))
         if core.c(k) != NULL:
+            shape[2] = widths[1]
             found.append(cnp.PyArray_SimpleNewFromData(3, shape, s._typenum, core.c(k)))
     return found
 

@@ -123,7 +123,7 @@ void digest_sequence(CellKind kind, const char* cell_name, Sizes n, Variant vari
   } else {
     f.input.x = x.data();
   }
-  f.weights.H = n.H;
+  f.weights.H = f.weights.P = n.H;
   f.weights.w_ih = w_ih.data();
   f.weights.w_hh = w_hh.data();
   f.weights.b_ih = b_ih.data();
@@ -133,7 +133,7 @@ void digest_sequence(CellKind kind, const char* cell_name, Sizes n, Variant vari
     f.regularisers.zoneout_h = zoneout.data();
     if (cell.has_c) f.regularisers.zoneout_c = zoneout.data();
   }
-  f.activation = variant == kElu ? Activation::kElu : Activation::kTanh;
+  f.options.activation = variant == kElu ? Activation::kElu : Activation::kTanh;
   f.h0 = h0.data();
   f.c0 = cell.has_c ? c0.data() : nullptr;
   f.y = y.data();
@@ -161,7 +161,7 @@ void digest_sequence(CellKind kind, const char* cell_name, Sizes n, Variant vari
   b.input = f.input;
   b.weights = f.weights;
   b.regularisers = f.regularisers;
-  b.activation = f.activation;
+  b.options = f.options;
   b.h0 = f.h0;
   b.c0 = f.c0;
   b.y = f.y;

@@ -16,8 +16,9 @@ import numpy as np
 import fastrnn
 from fastrnn import data, reference, text
 from tests.comparing import assert_same_bits
+from tests.layers import arguments_of, as_tuple, class_of
 from tests.linear.problems import call_linear, call_loss, double
-from tests.problems import CELLS, KINDS, VARIANTS, Problem, make_problem
+from tests.problems import CELLS, GATES, KINDS, VARIANTS, Problem, make_problem
 
 Calls = Counter[str]
 
@@ -101,19 +102,20 @@ def layer(rng: random.Random, calls: Calls) -> None:
     problem = draw_problem(rng, cell, kind="floating", recurrent_mask=False,
                            zoneout=False, reverse=False)  # fmt: skip
     x = problem.arrays["x"]
-    H = problem.arrays["w_hh"].shape[1]
-    made = getattr(fastrnn, cell.upper())(
-        x.shape[2], H, dtype=x.dtype, seed=rng.getrandbits(16)
-    )
+    H = len(problem.arrays["w_hh"]) // GATES[cell]
+    made = class_of(cell)(x.shape[2], H, dtype=x.dtype, seed=rng.getrandbits(16))
+    cell = problem.cell
     options = {k: problem.options[k] for k in ("lengths", "padding", "resets")
                if k in problem.options}  # fmt: skip
     y, _ = made(x, **options)
-    w_ih, w_hh, b_ih, b_hh = made.params.values()
-    expected = getattr(fastrnn, f"{cell}_forward")(x, w_ih, w_hh, b_ih, b_hh, **options)
+    given = arguments_of(made)
+    expected = getattr(fastrnn, f"{cell}_forward")(x, **given, **options)
     name = type(made).__name__
     calls.update([name, f"{name}.__call__", f"{cell}_forward"])
     assert_same_bits(y, expected[0], "y")
     dy = problem.upstream.get("dy")
+    if dy is not None and dy.shape[2] != made.output_size:
+        dy = None
     dx, _ = made.backward(dy)
     grads = getattr(fastrnn, f"{cell}_backward")(expected[2], dy)
     assert_same_bits(dx, grads.dx, "dx")
@@ -126,7 +128,7 @@ def layer(rng: random.Random, calls: Calls) -> None:
         stepper = fastrnn.Stepper(made, rows=x.shape[1])
         for x_t, y_t in zip(x, y, strict=True):
             assert_same_bits(stepper.step(np.ascontiguousarray(x_t)), y_t, "step")
-        for a, b in zip(np.atleast_1d(stepper.state), np.atleast_1d(last), strict=True):
+        for a, b in zip(as_tuple(stepper.state), as_tuple(last), strict=True):
             assert_same_bits(a, b, "state")
         calls.update(["Stepper", *["Stepper.step"] * len(x)])
 

@@ -14,10 +14,16 @@ import numpy as np
 import fastrnn
 import fastrnn.onnx
 from fastrnn import data, plot, reference, schedules, text
-from tests.problems import CELLS, CHOICES, GATES, STATES
+from tests.problems import FUNCTIONS, GATES, STATES
 
 T, N, I, H, V, O = 3, 2, 4, 5, 6, 3  # noqa: E741
-RECURRENT = tuple(cell.upper() for cell in CELLS)
+RECURRENT = tuple(cell.upper() for cell in FUNCTIONS)
+# Arguments that one cell alone has: of its functions, and of its layer.
+OWN: dict[str, dict[str, Any]] = {
+    "rnn": {"nonlinearity": "elu"},
+    "gru": {"reset": "before"},
+    "lstm": {"peephole": True, "proj_size": 3, "coupled": True},
+}
 F32 = np.float32
 LENGTHS = np.array([T, 1])
 RESETS = np.zeros((T, N), bool)
@@ -96,35 +102,41 @@ def sequence_arguments(cell: str, tokens: bool = False) -> dict[str, Any]:
     }
     if len(STATES[cell]) == 2:
         found |= {"c0": ones(N, H), "zoneout": (found["zoneout"],) * 2}
-    if cell in CHOICES:
-        found["nonlinearity"] = "elu"
+    found |= OWN[cell]
+    if cell == "lstm":
+        P = found.pop("proj_size")
+        found |= {"peephole": ones(3, H), "projection": ones(P, H), "w_hh": ones(GH, P)}
+        found |= {"h0": ones(N, P), "recurrent_mask": ones(N, P)}
+        found["zoneout"] = tuple(np.zeros((T, N, width), bool) for width in (P, H))
     return found
 
 
 MODULES = ("", "reference.")
 
 
-@good(*(f"{m}{cell}_forward" for m in MODULES for cell in CELLS))
+@good(*(f"{m}{cell}_forward" for m in MODULES for cell in FUNCTIONS))
 def sequence_forward(name: str) -> Good:
     cell = name.rpartition(".")[2].partition("_")[0]
     function = getattr(module_of(name), f"{cell}_forward")
     return Good(function, sequence_arguments(cell))
 
 
-@good(*(f"{m}{cell}_forward of tokens" for m in MODULES for cell in CELLS))
+@good(*(f"{m}{cell}_forward of tokens" for m in MODULES for cell in FUNCTIONS))
 def sequence_forward_of_tokens(name: str) -> Good:
     cell = name.rpartition(".")[2].partition("_")[0]
     function = getattr(module_of(name), f"{cell}_forward")
     return Good(function, sequence_arguments(cell, tokens=True))
 
 
-@good(*(f"{m}{cell}_backward" for m in MODULES for cell in CELLS))
+@good(*(f"{m}{cell}_backward" for m in MODULES for cell in FUNCTIONS))
 def sequence_backward(name: str) -> Good:
     cell = name.rpartition(".")[2].partition("_")[0]
     module = module_of(name)
     tape = getattr(module, f"{cell}_forward")(**sequence_arguments(cell))[2]
-    arguments = {"tape": tape, "dy": ones(T, N, H)}
-    arguments |= {f"d{s}_n": ones(N, H) for s in STATES[cell]}
+    width = tape.y.shape[2]
+    arguments = {"tape": tape, "dy": ones(T, N, width), "dh_n": ones(N, width)}
+    if len(STATES[cell]) == 2:
+        arguments["dc_n"] = ones(N, H)
     return Good(getattr(module, f"{cell}_backward"), {**arguments, "return_dh": True})
 
 
@@ -251,9 +263,7 @@ def recurrent(name: str) -> Good:
         "dtype": np.float32,
         **SEED,
     }
-    if name.lower() in CHOICES:
-        arguments["nonlinearity"] = "relu"
-    return Good(getattr(fastrnn, name), arguments)
+    return Good(getattr(fastrnn, name), {**arguments, **OWN[name.lower()]})
 
 
 def make(name: str, **options: Any) -> Any:

@@ -22,7 +22,7 @@ MORE_THAN_ROWS = 9
 
 # T, N and G*H*H: many rows are shared; with few rows and a large step, units are, and
 # there can be more threads than rows.
-SHARES = {"rows": (12, 40, 13_300), "units": (11, 7, 77_000)}
+SHARES = {"rows": (12, 40, 13_300), "units": (17, 7, 77_000)}
 
 
 def sizes_of(share: str, cell: str) -> tuple[int, int, int]:

@@ -9,7 +9,7 @@ import fastrnn
 from tests.comparing import assert_same_bits
 from tests.implementations import ISAS, every_dtype, every_isa, using
 from tests.layers import as_tuple
-from tests.problems import CELLS, STATES, VARIANTS
+from tests.problems import CELLS, VARIANTS, parse
 from tests.threads import run_as_team
 
 T = 6
@@ -21,9 +21,8 @@ every_variant = pytest.mark.parametrize("variant", VARIANTS)
 
 
 def make_layer(variant: str, I: int, H: int, **options: Any) -> Any:  # noqa: E741
-    cell, _, nonlinearity = variant.partition("-")
-    if nonlinearity:
-        options["nonlinearity"] = nonlinearity
+    cell, chosen = parse(variant)
+    options = {**chosen, **options}
     layer = getattr(fastrnn, cell.upper())(I, H, seed=1, **options)
     layer.flat_params *= 2  # large enough for the tails of the nonlinearities
     return layer
@@ -31,10 +30,9 @@ def make_layer(variant: str, I: int, H: int, **options: Any) -> Any:  # noqa: E7
 
 def draw_state(layer: Any, N: int) -> Any:
     rng = np.random.default_rng(7)
-    shape = (layer.num_layers, N, layer.hidden_size)
     states = [
-        rng.standard_normal(shape).astype(layer.dtype)
-        for _ in STATES[type(layer).__name__.lower()]
+        rng.standard_normal((layer.num_layers, N, width)).astype(layer.dtype)
+        for width in layer._widths
     ]
     return tuple(states) if len(states) > 1 else states[0]
 

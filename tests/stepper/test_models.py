@@ -15,7 +15,7 @@ from benchmarks.cython_loop import build_step_loop
 from tests.comparing import assert_same_bits
 from tests.errors import raises
 from tests.implementations import ISAS, every_dtype, every_isa, using
-from tests.layers import as_tuple
+from tests.layers import as_tuple, class_of
 from tests.problems import CELLS
 from tests.stepper.test_parameters import step_round
 from tests.threads import run_as_team
@@ -119,7 +119,7 @@ def test_floating_input(dtype: Any, cell: str) -> None:
     for first in ([fastrnn.Linear(9, 9, dtype=dtype, seed=0)],
                   [fastrnn.Activation("tanh"), fastrnn.Dropout(0.1)],
                   [fastrnn.LayerNorm(9, dtype=dtype)], []):  # fmt: skip
-        layer = getattr(fastrnn, cell.upper())(9, 12, dtype=dtype, seed=1)
+        layer = class_of(cell)(9, 12, dtype=dtype, seed=1)
         model = fastrnn.Sequential(*first, layer, fastrnn.Activation("relu"))
         for N in (1, 3):
             x = np.random.default_rng(N).standard_normal((T, N, 9)).astype(dtype)

@@ -1,5 +1,6 @@
 """State, rows, arguments and threads of `fastrnn.Stepper`."""
 
+import re
 import threading
 import time
 from typing import Any
@@ -26,21 +27,21 @@ def test_one_row_comes_with_or_without_its_axis(layer: Any) -> None:
     a, b = fastrnn.Stepper(layer), fastrnn.Stepper(layer)
     for x_t in x:
         row, batch = a.step(x_t[0]), b.step(x_t)
-        assert row.shape == (H,)
-        assert batch.shape == (1, H)
+        assert row.shape == (layer.output_size,)
+        assert batch.shape == (1, layer.output_size)
         assert_same_bits(row, batch[0])
 
 
 def test_kinds_of_tokens(layer: Any) -> None:
     expected = fastrnn.Stepper(layer).step(3)
-    assert expected.shape == (H,)
+    assert expected.shape == (layer.output_size,)
     for token in (np.int8(3), np.array(3), np.uint64(3)):
         assert_same_bits(fastrnn.Stepper(layer).step(token), expected)
     one_hot = np.eye(I, dtype=np.float32)[3]
     assert_same_bits(fastrnn.Stepper(layer).step(one_hot), expected)
     rows = fastrnn.Stepper(layer).step([3, 1])
     assert_same_bits(rows[0], expected)
-    assert rows.shape == (2, H)
+    assert rows.shape == (2, layer.output_size)
 
 
 def test_strides_are_followed(layer: Any) -> None:
@@ -108,7 +109,7 @@ def test_rows_are_those_of_the_first_step(layer: Any) -> None:
             stepper.step(wrong)
     assert_same_bits(fastrnn.Stepper(layer).step(x[0]), first)
     stepper.reset()
-    assert stepper.step(x[0, :2]).shape == (2, H)
+    assert stepper.step(x[0, :2]).shape == (2, layer.output_size)
     stepper.reset([0, 1])
     with pytest.raises(ValueError, match=r"expected shape \(N, I\) = \(2, 5\)"):
         stepper.step(x[0])
@@ -121,7 +122,8 @@ def test_a_state_brings_its_rows(layer: Any) -> None:
     stepper = fastrnn.Stepper(layer)
     stepper.state = draw_state(layer, 3)
     assert stepper.rows == 3
-    with pytest.raises(ValueError, match=r"state.*\(L\*D, N, H\) = \(2, 3, 20\)"):
+    h = f"P) = (2, 3, {layer.proj_size})" if layer.proj_size else "H) = (2, 3, 20)"
+    with pytest.raises(ValueError, match="state.*" + re.escape(f"(L*D, N, {h}")):
         stepper.state = draw_state(layer, 2)
     stepper.state = None
     assert not as_tuple(stepper.state)[0].any()

@@ -38,34 +38,48 @@ struct Input {
   const T* embedding;          // [V, I]
 };
 
+// H units; h has P numbers, which are as many unless an LSTM has a projection.
 template <class T>
 struct Weights {
-  Size H;
+  Size H, P;
   const T* w_ih;  // [G·H, I]
-  const T* w_hh;  // [G·H, H]
+  const T* w_hh;  // [G·H, P]
   const T* b_ih;  // [G·H] or null
   const T* b_hh;  // [G·H] or null
+  const T* w_hr;  // [P, H] or null (LSTM): the projection
 };
 
 // Recurrent dropout and zoneout; all absent in most calls. Under zoneout a unit whose
 // byte is not 0 leaves the step with the state that it entered with.
 template <class T>
 struct Regularisers {
-  const T* mask;                  // [N, H] or null: W_hh multiplies mask ⊙ h_{t−1}
-  const std::uint8_t* zoneout_h;  // [T, N, H] or null
+  const T* mask;                  // [N, P] or null: W_hh multiplies mask ⊙ h_{t−1}
+  const std::uint8_t* zoneout_h;  // [T, N, P] or null
   const std::uint8_t* zoneout_c;  // [T, N, H] or null (LSTM)
   T rate;  // the expected share of such units: without bytes, forward only
+};
+
+// What a cell does beside its plain equations. A cell reads its own and no others.
+template <class T>
+struct CellOptions {
+  Activation activation;  // RNN
+  bool reset_before;      // GRU
+  bool coupled;           // LSTM: f = 1 − i, and nothing of f in the weights is read
+  bool projection;        // LSTM: h = W_hr·(o ⊙ tanh c)
+  const T* peephole;      // [3, H] or null (LSTM): of i, f and o
 };
 
 // A layer's weights in the order in which one instruction set reads them. The matrices
 // hold T, or with `bfloat16` Bfloat16; sums are in T all the same.
 template <class T>
 struct PackedWeights {
-  Size I, H;
+  Size I, H, P;
   void* w_ih;   // [unit vectors][I][G][lanes]
-  void* w_hh;   // [unit vectors][H][G][lanes]
+  void* w_hh;   // [unit vectors][P][G][lanes], one phase of a step after the other
+  void* w_hr;   // [vectors of h][H][lanes], or null
   T* bias;      // [unit vectors][G][lanes]: b_ih + b_hh; GRU's candidate: b_ih alone
   T* b_hidden;  // [unit vectors][lanes]: b_hh of the last gate
+  T* peephole;  // [3, H] as it is, or null
   bool bfloat16;
 };
 
@@ -75,13 +89,14 @@ struct ForwardArgs {
   Input<T> input;
   Weights<T> weights;
   Regularisers<T> regularisers;
-  Activation activation;  // RNN
-  const T* h0;            // [N, H] or null
-  const T* c0;            // [N, H] or null (LSTM)
-  T* y;                   // = [T, N, H], 0 on padding
-  T* h_n;                 // = [N, H]
-  T* c_n;                 // = [N, H] (LSTM)
-  // The tape, or null; on padding nothing is written. c: GRU's W_hn·h + b_hn.
+  CellOptions<T> options;
+  const T* h0;  // [N, P] or null
+  const T* c0;  // [N, H] or null (LSTM)
+  T* y;         // = [T, N, P], 0 on padding
+  T* h_n;       // = [N, P]
+  T* c_n;       // = [N, H] (LSTM)
+  // The tape, or null; on padding nothing is written. c: GRU's W_hn·h + b_hn or, with
+  // the reset before the product, r ⊙ h.
   T* gates;  // = [T, N, tape_gates·H] (RNN: null, y serves)
   T* c;      // = [T, N, H]
   int threads;
@@ -94,25 +109,27 @@ struct BackwardArgs {
   Input<T> input;
   Weights<T> weights;
   Regularisers<T> regularisers;
-  Activation activation;  // RNN
-  const T* h0;            // as in forward
+  CellOptions<T> options;
+  const T* h0;  // as in forward
   const T* c0;
   const T* y;  // the tape of forward, and its output
   const T* gates;
   const T* c;
-  const T* dy;    // [T, N, H] or null; not read on padding
-  const T* dh_n;  // [N, H] or null
+  const T* dy;    // [T, N, P] or null; not read on padding
+  const T* dh_n;  // [N, P] or null
   const T* dc_n;  // [N, H] or null (LSTM)
   const T* dc;    // [T, N, H] or null (LSTM): gradient of c; not read on padding
   T* dx;          // = [T, N, I] or null: not wanted, as everything below that may be
   T* dembedding;  // = [V, I] or null
   T* dw_ih;       // = [G·H, I] or null
-  T* dw_hh;       // = [G·H, H] or null
+  T* dw_hh;       // = [G·H, P] or null
   T* db_ih;       // = [G·H] or null
   T* db_hh;       // = [G·H] or null
-  T* dh0;         // = [N, H]
+  T* dh0;         // = [N, P]
   T* dc0;         // = [N, H] (LSTM)
-  T* dh;          // = [T, N, H] or null: the gradient that reaches h_t
+  T* dw_hr;       // = [P, H] or null
+  T* dpeephole;   // = [3, H] or null
+  T* dh;          // = [T, N, P] or null: the gradient that reaches h_t
   int threads;
 };
 
@@ -121,12 +138,12 @@ struct BackwardArgs {
 template <class T>
 struct StepArgs {
   const PackedWeights<T>* weights;
-  Activation activation;  // RNN
+  CellOptions<T> options;
   Size N;
   const T* x;                  // [N, I], or null with tokens
   const std::int64_t* tokens;  // [N], each < I: one-hot rows
-  const T* h_prev;             // [N, H]
-  T* h;                        // = [N, H]; not h_prev
+  const T* h_prev;             // [N, P]
+  T* h;                        // = [N, P]; not h_prev
   T* c;                        // [N, H], read and written (LSTM)
   void* scratch;               // of step_scratch bytes
   bool backwards;              // begin with the last units: see forward.h
@@ -280,13 +297,14 @@ struct CellKernels {
   bool has_c;       // whether the state has c beside h
   void (*forward)(const ForwardArgs<T>&, Scratch&);
   void (*backward)(const BackwardArgs<T>&, Scratch&);
-  void (*pack)(const Weights<T>&, Size I, PackedWeights<T>* to);
-  // `size` threads share the units of a step.
-  void (*step)(const StepArgs<T>&, int rank, int size);
-  Size (*step_scratch)(Size N, const PackedWeights<T>&, int threads);
+  void (*pack)(const Weights<T>&, Size I, const CellOptions<T>&, PackedWeights<T>* to);
+  // The team's members share the units of a step.
+  void (*step)(const StepArgs<T>&, Team);
+  Size (*step_scratch)(Size N, const PackedWeights<T>&, const CellOptions<T>&,
+                       int threads);
   // table = [unit vectors][V][G][lanes], W_ih·x + b of each x of vectors [V, I].
-  void (*fill_table)(const PackedWeights<T>&, const T* vectors, Size V, T* table,
-                     Scratch&);
+  void (*fill_table)(const PackedWeights<T>&, const CellOptions<T>&, const T* vectors,
+                     Size V, T* table, Scratch&);
 };
 
 template <class T>

@@ -9,18 +9,29 @@
 namespace fastrnn {
 
 // A network with the parameter layout of fastrnn's layers: all in one array, in the
-// order w_ih, w_hh, b_ih, b_hh of each layer and direction.
+// order w_ih, w_hh, b_ih, b_hh, w_hr, peephole of each layer and direction.
 struct Network {
   CellKind cell;
   Activation activation;  // RNN
+  bool reset_before;      // GRU
+  bool coupled;           // LSTM
+  bool peephole;          // LSTM
+  bool projection;        // LSTM
+  Size P;                 // the width of h: H, unless there is a projection
   Size I, H, layers, directions;
   bool bias;
   bool bfloat16;  // the type of packed matrices; only with float
   const void* params;
 
   Size gates() const { return kernels<float>().cell(cell).gates; }
-  Size inputs(Size layer) const { return layer == 0 ? I : directions * H; }
+  Size inputs(Size layer) const { return layer == 0 ? I : directions * P; }
   Size count() const;  // parameters
+
+  // For the layer and direction with these weights.
+  template <class T>
+  CellOptions<T> options(const PackedWeights<T>& w) const {
+    return {activation, reset_before, coupled, projection, w.peephole};
+  }
 };
 
 // The digest of an array in parts, to be compared by several threads.
@@ -51,7 +62,8 @@ template <class T>
 class PackedLayer {
  public:
   // Takes memory, and packs. Throws std::bad_alloc.
-  PackedLayer(CellKind cell, Size I, const Weights<T>& weights);
+  PackedLayer(CellKind cell, Size I, const Weights<T>& weights,
+              const CellOptions<T>& options);
   PackedLayer(const PackedLayer&) = delete;
   PackedLayer& operator=(const PackedLayer&) = delete;
 

@@ -69,8 +69,8 @@ class Stepper {
   // them.
   virtual bool is_current() const noexcept = 0;
 
-  // The state of a recurrent layer, counted from 0: [its layers, N, H], to be read or
-  // written between steps. c is null if cells have none.
+  // The state of a recurrent layer, counted from 0: [its layers, N, P] and [its layers,
+  // N, H], to be read or written between steps. c is null if cells have none.
   virtual void* h(Size recurrent) noexcept = 0;
   virtual void* c(Size recurrent) noexcept = 0;
   virtual double flops() const noexcept = 0;  // of a step

@@ -19,7 +19,7 @@ from fastrnn._layers.base import Layer
 from fastrnn._layers.cells import GRU, LSTM, RNN
 from fastrnn._layers.embedding import Embedding
 from fastrnn._layers.linear import Linear
-from fastrnn._layers.parameters import recurrent_shapes
+from fastrnn._layers.parameters import Shapes, recurrent_shapes
 from fastrnn._layers.sequential import Sequential
 from fastrnn._types import DType
 
@@ -36,6 +36,7 @@ class Weights(NamedTuple):
 
     kind: str  # "recurrent", "linear", "embedding" or, one of the two, "matrix"
     arrays: Arrays
+    reset: str = "after"  # of a GRU
 
 
 def as_floating(where: str, value: Any, dtype: DType | None) -> Any:
@@ -68,17 +69,21 @@ def recurrent(where: str, arrays: Arrays, **options: Any) -> Layer:
                 f"{where}: expected weights of one recurrent module, "
                 f"got {name} beside them"
             )
-    if projection := next((name for name in arrays if "_hr_" in name), None):
-        refuse(where, "proj_size", 0, f"another, with {projection}")
     w_ih, w_hh = arrays.get("weight_ih_l0"), arrays.get("weight_hh_l0")
     if w_ih is None or w_ih.ndim != 2 or w_hh is None or w_hh.ndim != 2:
         raise ValueError(f"{where}: expected weight_ih and weight_hh, both matrices")
-    H = w_hh.shape[1]
+    P = w_hh.shape[1]
+    w_hr = arrays.get("weight_hr_l0")
+    H = P if w_hr is None or w_hr.ndim != 2 else w_hr.shape[1]
     G, rest = divmod(len(w_hh), H) if H else (0, 0)
     if rest or G not in CELLS:
         raise ValueError(
             f"{where}: expected weight_hh (G*H, H) of 1, 3 or 4 gates, got {w_hh.shape}"
         )
+    own: Shapes = {}
+    if w_hr is not None and G == 4:
+        own["weight_hr"] = (P, H)
+        options["proj_size"] = P
     layers = {int(match[1]) for match in found.values() if match}
     for k in range(len(layers)):
         if k not in layers:
@@ -86,10 +91,14 @@ def recurrent(where: str, arrays: Arrays, **options: Any) -> Layer:
             raise ValueError(f"{where}: expected {missing} too, got none")
     both = any(name.endswith("_reverse") for name in arrays)
     bias = any(name.startswith("bias") for name in arrays)
-    shapes = recurrent_shapes(G, w_ih.shape[1], H, len(layers), 1 + both, bias)
+    shapes = recurrent_shapes(
+        G, w_ih.shape[1], (H, P), len(layers), 1 + both, bias, own
+    )
     check_arrays(where, arrays, shapes)
     if G != 1:
         options.pop("nonlinearity", None)
+    if G != 3:
+        options.pop("reset", None)
     if not w_ih.shape[1]:
         raise ValueError(f"{where}: expected inputs, got shape {w_ih.shape}")
     layer = CELLS[G](

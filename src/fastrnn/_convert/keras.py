@@ -56,7 +56,7 @@ def load_keras(
 
         A ``.weights.h5`` file, which takes h5py to read, or the arrays of
         ``get_weights()`` hold neither options nor activations: the layers are then
-        ``SimpleRNN``, ``GRU`` (with ``reset_after``, the default) and ``LSTM``,
+        ``SimpleRNN``, ``GRU`` (whose bias tells ``reset_after``) and ``LSTM``,
         ``Bidirectional``, ``Dense`` and, first of all perhaps, ``Embedding``, without
         activations, with the outputs of all steps. Arrays need biases.
     bidirectional : bool, optional
@@ -102,9 +102,9 @@ def load_keras(
 
     Notes
     -----
-    Keras has matrices the other way round, one bias where PyTorch has two (two for
-    GRU), and the gates of a GRU in the order z, r, n. What it calls ``Bidirectional``
-    is one layer in each direction with outputs side by side.
+    Keras has matrices the other way round, one bias where PyTorch has two (two for a
+    GRU with ``reset_after=True``), and the gates of a GRU in the order z, r, n. What it
+    calls ``Bidirectional`` is one layer in each direction with outputs side by side.
 
     Options that change how first values are drawn or how a computation is carried out
     (initializers, ``seed``, ``unroll``, a policy of mixed precision) have no effect
@@ -166,6 +166,6 @@ def check_weights(source: Any, dtype: DType | None) -> list[Any]:
 
 def make(where: str, weights: Weights, options: dict[str, Any]) -> Layer:
     if weights.kind == "recurrent":
-        return recurrent(where, weights.arrays, **options)
+        return recurrent(where, weights.arrays, reset=weights.reset, **options)
     embedding = weights.kind == "embedding"
     return feedforward(where, weights.arrays, embedding=embedding)

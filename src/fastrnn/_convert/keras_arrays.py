@@ -23,7 +23,7 @@ def cell(where: str, arrays: Sequence[Any], direction: str = "") -> Arrays:
     where : str
         What the layer is called in messages.
     arrays : kernel [I, G*H], recurrent_kernel [H, G*H], perhaps bias
-        The bias is [G*H], of a GRU [2, 3*H].
+        The bias is [G*H], of a GRU with ``reset_after`` [2, 3*H].
     direction : {"", "_reverse"}
         What the names end with.
     """
@@ -33,11 +33,11 @@ def cell(where: str, arrays: Sequence[Any], direction: str = "") -> Arrays:
     H, width = recurrent_kernel.shape
     G = width // H
     names = {"weight_ih": kernel.T, "weight_hh": recurrent_kernel.T}
-    if bias and G == 3:
+    if bias and G == 3 and bias[0].ndim > 1:
         if bias[0].shape != (2, width):
             raise ValueError(
-                f"{where}: expected the two biases (2, 3*H) = {(2, width)} of a GRU "
-                f"with reset_after=True, got {bias[0].shape}"
+                f"{where}: expected the biases (2, 3*H) = {(2, width)} of a GRU, or "
+                f"(3*H,) with reset_after=False, got {bias[0].shape}"
             )
         names |= {"bias_ih": bias[0][0], "bias_hh": bias[0][1]}
     elif bias:
@@ -48,6 +48,11 @@ def cell(where: str, arrays: Sequence[Any], direction: str = "") -> Arrays:
             for name, a in names.items()
         }
     return {f"{name}_l0{direction}": a for name, a in names.items()}
+
+
+def reset_of(arrays: Sequence[Any]) -> str:
+    """Return a GRU's option ``reset``, which the shape of its bias tells."""
+    return "before" if len(arrays) > 2 and arrays[2].ndim == 1 else "after"
 
 
 def from_arrays(
@@ -64,7 +69,8 @@ def from_arrays(
             if is_second_direction(arrays, at, bidirectional):
                 by_name |= cell(where, arrays[at + 3 : at + 6], "_reverse")
                 size = 6
-            found[str(at)] = Weights("recurrent", by_name)
+            reset = reset_of(arrays[at : at + 3])
+            found[str(at)] = Weights("recurrent", by_name, reset)
             at += size
         elif w.ndim == 2 and at + 1 < len(arrays) and has_bias(w, arrays[at + 1]):
             found[str(at)] = Weights("linear", dense(arrays[at : at + 2]))

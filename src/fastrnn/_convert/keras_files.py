@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from fastrnn._convert.build import Arrays, Weights, as_floating
+from fastrnn._convert.build import Weights, as_floating
 from fastrnn._convert.files.whole import check_readable
-from fastrnn._convert.keras_arrays import cell, dense
+from fastrnn._convert.keras_arrays import cell, dense, reset_of
 from fastrnn._types import DType
 
 CELLS = ("simple_rnn", "gru", "lstm")
@@ -71,11 +71,11 @@ def read_weights(path: str, dtype: DType | None) -> dict[str, Weights]:
 
 def read_layer(where: str, kind: str, group: Any, dtype: DType | None) -> Weights:
     if kind in CELLS:
-        return Weights("recurrent", read_cell(where, group, dtype))
+        return read_cell(where, group, dtype)
     if kind == "bidirectional":
-        arrays = read_cell(where, group.get("forward_layer"), dtype)
+        first = read_cell(where, group.get("forward_layer"), dtype)
         second = read_cell(where, group.get("backward_layer"), dtype, "_reverse")
-        return Weights("recurrent", arrays | second)
+        return first._replace(arrays=first.arrays | second.arrays)
     if kind == "dense":
         return Weights("linear", dense(read_arrays(where, group, dtype, 1, 2)))
     if kind == "embedding":
@@ -89,9 +89,10 @@ def read_layer(where: str, kind: str, group: Any, dtype: DType | None) -> Weight
 
 def read_cell(
     where: str, group: Any, dtype: DType | None, direction: str = ""
-) -> Arrays:
+) -> Weights:
     inner = None if group is None else group.get("cell")
-    return cell(where, read_arrays(where, inner, dtype, 2, 3), direction)
+    arrays = read_arrays(where, inner, dtype, 2, 3)
+    return Weights("recurrent", cell(where, arrays, direction), reset_of(arrays))
 
 
 def read_arrays(

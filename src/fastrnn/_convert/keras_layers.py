@@ -21,6 +21,7 @@ OF_CELLS = (
     "activation",
     "recurrent_activation",
     "recurrent_dropout",
+    "reset_after",
     "return_sequences",
 )
 CELLS = ("SimpleRNN", "GRU", "LSTM")
@@ -45,7 +46,7 @@ WITHOUT_EFFECT = {
     "use_bias",
 }
 # Options that are honoured for one value only; for all others, that is "nothing".
-ONLY = {"trainable": True, "reset_after": True}
+ONLY = {"trainable": True}
 HINTS = {
     "mask_zero": "; with False, give lengths",
     "stateful": "; with False, pass on the state that a call returns",
@@ -164,6 +165,8 @@ class LayerReader:
                 refuse(name, "recurrent_activation", "sigmoid", gate)
             if layer.recurrent_dropout:
                 refuse(name, "recurrent_dropout", 0, layer.recurrent_dropout)
+        if kind == "GRU":
+            options["reset"] = "after" if layer.reset_after else "before"
         options |= {"batch_first": self.batch_first, "seed": self.rng}
         return recurrent(name, arrays, **options)
 

@@ -118,8 +118,6 @@ class ModuleReader:
 
     def options(self, where: str, module: Any) -> dict[str, Any]:
         """Return the options that weights do not tell, and check the others."""
-        if getattr(module, "proj_size", 0):
-            refuse(where, "proj_size", 0, module.proj_size)
         own = {
             "nonlinearity": getattr(module, "nonlinearity", None),
             "batch_first": getattr(module, "batch_first", None),

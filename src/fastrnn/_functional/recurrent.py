@@ -27,6 +27,7 @@ from fastrnn._types.results import (
 # first five.
 GRADIENTS = (
     "dx", "dw_ih", "dw_hh", "db_ih", "db_hh", "dh0", "dc0", "dembedding", "dh",
+    "dpeephole", "dprojection",
 )  # fmt: skip
 EVERY_GRADIENT = 31
 
@@ -128,7 +129,8 @@ def rnn_forward(
     ((5, 2, 3), (4, 4))
     """
     s = check_forward(
-        "rnn", x, w_ih, w_hh, b_ih, b_hh, h0=h0, nonlinearity=nonlinearity,
+        "rnn", x, w_ih, w_hh, b_ih, b_hh, h0=h0,
+        own=(nonlinearity, "after", False, None, None),
         lengths=lengths, padding=padding, resets=resets, reverse=reverse,
         embedding=embedding, training=training,
         recurrent_mask=recurrent_mask, zoneout=zoneout,
@@ -145,6 +147,7 @@ def gru_forward(
     b_hh: FloatArray | None = None,
     *,
     h0: FloatArray | None = None,
+    reset: str = "after",
     lengths: ArrayLike | None = None,
     padding: str = "right",
     resets: ArrayLike | None = None,
@@ -154,10 +157,11 @@ def gru_forward(
     recurrent_mask: FloatArray | None = None,
     zoneout: BoolArray | float | None = None,
 ) -> tuple[FloatArray, FloatArray, GRUTape | None]:
-    """Run a GRU over whole sequences, with the reset after the matrix product.
+    """Run a GRU over whole sequences.
 
     Parameters and returns are those of `rnn_forward`, with ``w_ih [3*H, I]``,
-    ``w_hh [3*H, H]`` and biases ``[3*H]`` in the gate order r, z, n. For the equations
+    ``w_hh [3*H, H]`` and biases ``[3*H]`` in the gate order r, z, n. ``reset`` is
+    ``"after"`` the matrix product, as in PyTorch, or ``"before"`` it. For the equations
     see `fastrnn.reference.cells.gru_forward`.
 
     Examples
@@ -170,8 +174,10 @@ def gru_forward(
     True
     """
     s = check_forward(
-        "gru", x, w_ih, w_hh, b_ih, b_hh, h0=h0, lengths=lengths, padding=padding,
-        resets=resets, reverse=reverse, embedding=embedding, training=training,
+        "gru", x, w_ih, w_hh, b_ih, b_hh, h0=h0,
+        own=("tanh", reset, False, None, None),
+        lengths=lengths, padding=padding, resets=resets, reverse=reverse,
+        embedding=embedding, training=training,
         recurrent_mask=recurrent_mask, zoneout=zoneout,
     )  # fmt: skip
     y, (h_n,), tape = run_forward(s)
@@ -187,6 +193,9 @@ def lstm_forward(
     *,
     h0: FloatArray | None = None,
     c0: FloatArray | None = None,
+    peephole: FloatArray | None = None,
+    projection: FloatArray | None = None,
+    coupled: bool = False,
     lengths: ArrayLike | None = None,
     padding: str = "right",
     resets: ArrayLike | None = None,
@@ -202,7 +211,15 @@ def lstm_forward(
     ``w_hh [4*H, H]`` and biases ``[4*H]`` in the gate order i, f, g, o, an initial cell
     state ``c0 [N, H]``, and ``(h_n, c_n)`` for the final state. ``zoneout`` is a pair
     of masks, for h and for c; a unit of h that is not kept is computed from c without
-    zoneout. For the equations see `fastrnn.reference.cells.lstm_forward`.
+    zoneout.
+
+    ``peephole [3, H]`` holds diagonal weights of c in the gates i, f and o, in that
+    order. With ``coupled`` the forget gate is ``f = 1 - i``; the arrays have four gates
+    all the same, those of f are not read, and their gradients are 0. With ``projection
+    [P, H]``, PyTorch's ``proj_size``, h is the projection of ``o tanh(c)``: h and all
+    that belongs to it (``y``, ``h0``, ``h_n``, ``recurrent_mask``, the mask of zoneout,
+    gradients) have ``P`` numbers in place of ``H``, and ``w_hh`` is ``[4*H, P]``. For
+    the equations see `fastrnn.reference.cells.lstm_forward` and ``make_lstm`` there.
 
     Examples
     --------
@@ -217,9 +234,11 @@ def lstm_forward(
     (16, 3)
     """
     s = check_forward(
-        "lstm", x, w_ih, w_hh, b_ih, b_hh, h0=h0, c0=c0, lengths=lengths,
-        padding=padding, resets=resets, reverse=reverse, embedding=embedding,
-        training=training, recurrent_mask=recurrent_mask, zoneout=zoneout,
+        "lstm", x, w_ih, w_hh, b_ih, b_hh, h0=h0, c0=c0,
+        own=("tanh", "after", coupled, peephole, projection),
+        lengths=lengths, padding=padding, resets=resets, reverse=reverse,
+        embedding=embedding, training=training,
+        recurrent_mask=recurrent_mask, zoneout=zoneout,
     )  # fmt: skip
     y, (h_n, c_n), tape = run_forward(s)
     return y, (h_n, c_n), tape

@@ -55,23 +55,23 @@ def check_call(
     padding: Any,
     resets: Any,
     *,
-    states: tuple[str, ...],
     sizes: tuple[int, int, int],
+    widths: tuple[int, ...],
     dtype: DType,
     batch_first: bool,
 ) -> LayerCall:
     """Check the arguments of a recurrent layer's call before any work.
 
-    ``states`` names the arrays of a state, ``sizes`` is ``(I, L*D, H)``.
+    ``sizes`` is ``(I, L*D, H)``, ``widths`` those of the arrays of a state.
     """
     I, LD, H = sizes  # noqa: E741
     x = check_input(x, I, dtype, batch_first)
     if x.size == 0:
         require_countable("x", x, 8 * H)  # the outputs and gates of any cell
     T, N = x.shape[:2]
-    initial: list[Any] = [None] * len(states)
+    initial: list[Any] = [None] * len(widths)
     if state is not None:
-        initial = check_states("state", state, len(states), (LD, N, H), dtype)
+        initial = check_states("state", state, widths, (LD, N), dtype)
     if padding is not PADDINGS[0]:
         check_choice("padding", padding, PADDINGS)
     if lengths is not None:
@@ -108,13 +108,18 @@ def check_input(x: Any, input_size: int, dtype: DType, batch_first: bool) -> Any
 
 
 def check_states(
-    name: str, value: Any, count: int, shape: tuple[int, ...], dtype: DType
+    name: str,
+    value: Any,
+    widths: tuple[int, ...],
+    lead: tuple[int, int],
+    dtype: DType,
 ) -> list[FloatArray | None]:
-    """Return h, or h and c, each ``[L*D, N, H]`` or None."""
+    """Return h, or h and c, each ``[L*D, N, its width]`` or None; lead is (L*D, N)."""
+    count = len(widths)
     if value is None:
         return [None] * count
     values = (value,) if count == 1 else value
-    if type(values) is tuple and are_plainly_right(values, count, shape, dtype):
+    if type(values) is tuple and are_plainly_right(values, widths, lead, dtype):
         return list(values)
     if count == 1:
         names, values = [name], [value]
@@ -129,20 +134,24 @@ def check_states(
         check_optional(n, a, dtype, "the layer")
         for n, a in zip(names, values, strict=True)
     ]
-    for n, a in zip(names, arrays, strict=True):
+    for n, a, width in zip(names, arrays, widths, strict=True):
         if a is not None:
-            check_shape(n, a, "(L*D, N, H)", shape)
+            symbol = "H" if width == widths[-1] else "P"
+            check_shape(n, a, f"(L*D, N, {symbol})", (*lead, width))
     return arrays
 
 
 def are_plainly_right(
-    arrays: tuple[Any, ...], count: int, shape: tuple[int, ...], dtype: DType
+    arrays: tuple[Any, ...],
+    widths: tuple[int, ...],
+    lead: tuple[int, int],
+    dtype: DType,
 ) -> bool:
     """Return whether the arrays need no further check, in a quarter of its time."""
-    if len(arrays) != count:
+    if len(arrays) != len(widths):
         return False
-    for a in arrays:
-        if type(a) is not np.ndarray or a.shape != shape or a.dtype != dtype:
+    for a, width in zip(arrays, widths, strict=True):
+        if type(a) is not np.ndarray or a.shape != (*lead, width) or a.dtype != dtype:
             return False
         flags = a.flags
         if not (flags.c_contiguous and flags.aligned):

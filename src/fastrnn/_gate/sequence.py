@@ -9,7 +9,7 @@ resets.
 """
 
 import numbers
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 import numpy as np
 
@@ -36,12 +36,15 @@ from fastrnn._types import BoolArray, FloatArray, IntArray, Sequence, valid_step
 from fastrnn._types.results import Tape
 
 PADDINGS = ("right", "left")
+TANH, AFTER = "tanh", "after"
+Own: TypeAlias = tuple[Any, Any, Any, Any, Any]
+PLAIN: Own = (TANH, AFTER, False, None, None)
 
 
 class Upstream(NamedTuple):
     """The gradients given to a backward function, checked and contiguous."""
 
-    dy: FloatArray | None  # [T, N, H]
+    dy: FloatArray | None  # [T, N, H], as all of h [..., P] with a projection
     dh_n: FloatArray | None  # [N, H]
     dc_n: FloatArray | None  # [N, H]
     return_dh: bool
@@ -57,7 +60,6 @@ def check_forward(
     *,
     h0: Any = None,
     c0: Any = None,
-    nonlinearity: Any = "tanh",
     lengths: Any = None,
     padding: Any = "right",
     resets: Any = None,
@@ -66,11 +68,13 @@ def check_forward(
     training: Any = True,
     recurrent_mask: Any = None,
     zoneout: Any = None,
+    own: Own = PLAIN,
 ) -> Sequence:
     """Check the arguments of ``<cell>_forward`` before any work.
 
     ``cell`` is trusted, since it comes from our own code; all others are arguments of
-    that cell's public function.
+    that cell's public function. ``own`` are the options that some cells have: see
+    `check_options`.
 
     Returns
     -------
@@ -99,20 +103,19 @@ def check_forward(
     recurrent_mask = check_optional("recurrent_mask", recurrent_mask, dtype, like)
     reverse = check_flag("reverse", reverse)
     training = check_flag("training", training)
-    check_choice("nonlinearity", nonlinearity, row.nonlinearities)
+    own = check_options(row, own, dtype, like)
+    nonlinearity, reset, coupled, peephole, projection = own
     check_choice("padding", padding, PADDINGS)
     masks = {} if zoneout is None else check_zoneout_types(zoneout, row)
     # Shapes.
     T, N, I, V = check_input_sizes(x, w_ih, embedding, symbols[0])  # noqa: E741
-    H = check_weight_shapes(w_ih, w_hh, b_ih, b_hh, I, row.gates, symbols)
-    require_countable("x", x, row.gates * H)
-    state = N, H
-    check_optional_shape("h0", h0, "(N, H)", state)
-    check_optional_shape("c0", c0, "(N, H)", state)
-    check_optional_shape("recurrent_mask", recurrent_mask, "(N, H)", state)
+    G = row.gates
+    H, P = check_weight_shapes(w_ih, w_hh, b_ih, b_hh, projection, I, G, symbols)
+    require_countable("x", x, G * H)
+    check_row_shapes(h0, c0, recurrent_mask, peephole, (N, H, P))
     # Values.
     zoneout_h, zoneout_c, zoneout_rate = check_zoneout_values(
-        zoneout, masks, (T, N, H), training
+        zoneout, masks, (T, N, H, P), training
     )
     if lengths is not None:
         lengths = check_lengths(lengths, T, N)
@@ -122,27 +125,65 @@ def check_forward(
     if like == "w_ih":
         tokens = check_tokens(x, V, lengths, padding)
         x = None
-    G = row.gates
     # By position, in the order of the fields: names would cost a microsecond.
     return Sequence(
         cell, T, N, I, H, G, V, dtype, x, tokens, w_ih, w_hh, b_ih, b_hh, h0, c0,
-        nonlinearity, lengths, padding, resets, reverse, embedding, training,
-        recurrent_mask, zoneout_h, zoneout_c, zoneout_rate,
+        nonlinearity, reset, coupled, peephole, projection, P, lengths, padding, resets,
+        reverse, embedding, training, recurrent_mask,
+        zoneout_h, zoneout_c, zoneout_rate,
     )  # fmt: skip
 
 
+def check_row_shapes(
+    h0: Any, c0: Any, recurrent_mask: Any, peephole: Any, sizes: tuple[int, int, int]
+) -> None:
+    """Check shapes by (N, H, P); where h has H numbers, messages say so."""
+    N, H, P = sizes
+    h = "(N, H)" if P == H else "(N, P)"
+    check_optional_shape("h0", h0, h, (N, P))
+    check_optional_shape("c0", c0, "(N, H)", (N, H))
+    check_optional_shape("recurrent_mask", recurrent_mask, h, (N, P))
+    check_optional_shape("peephole", peephole, "(3, H)", (3, H))
+
+
+def check_options(row: Cell, own: Own, dtype: Any, like: str) -> Own:
+    """Check the types of nonlinearity, reset, coupled, peephole and projection.
+
+    Most are as in `PLAIN`, which needs no check.
+    """
+    nonlinearity, reset, coupled, peephole, projection = own
+    if nonlinearity is not TANH:
+        check_choice("nonlinearity", nonlinearity, row.nonlinearities)
+    if reset is not AFTER:
+        check_choice("reset", reset, row.resets)
+    if coupled is not False:
+        coupled = check_flag("coupled", coupled)
+    if peephole is not None:
+        peephole = check_floating("peephole", peephole, dtype, like)
+    if projection is not None:
+        projection = check_floating("projection", projection, dtype, like)
+    return nonlinearity, reset, coupled, peephole, projection
+
+
 def check_weight_shapes(
-    w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any,
+    w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, projection: Any,
     I: int, G: int, symbols: tuple[str, str, str],  # noqa: E741
-) -> int:  # fmt: skip
-    """Return H."""
-    H = check_rank("w_hh", w_hh, symbols[1], 2)[1]
-    require_positive("w_hh", symbols[1], "H", H, w_hh)
-    check_shape("w_ih", w_ih, symbols[0], (G * H, I))
-    check_shape("w_hh", w_hh, symbols[1], (G * H, H))
-    check_optional_shape("b_ih", b_ih, symbols[2], (G * H,))
-    check_optional_shape("b_hh", b_hh, symbols[2], (G * H,))
-    return H
+) -> tuple[int, int]:  # fmt: skip
+    """Return H and the width of h, P."""
+    ih, hh, bias = symbols
+    if projection is None:
+        H = P = check_rank("w_hh", w_hh, hh, 2)[1]
+        require_positive("w_hh", hh, "H", H, w_hh)
+    else:
+        hh = hh.replace(", H)", ", P)")
+        P, H = check_rank("projection", projection, "(P, H)", 2)
+        require_positive("projection", "(P, H)", "P", P, projection)
+        require_positive("projection", "(P, H)", "H", H, projection)
+    check_shape("w_ih", w_ih, ih, (G * H, I))
+    check_shape("w_hh", w_hh, hh, (G * H, P))
+    check_optional_shape("b_ih", b_ih, bias, (G * H,))
+    check_optional_shape("b_hh", b_hh, bias, (G * H,))
+    return H, P
 
 
 def check_optional_shape(
@@ -217,10 +258,12 @@ def check_backward(
     if s.cell != cell:
         refuse_tape(cell, tape)
     return_dh = check_flag("return_dh", return_dh)
-    state = s.N, s.H
-    dy = check_upstream("dy", dy, "(T, N, H)", (s.T, *state), s.dtype)
-    dh_n = check_upstream("dh_n", dh_n, "(N, H)", state, s.dtype)
-    dc_n = check_upstream("dc_n", dc_n, "(N, H)", state, s.dtype)
+    state, of_y, of_h = (s.N, s.H), "(T, N, H)", "(N, H)"
+    dc_n = check_upstream("dc_n", dc_n, of_h, state, s.dtype)
+    if s.projection is not None:
+        state, of_y, of_h = (s.N, s.P), "(T, N, P)", "(N, P)"
+    dy = check_upstream("dy", dy, of_y, (s.T, *state), s.dtype)
+    dh_n = check_upstream("dh_n", dh_n, of_h, state, s.dtype)
     return Upstream(dy, dh_n, dc_n, return_dh)
 
 
@@ -285,9 +328,12 @@ def check_zoneout_types(zoneout: Any, cell: Cell) -> dict[str, Any]:
 
 
 def check_zoneout_values(
-    zoneout: Any, masks: dict[str, Any], shape: tuple[int, int, int], training: bool
+    zoneout: Any,
+    masks: dict[str, Any],
+    sizes: tuple[int, int, int, int],
+    training: bool,
 ) -> tuple[Any, Any, float]:
-    """Return the masks of h and of c, and the rate."""
+    """Return the masks of h and of c, and the rate; by (T, N, H, P)."""
     if zoneout is None:
         return None, None, 0.0
     if not masks:
@@ -297,8 +343,9 @@ def check_zoneout_values(
                 "expectation over masks, which training=False computes)"
             )
         return None, None, float(zoneout)
-    for name, a in masks.items():
-        check_shape(name, a, "(T, N, H)", shape)
+    T, N, H, P = sizes
+    for (name, a), width in zip(masks.items(), (P, H), strict=False):
+        check_shape(name, a, f"(T, N, {'H' if width == H else 'P'})", (T, N, width))
     of_h, of_c = (*masks.values(), None)[:2]
     return of_h, of_c, 0.0
 

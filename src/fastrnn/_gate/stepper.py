@@ -103,9 +103,8 @@ def check_state(
         N = next((n for _, value, _ in states if (n := rows_of(value))), 1)
     arrays = []
     for name, value, layer in states:
-        shape = (layer.num_layers, N, layer.hidden_size)
-        count = len(layer._row.states)
-        arrays += check_states(name, value, count, shape, dtype)
+        lead = (layer.num_layers, N)
+        arrays += check_states(name, value, layer._widths, lead, dtype)
     return arrays
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from fastrnn._types import FloatArray
 
 INITS = ("uniform", "keras", "identity")
+PROJECTIONS = ("weight_ih", "weight_hr")
 
 
 def initialise(
@@ -23,9 +24,9 @@ def initialise(
 
     ``"uniform"``: all within ``-1/sqrt(H) .. 1/sqrt(H)``, as PyTorch.
 
-    ``"keras"``: ``weight_ih`` Glorot uniform, ``weight_hh`` with orthonormal columns
-    (both over all gates together: the fans are ``I`` and ``G*H``), biases zero, but 1
-    in the forget gate of ``bias_ih``, if there is one.
+    ``"keras"``: ``weight_ih`` and ``weight_hr`` Glorot uniform, ``weight_hh`` with
+    orthonormal columns (over all gates together: the fans are ``I`` and ``G*H``),
+    biases zero, but 1 in the forget gate of ``bias_ih``, if there is one.
 
     ``"identity"``: each gate's block of ``weight_hh`` the identity, biases zero (Le,
     Jaitly, Hinton, 2015, for ReLU networks), ``weight_ih`` as in ``"uniform"``.
@@ -33,14 +34,14 @@ def initialise(
     for name, a in params.items():
         kind = name.rpartition("_l")[0]
         G = len(a) // H
-        if init == "uniform" or (init == "identity" and kind == "weight_ih"):
+        if init == "uniform" or (init == "identity" and kind in PROJECTIONS):
             a[...] = uniform(rng, 1 / math.sqrt(H), a.shape)
-        elif kind == "weight_ih":
+        elif kind in PROJECTIONS:
             a[...] = uniform(rng, math.sqrt(6 / sum(a.shape)), a.shape)
         elif kind == "weight_hh" and init == "keras":
             a[...] = orthogonal(rng, a.shape)
         elif kind == "weight_hh":
-            a[...] = np.tile(np.eye(H), (G, 1))
+            a[...] = np.tile(np.eye(H, a.shape[1]), (G, 1))
         else:
             a[...] = 0
             if init == "keras" and kind == "bias_ih" and forget_gate is not None:

@@ -56,9 +56,14 @@ class PackedWeights:
         return y, (h_n,) if c_n is None else (h_n, c_n)
 
     def _pack(self, layer: RecurrentLayer[Any]) -> _core.PackedLayers:
+        nonlinearity, reset, coupled = layer._cell_options()
         return _core.PackedLayers(
             layer._cell,
-            nonlinearity=getattr(layer, "nonlinearity", "tanh"),
+            nonlinearity=nonlinearity,
+            reset=reset,
+            coupled=coupled,
+            peephole="peephole" in layer._own_shapes(),
+            proj_size=layer.proj_size,
             input_size=layer.input_size,
             hidden_size=layer.hidden_size,
             num_layers=layer.num_layers,

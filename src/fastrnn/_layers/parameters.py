@@ -20,23 +20,35 @@ MOST_LAYERS = 2**16  # each has several arrays of its own, and they take time to
 
 
 def recurrent_shapes(
-    G: int, input_size: int, H: int, layers: int, directions: int, bias: bool
+    G: int,
+    input_size: int,
+    sizes: tuple[int, int],
+    layers: int,
+    directions: int,
+    bias: bool,
+    own: Shapes | None = None,
 ) -> Shapes:
-    """Return the shapes by name; names and order are those of PyTorch."""
+    """Return the shapes by name; names and order are those of PyTorch.
+
+    ``sizes`` are ``H`` and the width of h, ``P``. ``own`` are parameters of
+    one cell only, which come last in each direction.
+    """
     if layers > MOST_LAYERS:
         raise ValueError(
             f"num_layers: expected num_layers <= {MOST_LAYERS}, got {layers}"
         )
     shapes: Shapes = {}
-    width = input_size
+    width, (H, P) = input_size, sizes
     for k in range(layers):
         for direction in DIRECTIONS[:directions]:
             shapes[f"weight_ih_l{k}{direction}"] = (G * H, width)
-            shapes[f"weight_hh_l{k}{direction}"] = (G * H, H)
+            shapes[f"weight_hh_l{k}{direction}"] = (G * H, P)
             if bias:
                 shapes[f"bias_ih_l{k}{direction}"] = (G * H,)
                 shapes[f"bias_hh_l{k}{direction}"] = (G * H,)
-        width = directions * H
+            for name, shape in (own or {}).items():
+                shapes[f"{name}_l{k}{direction}"] = shape
+        width = directions * P
     return shapes
 
 

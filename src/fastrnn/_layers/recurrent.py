@@ -28,12 +28,15 @@ from fastrnn._gate.layers import (
 from fastrnn._layers.base import Layer
 from fastrnn._layers.initialise import INITS, initialise
 from fastrnn._layers.packed import PackedWeights
-from fastrnn._layers.parameters import recurrent_shapes
+from fastrnn._layers.parameters import Shapes, recurrent_shapes
 from fastrnn._layers.walk import Record, walk_back, walk_forward
 from fastrnn._types import FloatArray
 
 StateT = TypeVar("StateT")
 LayerT = TypeVar("LayerT", bound="RecurrentLayer[Any]")
+
+# Where a parameter's name is not that of its field in `fastrnn._types.Sequence`.
+FIELDS = {"weight_hr": "projection"}
 
 
 class RecurrentLayer(Layer, Generic[StateT]):
@@ -44,7 +47,8 @@ class RecurrentLayer(Layer, Generic[StateT]):
     params, grads : dict of str to array
         Views into the flat arrays under PyTorch's names, in PyTorch's order:
         ``weight_ih_l0 [G*H, I]``, ``weight_hh_l0 [G*H, H]``, ``bias_ih_l0 [G*H]``,
-        ``bias_hh_l0 [G*H]``, the same with ``_reverse``, then ``l1``. Write into them.
+        ``bias_hh_l0 [G*H]``, then an LSTM's ``weight_hr_l0 [P, H]`` and ``peephole_l0
+        [3, H]``, the same with ``_reverse``, then ``l1``. Write into them.
     rng : numpy.random.Generator
         What dropout and its kin draw from; its ``bit_generator.state`` is all there is
         to save for an exact continuation.
@@ -63,6 +67,7 @@ class RecurrentLayer(Layer, Generic[StateT]):
     output_size: int
     batch_first: bool
     has_state = True
+    proj_size = 0  # of an LSTM's h, if not hidden_size
     _gives_dh = True
     wants = ("lengths", "padding", "resets")
     _cell: ClassVar[str]  # its name in the table of cells
@@ -84,55 +89,7 @@ class RecurrentLayer(Layer, Generic[StateT]):
         dtype: DTypeLike = np.float32,
         seed: int | np.random.Generator | None = None,
     ) -> None:
-        """Make a layer in training mode.
-
-        Parameters
-        ----------
-        input_size : int
-            ``I``.
-        hidden_size : int
-            ``H``.
-        num_layers : int
-            ``L``; each layer but the first reads the outputs of the one before.
-        bias : bool
-            False: no ``bias_ih``, ``bias_hh``.
-        batch_first : bool
-            ``x``, ``resets``, ``y`` and gradients are ``[N, T, ...]``; states are not.
-        dropout : float
-            ``0 <= dropout < 1``. In training mode each output between two layers is
-            zeroed with this probability, drawn anew for every step, row and unit, and
-            what is kept is divided by ``1 - dropout``.
-        recurrent_dropout : float
-            ``0 <= p < 1``. In training mode what ``w_hh`` reads of the state is
-            multiplied by a mask of 0 with probability ``p`` and ``1 / (1 - p)`` else,
-            one for each row and unit, the same at every step of the call.
-        zoneout : float
-            ``0 <= p < 1``. In training mode a unit keeps its old state with probability
-            ``p``, drawn anew for every step, row and unit (for LSTM, for h and for c).
-            In eval mode states are the expectation, ``p`` old + ``(1 - p)`` new.
-        weight_dropout : float
-            ``0 <= p < 1``. In training mode each weight of ``weight_hh`` is 0 with
-            probability ``p`` and divided by ``1 - p`` else, drawn anew at every call.
-            For the exact definitions of these three see `fastrnn._layers.regularisers`.
-        bidirectional : bool
-            ``D = 2``: a second direction reads time backwards, and the outputs of both
-            lie side by side, ``y [T, N, 2*H]``.
-        init : {"uniform", "keras", "identity"}
-            First values; see `fastrnn._layers.initialise.initialise`.
-        dtype : float32 or float64
-            Of parameters, inputs and outputs.
-        seed : int, optional
-            All randomness comes from it: first the initial values, then what each call
-            draws, layer by layer. None takes fresh entropy; a
-            ``numpy.random.Generator`` is used as it is.
-
-        Raises
-        ------
-        TypeError
-            A type or dtype is wrong.
-        ValueError
-            A value is out of its range.
-        """
+        """Make a layer in training mode; parameters as `fastrnn.LSTM`."""
         self.input_size = check_size("input_size", input_size)
         self.hidden_size = check_size("hidden_size", hidden_size)
         self.num_layers = check_size("num_layers", num_layers)
@@ -149,23 +106,30 @@ class RecurrentLayer(Layer, Generic[StateT]):
         dtype = check_layer_dtype(dtype)
         self.rng = make_generator(seed)
         self._directions = 2 if self.bidirectional else 1
-        self.output_size = self._directions * self.hidden_size
-        G, H = self._row.gates, self.hidden_size
-        super().__init__(
-            recurrent_shapes(
-                G, self.input_size, H, self.num_layers, self._directions, self.bias
-            ),
-            dtype,
-        )
+        G, H, P = self._row.gates, self.hidden_size, self.proj_size or self.hidden_size
+        self._widths = (P, H)[: len(self._row.states)]  # of the arrays of a state
+        self.output_size = self._directions * P
+        shapes = recurrent_shapes(
+            G, self.input_size, (H, P), self.num_layers, self._directions, self.bias,
+            self._own_shapes(),
+        )  # fmt: skip
+        super().__init__(shapes, dtype)
         initialise(self.params, init, H, self._row.forget_gate, self.rng)
 
     def _make_views(self) -> None:
         super()._make_views()
         params, grads = list(self.params.values()), list(self.grads.values())
-        count = 4 if self.bias else 2
-        # [L*D] of w_ih, w_hh and, where there are biases, b_ih, b_hh.
-        self._weights = [params[i : i + count] for i in range(0, len(params), count)]
-        self._dweights = [grads[i : i + count] for i in range(0, len(grads), count)]
+        biases = ["b_ih", "b_hh"] if self.bias else []
+        own = [FIELDS.get(name, name) for name in self._own_shapes()]
+        fields = ["w_ih", "w_hh", *biases, *own]
+        # [L*D], each by the names of `fastrnn._types.Sequence`.
+        self._weights, self._dweights = (
+            [
+                dict(zip(fields, arrays[i : i + len(fields)], strict=True))
+                for i in range(0, len(arrays), len(fields))
+            ]
+            for arrays in (params, grads)
+        )
         self._packed = PackedWeights()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -176,6 +140,14 @@ class RecurrentLayer(Layer, Generic[StateT]):
     @property
     def _row(self) -> Cell:
         return CELLS[self._cell]
+
+    def _cell_options(self) -> tuple[str, str, bool]:
+        """Return the fields nonlinearity, reset and coupled of a call."""
+        return "tanh", "after", False
+
+    def _own_shapes(self) -> Shapes:
+        """Return the shapes of the parameters that this cell alone has."""
+        return {}
 
     @property
     def tapes(self) -> list[Any]:
@@ -271,8 +243,8 @@ class RecurrentLayer(Layer, Generic[StateT]):
         """
         call = check_call(
             x, state, lengths, padding, resets,
-            states=self._row.states,
             sizes=(self.input_size, len(self._weights), self.hidden_size),
+            widths=self._widths,
             dtype=self.dtype,
             batch_first=self.batch_first,
         )  # fmt: skip
@@ -347,9 +319,8 @@ class RecurrentLayer(Layer, Generic[StateT]):
         return_dh = check_flag("return_dh", return_dh)
         record: Record = self._recall("backward")
         dy = check_output_gradient(dy, record.shape, self.dtype, self.batch_first)
-        shape = len(record.tapes), record.shape[1], self.hidden_size
-        states = len(self._row.states)
-        upstream = check_states("dstate", dstate, states, shape, self.dtype)
+        lead = len(record.tapes), record.shape[1]
+        upstream = check_states("dstate", dstate, self._widths, lead, self.dtype)
         dh: dict[str, FloatArray] | None = {} if return_dh else None
         dx, dinitials = walk_back(self, record, dy, upstream, dh)
         self._last_calls.here.dh = dh

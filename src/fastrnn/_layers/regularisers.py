@@ -43,39 +43,39 @@ class Rates(NamedTuple):
 class Drawn(NamedTuple):
     """What one direction of one layer is called with."""
 
-    weights: list[FloatArray]  # w_ih, w_hh, b_ih, b_hh
-    fields: dict[str, Any]  # of `fastrnn._types.Sequence`
+    weights: dict[str, FloatArray]  # fields of `fastrnn._types.Sequence`
+    fields: dict[str, Any]  # others of its fields
     weight_mask: FloatArray | None  # what multiplied w_hh, and multiplies dw_hh
 
 
 def draw_call(
     rng: np.random.Generator,
     rates: Rates,
-    weights: list[FloatArray],
+    weights: dict[str, FloatArray],
     sizes: tuple[int, int],
-    states: tuple[str, ...],
+    states: dict[str, int],
     training: bool,
 ) -> Drawn:
     """Draw for one call, in the order of `Rates`; nothing but in training.
 
     ``weights`` are the parameters, which stay as they are; ``sizes`` is (T, N);
-    ``states`` names the arrays of a state.
+    ``states`` names the arrays of a state, and how many numbers each has.
     """
     if not any(rates):
         return Drawn(weights, {}, None)
     if not training:
         return Drawn(weights, {"zoneout_rate": rates.zoneout}, None)
-    (T, N), w_hh = sizes, weights[1]
-    H, dtype = w_hh.shape[1], w_hh.dtype
+    (T, N), w_hh = sizes, weights["w_hh"]
+    P, dtype = w_hh.shape[1], w_hh.dtype
     fields: dict[str, Any] = {}
     weight_mask = None
     if rates.recurrent_dropout:
-        mask = draw_mask(rng, (N, H), rates.recurrent_dropout, dtype)
+        mask = draw_mask(rng, (N, P), rates.recurrent_dropout, dtype)
         fields["recurrent_mask"] = mask
     if rates.zoneout:
-        for state in states:
-            fields[f"zoneout_{state}"] = draw_flags(rng, (T, N, H), rates.zoneout)
+        for state, width in states.items():
+            fields[f"zoneout_{state}"] = draw_flags(rng, (T, N, width), rates.zoneout)
     if rates.weight_dropout:
         weight_mask = draw_mask(rng, w_hh.shape, rates.weight_dropout, dtype)
-        weights = [weights[0], multiply(w_hh, weight_mask), *weights[2:]]
+        weights = {**weights, "w_hh": multiply(w_hh, weight_mask)}
     return Drawn(weights, fields, weight_mask)

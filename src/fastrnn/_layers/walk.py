@@ -33,13 +33,17 @@ ROWS_PER_THREAD = 4
 WORTH_A_THREAD = 2e7
 
 
+# The parameters that a layer may have beside its matrices.
+MAY_BE_THERE = ("b_ih", "b_hh", "peephole", "projection")
+
+
 class Record(NamedTuple):
     """The part of a call that backward needs."""
 
     tapes: list[Any]  # [L*D]
     weight_masks: list[FloatArray | None]  # [L*D]: factors of w_hh
     dropout_masks: list[FloatArray]  # [L-1] of [T, N, D*H]; empty without dropout
-    shape: tuple[int, int, int]  # T, N, D*H
+    shape: tuple[int, int, int]  # T, N, D*H (D*P with a projection)
 
 
 def walk_forward(
@@ -49,7 +53,7 @@ def walk_forward(
     T, N, D = call.T, call.N, layer._directions
     packed = None if layer.training else layer._packed.current(layer)
     rates = Rates(layer.recurrent_dropout, layer.zoneout, layer.weight_dropout)
-    states = layer._row.states
+    states = dict(zip(layer._row.states, layer._widths, strict=True))
     finals, tapes, dropout_masks, weight_masks = [], [], [], []
     x: Any = call.x
     tokens = call.tokens
@@ -83,23 +87,24 @@ def describe(
     x: FloatArray | None,
     tokens: Any,
     i: int,
-    weights: list[FloatArray],
+    weights: dict[str, FloatArray],
     regularisers: dict[str, Any],
 ) -> Sequence:
     """Return the call of layer and direction ``i``."""
-    w_ih, w_hh, *biases = weights
-    b_ih, b_hh = biases or (None, None)
     h0, c0 = (*(None if a is None else a[i] for a in call.initial), None)[:2]
-    T, N, I, H = call.T, call.N, w_ih.shape[1], layer.hidden_size  # noqa: E741
+    T, N, H = call.T, call.N, layer.hidden_size
+    w_ih, w_hh = weights["w_ih"], weights["w_hh"]
+    b_ih, b_hh, peephole, projection = map(weights.get, MAY_BE_THERE)
+    I = w_ih.shape[1]  # noqa: E741
     cell, G, dtype = layer._cell, layer._row.gates, layer.dtype
     V = 0 if tokens is None else I
-    nonlinearity = getattr(layer, "nonlinearity", "tanh")
     reverse = i % layer._directions == 1
+    (nonlinearity, reset, coupled), P = layer._cell_options(), layer._widths[0]
     # By position, as in `fastrnn._gate.sequence.check_forward`.
     s = Sequence(
         cell, T, N, I, H, G, V, dtype, x, tokens, w_ih, w_hh, b_ih, b_hh, h0, c0,
-        nonlinearity, call.lengths, call.padding, call.resets, reverse, None,
-        layer.training,
+        nonlinearity, reset, coupled, peephole, projection, P,
+        call.lengths, call.padding, call.resets, reverse, None, layer.training,
     )  # fmt: skip
     return s._replace(**regularisers) if regularisers else s
 
@@ -116,16 +121,16 @@ def walk_back(
     Gradients are added when all are there: what is interrupted adds nothing. ``dh``, if
     given, is filled with the gradients that reach the states.
     """
-    H, D = layer.hidden_size, layer._directions
+    P, D = layer._widths[0], layer._directions
     T, N, _ = record.shape
     dinitials: list[tuple[FloatArray, ...]] = [()] * len(record.tapes)
-    dweights: list[tuple[Any, ...]] = [()] * len(record.tapes)
+    dweights: list[dict[str, Any]] = [{}] * len(record.tapes)
     for k in reversed(range(layer.num_layers)):
         dx: Any = None
         runs: list[Callable[[], Any]] = []
         for d in range(D):
             i = k * D + d
-            dy_d = None if dy is None else contiguous(dy[:, :, d * H : (d + 1) * H])
+            dy_d = None if dy is None else contiguous(dy[:, :, d * P : (d + 1) * P])
             dh_n, dc_n = (*(None if a is None else a[i] for a in upstream), None)[:2]
             up = Upstream(dy_d, dh_n, dc_n, dh is not None)
             runs.append(partial(run_backward, record.tapes[i], up))
@@ -137,15 +142,15 @@ def walk_back(
             weight_mask = record.weight_masks[i]
             if weight_mask is not None:
                 np.multiply(g.dw_hh, weight_mask, out=g.dw_hh)
-            dweights[i] = (g.dw_ih, g.dw_hh, g.db_ih, g.db_hh)
+            dweights[i] = {name: getattr(g, f"d{name}") for name in layer._dweights[i]}
             dx = g.dx if dx is None else np.add(dx, g.dx, out=dx)
         if k > 0 and record.dropout_masks:
             dx *= record.dropout_masks[k - 1]
         dy = dx
     with layer._adding:
         for totals, new in zip(layer._dweights, dweights, strict=True):
-            for total, a in zip(totals, new, strict=False):
-                total += a
+            for name, total in totals.items():
+                total += new[name]
     return dy, stack(dinitials)
 
 

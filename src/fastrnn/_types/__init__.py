@@ -40,7 +40,12 @@ class Sequence(NamedTuple):
     b_hh: FloatArray | None = None  # [G*H]
     h0: FloatArray | None = None  # [N, H]
     c0: FloatArray | None = None  # [N, H]
-    nonlinearity: str = "tanh"  # or "relu" or "elu"
+    nonlinearity: str = "tanh"  # or "relu" or "elu" (RNN)
+    reset: str = "after"  # or "before" (GRU)
+    coupled: bool = False  # f = 1 - i (LSTM)
+    peephole: FloatArray | None = None  # [3, H] (LSTM)
+    projection: FloatArray | None = None  # [P, H] (LSTM)
+    P: int = 0  # the width of h, with a projection; else it is H
     lengths: IntArray | None = None  # [N], each 0..T
     padding: str = "right"  # or "left"
     resets: BoolArray | None = None  # [T, N]
@@ -53,6 +58,11 @@ class Sequence(NamedTuple):
     zoneout_rate: float = 0.0  # the expectation instead of masks
     layout: str = "time"  # or "batch": [N, T, ...], or "packed" (fastrnn.torch only)
     threads: int = 0  # 0: as many as set_num_threads allows
+
+    @property
+    def width(self) -> int:
+        """That of h: H, or P with a projection."""
+        return self.H if self.projection is None else self.P
 
 
 def valid_steps(T: int, N: int, lengths: IntArray | None, padding: str) -> BoolArray:

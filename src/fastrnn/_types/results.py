@@ -51,6 +51,10 @@ class LSTMGrads(NamedTuple):
     ----------
     dc0 : [N, H]
         Gradient of the initial cell state.
+    dpeephole : [3, H] or None
+        None without ``peephole``.
+    dprojection : [P, H] or None
+        None without ``projection``.
     """
 
     dx: FloatArray | None
@@ -62,6 +66,8 @@ class LSTMGrads(NamedTuple):
     dc0: FloatArray
     dembedding: FloatArray | None
     dh: FloatArray | None
+    dpeephole: FloatArray | None = None
+    dprojection: FloatArray | None = None
 
 
 class LinearGrads(NamedTuple):
@@ -111,7 +117,8 @@ class Tape:
         Activated; None where they are ``y``, as for an RNN.
     extra : [T, N, H], optional
         One more array over all steps: the cell state of an LSTM; of a GRU
-        ``w_hn h + b_hn``, which the reference does without.
+        ``w_hn h + b_hn`` or, with the reset before the product, ``r h``, which the
+        reference does without.
 
     Attributes
     ----------

@@ -103,7 +103,7 @@ def check_arrays(
                 f"{name}: expected dtype {dtype} (that of {like}), got {a.dtype}"
             )
     T, N, I, _ = check_input_sizes(x, w_ih, None, symbols[0])  # noqa: E741
-    H = check_weight_shapes(w_ih, w_hh, b_ih, b_hh, I, row.gates, symbols)
+    H, _ = check_weight_shapes(w_ih, w_hh, b_ih, b_hh, None, I, row.gates, symbols)
     require_countable("x", x, row.gates * H)
     check_optional_shape("h0", h0, "(N, H)", (N, H))
     check_optional_shape("c0", c0, "(N, H)", (N, H))

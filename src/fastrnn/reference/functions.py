@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from fastrnn._cells import CELLS
@@ -106,7 +107,8 @@ def rnn_forward(
        activations", ICLR 2017.
     """
     s = check_forward(
-        "rnn", x, w_ih, w_hh, b_ih, b_hh, h0=h0, nonlinearity=nonlinearity,
+        "rnn", x, w_ih, w_hh, b_ih, b_hh, h0=h0,
+        own=(nonlinearity, "after", False, None, None),
         lengths=lengths, padding=padding, resets=resets, reverse=reverse,
         embedding=embedding, training=training,
         recurrent_mask=recurrent_mask, zoneout=zoneout,
@@ -123,6 +125,7 @@ def gru_forward(
     b_hh: FloatArray | None = None,
     *,
     h0: FloatArray | None = None,
+    reset: str = "after",
     lengths: ArrayLike | None = None,
     padding: str = "right",
     resets: ArrayLike | None = None,
@@ -132,15 +135,18 @@ def gru_forward(
     recurrent_mask: FloatArray | None = None,
     zoneout: BoolArray | float | None = None,
 ) -> tuple[FloatArray, FloatArray, GRUTape | None]:
-    """Run a GRU over whole sequences, with the reset after the matrix product.
+    """Run a GRU over whole sequences.
 
     Parameters and returns are those of `rnn_forward`, with ``w_ih [3*H, I]``,
-    ``w_hh [3*H, H]`` and biases ``[3*H]`` in the gate order r, z, n. For the equations
+    ``w_hh [3*H, H]`` and biases ``[3*H]`` in the gate order r, z, n. ``reset`` is
+    ``"after"`` the matrix product, as in PyTorch, or ``"before"`` it. For the equations
     see `fastrnn.reference.cells.gru_forward`.
     """
     s = check_forward(
-        "gru", x, w_ih, w_hh, b_ih, b_hh, h0=h0, lengths=lengths, padding=padding,
-        resets=resets, reverse=reverse, embedding=embedding, training=training,
+        "gru", x, w_ih, w_hh, b_ih, b_hh, h0=h0,
+        own=("tanh", reset, False, None, None),
+        lengths=lengths, padding=padding, resets=resets, reverse=reverse,
+        embedding=embedding, training=training,
         recurrent_mask=recurrent_mask, zoneout=zoneout,
     )  # fmt: skip
     y, (h_n,), tape = run_forward(s)
@@ -156,6 +162,9 @@ def lstm_forward(
     *,
     h0: FloatArray | None = None,
     c0: FloatArray | None = None,
+    peephole: FloatArray | None = None,
+    projection: FloatArray | None = None,
+    coupled: bool = False,
     lengths: ArrayLike | None = None,
     padding: str = "right",
     resets: ArrayLike | None = None,
@@ -171,12 +180,22 @@ def lstm_forward(
     ``w_hh [4*H, H]`` and biases ``[4*H]`` in the gate order i, f, g, o, an initial cell
     state ``c0 [N, H]``, and ``(h_n, c_n)`` for the final state. ``zoneout`` is a pair
     of masks, for h and for c; a unit of h that is not kept is computed from c without
-    zoneout. For the equations see `fastrnn.reference.cells.lstm_forward`.
+    zoneout.
+
+    ``peephole [3, H]`` holds diagonal weights of c in the gates i, f and o, in that
+    order. With ``coupled`` the forget gate is ``f = 1 - i``; the arrays have four gates
+    all the same, those of f are not read, and their gradients are 0. With ``projection
+    [P, H]``, PyTorch's ``proj_size``, h is the projection of ``o tanh(c)``: h and all
+    that belongs to it (``y``, ``h0``, ``h_n``, ``recurrent_mask``, the mask of zoneout,
+    gradients) have ``P`` numbers in place of ``H``, and ``w_hh`` is ``[4*H, P]``. For
+    the equations see `fastrnn.reference.cells.lstm_forward` and ``make_lstm`` there.
     """
     s = check_forward(
-        "lstm", x, w_ih, w_hh, b_ih, b_hh, h0=h0, c0=c0, lengths=lengths,
-        padding=padding, resets=resets, reverse=reverse, embedding=embedding,
-        training=training, recurrent_mask=recurrent_mask, zoneout=zoneout,
+        "lstm", x, w_ih, w_hh, b_ih, b_hh, h0=h0, c0=c0,
+        own=("tanh", "after", coupled, peephole, projection),
+        lengths=lengths, padding=padding, resets=resets, reverse=reverse,
+        embedding=embedding, training=training,
+        recurrent_mask=recurrent_mask, zoneout=zoneout,
     )  # fmt: skip
     y, (h_n, c_n), tape = run_forward(s)
     return y, (h_n, c_n), tape
@@ -251,6 +270,7 @@ def lstm_backward(
 
 def run_forward(s: Sequence) -> tuple[FloatArray, tuple[FloatArray, ...], Any]:
     """Run a checked call: return y, the final state's arrays, and the tape or None."""
+    s = without_unread(s)
     (y, *c), finals, gates = walk_forward(s)
     return y, finals, CELLS[s.cell].tape(s, y, gates, *c) if s.training else None
 
@@ -263,4 +283,26 @@ def run_backward(tape: Tape, up: Upstream) -> Any:
     a = walk_back(s, states, tape.gates, up)
     initial = {f"d{k}0": da for k, da in zip(cell.states, a.dinitial, strict=True)}
     dh = a.dh if up.return_dh else None
-    return cell.grads(**weight_grads(s, a), **initial, dh=dh)
+    weights = {"dpeephole": s.peephole, "dprojection": s.projection}
+    own = {  # zeros where there are no steps
+        name: a.own.get(name, np.zeros_like(w))
+        for name, w in weights.items()
+        if w is not None
+    }
+    shared = weight_grads(s, a)
+    if s.coupled:
+        for g in (shared["dw_ih"], shared["dw_hh"], shared["db_ih"], shared["db_hh"]):
+            if g is not None:
+                g[s.H : 2 * s.H] = 0  # NaN in x is none of theirs
+    return cell.grads(**shared, **initial, **own, dh=dh)
+
+
+def without_unread(s: Sequence) -> Sequence:
+    """Return the call with zeros in what is not read: f's weights if it is coupled."""
+    if not s.coupled:
+        return s
+    weights = {"w_ih": s.w_ih, "w_hh": s.w_hh, "b_ih": s.b_ih, "b_hh": s.b_hh}
+    copies = {k: a.copy() for k, a in weights.items() if a is not None}
+    for a in copies.values():
+        a[s.H : 2 * s.H] = 0
+    return s._replace(**copies)

@@ -79,9 +79,8 @@ def input_product(s: Sequence, valid: BoolArray) -> FloatArray:
 
 
 def initial_state(s: Sequence) -> State:
-    zeros = np.zeros((s.N, s.H), s.dtype)
-    h0 = zeros if s.h0 is None else s.h0
-    c0 = zeros if s.c0 is None else s.c0
+    h0 = np.zeros((s.N, s.width), s.dtype) if s.h0 is None else s.h0
+    c0 = np.zeros((s.N, s.H), s.dtype) if s.c0 is None else s.c0
     return (h0, c0)[: len(CELLS[s.cell].states)]
 
 
@@ -125,10 +124,10 @@ def walk_forward(s: Sequence) -> tuple[State, State, FloatArray]:
     gates : [T, N, G*H]
         0 on padding.
     """
-    steps = STEPS[s.cell, s.nonlinearity]
+    steps = STEPS[s.cell](s)
     walk = make_walk(s)
     initial = initial_state(s)
-    states = tuple(np.zeros((s.T, s.N, s.H), s.dtype) for _ in initial)
+    states = tuple(np.zeros((s.T, *a.shape), s.dtype) for a in initial)
     finals = tuple(a.copy() for a in initial)
     gates = np.zeros((s.T, s.N, s.G * s.H), s.dtype)
     p = np.zeros_like(gates)
@@ -138,13 +137,22 @@ def walk_forward(s: Sequence) -> tuple[State, State, FloatArray]:
         state_prev = tuple(
             walk.entering(a, a0, t) for a, a0 in zip(states, initial, strict=True)
         )
-        q = affine(recurrent_input(s, state_prev[0], rows), s.w_hh, s.b_hh)
+        h_in = recurrent_input(s, state_prev[0], rows)
+        q = affine(h_in, s.w_hh, s.b_hh)
+        if steps.inner is not None:
+            operand = steps.inner.operand(steps.inner.gates(p[t, rows], q), h_in)
+            q[:, -s.H :] = last_block(s, operand)
         state, gates[t, rows] = steps.forward(p[t, rows], q, state_prev)
         state = zone_out(s, state, state_prev, t, rows)
         for a, a_n, a_t in zip(states, finals, state, strict=True):
             a[t, rows] = a_t
             a_n[rows] = a_t
     return states, finals, gates
+
+
+def last_block(s: Sequence, operand: FloatArray) -> FloatArray:
+    b = None if s.b_hh is None else s.b_hh[-s.H :]
+    return affine(operand, s.w_hh[-s.H :], b)
 
 
 class Adjoint(NamedTuple):
@@ -155,6 +163,8 @@ class Adjoint(NamedTuple):
     h_in: FloatArray  # [T, N, H], multiplied by w_hh at each step
     dh: FloatArray  # [T, N, H], the total gradient that reaches h_t
     dinitial: State  # each [N, H]
+    last_in: FloatArray  # h_in, or what the last block of w_hh multiplied instead
+    own: dict[str, FloatArray]  # gradients of parameters that this cell alone has
 
 
 @np.errstate(all="ignore")
@@ -162,15 +172,17 @@ def walk_back(
     s: Sequence, states: State, gates: FloatArray, upstream: Upstream
 ) -> Adjoint:
     """Walk backward: the steps of forward in the opposite order."""
-    steps = STEPS[s.cell, s.nonlinearity]
+    steps = STEPS[s.cell](s)
     walk = make_walk(s)
     initial = initial_state(s)
     dp, dq = np.zeros_like(gates), np.zeros_like(gates)
     h_in, dh = np.zeros_like(states[0]), np.zeros_like(states[0])
+    last_in: FloatArray = np.zeros_like(states[0])
+    own: dict[str, FloatArray] = {}
     # The gradient of the state, carried back; at first, that of the final state.
     carried = tuple(
-        np.zeros((s.N, s.H), s.dtype) if a is None else a.copy()
-        for a in (upstream.dh_n, upstream.dc_n)[: len(initial)]
+        np.zeros_like(a0) if a is None else a.copy()
+        for a, a0 in zip((upstream.dh_n, upstream.dc_n), initial, strict=False)
     )
     for t in reversed(walk.order):
         rows = walk.valid[t]
@@ -192,14 +204,29 @@ def walk_back(
         dp_t, dq_t, direct = steps.backward(
             dstate, state, state_prev, gates[t, rows], q
         )
+        last_in[t, rows] = h_in[t, rows]
+        dh_in: FloatArray
+        if steps.inner is None:
+            dh_in = dq_t @ s.w_hh
+        else:
+            last_in[t, rows] = steps.inner.operand(gates[t, rows], h_in[t, rows])
+            d = dq_t[:, -s.H :] @ s.w_hh[-s.H :]
+            through, dh_in = steps.inner.backward(d, gates[t, rows], h_in[t, rows])
+            dp_t, dq_t = dp_t + through, dq_t + through
+            dh_in = dh_in + dq_t[:, : -s.H] @ s.w_hh[: -s.H]
         dp[t, rows], dq[t, rows] = dp_t, dq_t
-        through = recurrent_input(s, dq_t @ s.w_hh, rows)  # the mask is its own adjoint
+        if steps.own is not None:
+            for name, a in steps.own(
+                dstate[0], dp_t, state_prev, gates[t, rows]
+            ).items():
+                own[name] = own.get(name, 0) + a
+        through = recurrent_input(s, dh_in, rows)  # the mask is its own adjoint
         dprev = (direct[0] + through, *direct[1:])
         for a, a_t, kept_t in zip(carried, dprev, kept, strict=True):
             a[rows] = np.where(
                 walk.cut[t, rows, None], np.zeros_like(a_t), a_t + kept_t
             )
-    return Adjoint(dp, dq, h_in, dh, carried)
+    return Adjoint(dp, dq, h_in, dh, carried, last_in, own)
 
 
 class WeightGrads(TypedDict):
@@ -218,6 +245,8 @@ def weight_grads(s: Sequence, adjoint: Adjoint) -> WeightGrads:
     """Return the gradients of input, weights and biases from those of p and q."""
     valid = valid_steps(s.T, s.N, s.lengths, s.padding)
     dp, dq, h_in = adjoint.dp[valid], adjoint.dq[valid], adjoint.h_in[valid]
+    dw_hh = dq.T @ h_in
+    dw_hh[-s.H :] = dq[:, -s.H :].T @ adjoint.last_in[valid]
     dx, dembedding = None, None
     x = input_rows(s, valid)
     if x is not None:
@@ -236,7 +265,7 @@ def weight_grads(s: Sequence, adjoint: Adjoint) -> WeightGrads:
     return {
         "dx": dx,
         "dw_ih": dw_ih,
-        "dw_hh": dq.T @ h_in,
+        "dw_hh": dw_hh,
         "db_ih": None if s.b_ih is None else dp.sum(axis=0),
         "db_hh": None if s.b_hh is None else dq.sum(axis=0),
         "dembedding": dembedding,

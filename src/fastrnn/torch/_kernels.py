@@ -145,7 +145,7 @@ def backward(
     addresses, _others = locate(
         y=y, gates=gates, c=c, dy=dy, dh_n=dh_n, dc_n=dc_n, dc=dc
     )
-    dx, dw_ih, dw_hh, db_ih, db_hh, dh0, dc0, _, _ = _core.backward(
+    dx, dw_ih, dw_hh, db_ih, db_hh, dh0, dc0, *_ = _core.backward(
         sequence, wanted, False, *addresses
     )
     return (
