@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.c.building import ROOT, find_cmake
+from tests.c.building import ROOT, find_cmake, run
 
 WITHOUT_COMPILER = {"PATH": "/nowhere"}
 
@@ -29,3 +30,12 @@ def test_without_a_compiler(cxx: str | None, tmp_path: Path) -> None:
     assert "no C++ compiler found; " in lines[0]
     assert not cxx or f"CXX is {cxx}" in lines[0]
     assert len(done.stderr.splitlines()) < 10
+
+
+def test_the_digest_of_all_kernels_compiles() -> None:
+    """Only a workflow builds and runs it."""
+    cxx = shutil.which(os.environ.get("CXX", "c++"))
+    if not cxx:
+        pytest.skip("no C++ compiler")
+    options = ["-std=c++17", "-fsyntax-only", "-Wall", "-Wextra", "-Werror"]
+    run(cxx, *options, "-Icsrc/include", "tests/csrc/digest.cpp", cwd=ROOT)
