@@ -138,7 +138,10 @@ def are_several(prompt: Any) -> bool:
     """Return whether these are several prompts: a list of arrays or of lists."""
     if not isinstance(prompt, (list, tuple)) or not prompt:
         return False
-    return isinstance(prompt[0], (list, tuple, np.ndarray)) and np.ndim(prompt[0]) > 0
+    first = prompt[0]
+    if isinstance(first, np.ndarray):
+        return first.ndim > 0
+    return isinstance(first, (list, tuple))
 
 
 def check_prompts(prompts: Any, V: int | None) -> list[IntArray]:

@@ -165,8 +165,8 @@ class Search:
         del self.ended[self.beams :]
 
     def score(self, total: float, steps: int) -> float:
-        score: float = total / float(steps) ** self.penalty
-        return score
+        with np.errstate(over="ignore"):  # infinite for a huge penalty
+            return total / float(np.float64(steps) ** self.penalty)
 
     def is_decided(self) -> bool:
         """Return whether none that goes on can become better than those that ended.
