@@ -196,11 +196,10 @@ def test_report() -> None:
     fastrnn.keras.accelerate()
     served, left = fastrnn.keras.report(model)
     assert sorted(served) == [
-        "both/backward_lstm", "both/forward_lstm", "derived", "gru", "relu"
+        "before", "both/backward_lstm", "both/forward_lstm", "derived", "gru", "relu"
     ]  # fmt: skip
     assert left == {
         "elu": "activation=elu",
-        "before": "reset_after=False",
         "hard": "unroll=True",
         "drops": "in training: recurrent_dropout=0.2",
         "cells": "RNN of LSTMCell",

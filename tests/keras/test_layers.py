@@ -137,8 +137,9 @@ def values(layer: Any) -> Any:
 
 
 @pytest.mark.parametrize("kind", ["none", "holes"])
-def test_second_derivatives(kind: str) -> None:
-    layer = make("GRU", "float64")
+@pytest.mark.parametrize("cell", ["GRU", "GRU-before"])
+def test_second_derivatives(cell: str, kind: str) -> None:
+    layer = make(cell, "float64")
     x = draw(0, N, T, I, dtype="float64").requires_grad_()
     with counting() as served:
         assert torch.autograd.gradgradcheck(
@@ -173,7 +174,6 @@ LEFT = {
     "activation": ("GRU", {"activation": "relu"}),
     "leaky": ("SimpleRNN", {"activation": "sigmoid"}),
     "recurrent_activation": ("LSTM", {"recurrent_activation": "hard_sigmoid"}),
-    "reset_after": ("GRU", {"reset_after": False}),
     "recurrent_dropout": ("LSTM", {"recurrent_dropout": 0.3, "seed": 1}),
     "implementation": (
         "GRU",
