@@ -42,12 +42,17 @@ def masks() -> dict[str, Any]:
 MASKS = masks()
 
 
-def make(cell: str, dtype: str = "float32", units: int = H, **options: Any) -> Any:
-    """Return a built layer in which every weight has its own value."""
-    cell, _, before = cell.partition("-")
+def new(cell: str, units: int = H, **options: Any) -> Any:
+    """Return a layer; "GRU-before" resets before the matrix product."""
+    name, _, before = cell.partition("-")
     if before:
         options["reset_after"] = False
-    layer = getattr(keras.layers, cell)(units, dtype=dtype, **options)
+    return getattr(keras.layers, name)(units, **options)
+
+
+def make(cell: str, dtype: str = "float32", units: int = H, **options: Any) -> Any:
+    """Return a built layer in which every weight has its own value."""
+    layer = new(cell, units, dtype=dtype, **options)
     layer.build((N, T, I))
     return randomise(layer)
 

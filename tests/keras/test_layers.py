@@ -24,6 +24,7 @@ from tests.keras.comparing import (  # noqa: E402
     counting,
     draw,
     make,
+    new,
     randomise,
     results_of,
     states_for,
@@ -90,15 +91,13 @@ def test_dropout_of_inputs_draws_as_keras_does(cell: str, kind: str) -> None:
 @pytest.mark.parametrize("sequences", [False, True])
 @pytest.mark.parametrize(
     ("cell", "merge"),
-    [("SimpleRNN", "ave"), ("GRU", "mul"), ("GRU", "sum"), ("LSTM", "concat"),
+    [("SimpleRNN", "ave"), ("GRU", "mul"), ("GRU-before", "sum"), ("LSTM", "concat"),
      ("LSTM", None)],
 )  # fmt: skip
 def test_bidirectional(
     cell: str, merge: str | None, kind: str, sequences: bool
 ) -> None:
-    inner = getattr(keras.layers, cell)(
-        H, return_sequences=sequences, return_state=True
-    )
+    inner = new(cell, return_sequences=sequences, return_state=True)
     layer = layers.Bidirectional(inner, merge_mode=merge)
     layer.build((N, T, I))
     compare(randomise(layer), draw(0, N, T, I), mask=MASKS[kind])

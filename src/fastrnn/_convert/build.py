@@ -84,9 +84,8 @@ def recurrent(where: str, arrays: Arrays, **options: Any) -> Layer:
     if w_hr is not None and G == 4:
         own["weight_hr"] = (P, H)
         options["proj_size"] = P
-    if "peephole_l0" in arrays and G == 4:
+    if options.get("peephole"):
         own["peephole"] = (3, H)
-        options["peephole"] = True
     layers = {int(match[1]) for match in found.values() if match}
     for k in range(len(layers)):
         if k not in layers:

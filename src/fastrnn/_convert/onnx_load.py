@@ -445,11 +445,13 @@ class Walk:
             )
             norm.load_state_dict(arrays)
             return norm
+        own = {"peephole": True} if "peephole_l0" in arrays else {}
         return recurrent(
             where,
             arrays,
             nonlinearity=options.nonlinearities[0],
             **options.variant,
+            **own,
             batch_first=self.batch_first,
             seed=0,
         )
