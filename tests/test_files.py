@@ -10,6 +10,7 @@ import pytest
 
 import fastrnn
 from tests.errors import bad_values, raises
+from tests.processes import run_python
 
 FACTS = {"text": "é\n", "numbers": [1, 2.5, None], "nested": {"a": True}}
 
@@ -115,6 +116,27 @@ DAMAGE = {
     },
     "expected arrays of 4 bytes, got 3": {"a": ("U8", [3], [0, 3])},
 }
+
+
+WITHOUT_POSIX = """
+import os, sys
+sys.modules["fcntl"] = None
+for name in ("O_NONBLOCK", "O_DIRECTORY", "O_NOFOLLOW", "fchown", "fchmod",
+             "sched_getaffinity"):
+    delattr(os, name)
+import fastrnn
+for seed in range(2):
+    fastrnn.save(sys.argv[1], fastrnn.GRU(2, 3, seed=seed))
+saved = fastrnn.load(sys.argv[1])[0]["bias_ih_l0"]
+assert list(saved) == list(fastrnn.GRU(2, 3, seed=1).params["bias_ih_l0"])
+assert os.listdir(os.path.dirname(sys.argv[1])) == ["file"]
+"""
+
+
+def test_a_system_without_locks_of_files(tmp_path: Path) -> None:
+    """As Windows is."""
+    done = run_python("-c", WITHOUT_POSIX, str(tmp_path / "file"))
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("message", DAMAGE, ids=range(len(DAMAGE)))

@@ -136,7 +136,10 @@ def check(vectors: Any, found: Any, dtype: Any = np.float32) -> None:
         {"encoding": "utf-16-be"},
         {"encoding": "utf-32", "compress": gzip.compress},
     ],
-    ids=str,
+    ids=lambda how: (
+        " ".join(f"{k}={v!r}" for k, v in how.items() if k != "compress")
+        + (" gzip" if "compress" in how else "")
+    ),
 )
 def test_vectors_of_both_formats(
     how: dict[str, Any], header: bool, tmp_path: Path

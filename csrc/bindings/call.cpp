@@ -1,13 +1,16 @@
 #include "call.h"
 
-#include <pthread.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <chrono>
 #include <exception>
+#include <thread>
 
 #include "fastrnn/float_environment.h"
+
+#if !defined(_WIN32)
+#include <pthread.h>
+#endif
 
 namespace fastrnn {
 
@@ -43,7 +46,7 @@ bool is_finalizing() {
 // A thread that may not come back, as the interpreter ends, waits for the process to do
 // so.
 [[noreturn]] void wait_for_the_end() {
-  for (;;) pause();
+  for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
 }
 
 // While the interpreter ends, a thread that wants the GIL is ended by Python < 3.14, by
@@ -65,7 +68,9 @@ void heed(const StopFlag* flag) { heeded = flag; }
 void remember_main_thread() {
   const py::object main = py::module_::import("threading").attr("main_thread")();
   main_thread = main.attr("ident").cast<unsigned long>();
+#if !defined(_WIN32)
   pthread_atfork(nullptr, nullptr, [] { main_thread = PyThread_get_thread_ident(); });
+#endif
 }
 
 // Who holds the GIL while the interpreter ends is the thread that ends it; it would not

@@ -47,10 +47,14 @@ inline void widen(const Bfloat16* from, Size count, float* to) {
   for (Size i = 0; i < count; i += kLanes<float>) store(to + i, load_weights(from + i));
 }
 
+// Whether weights may be halves: of floats, where the whole library is built.
+template <class T>
+constexpr bool kHasBfloat16 = kTrains && sizeof(T) == sizeof(float);
+
 // Calls call(T{}) or call(Bfloat16{}), by the type of the weights.
 template <class T, class Call>
 FASTRNN_INLINE void with_weight_type(bool bfloat16, const Call& call) {
-  if constexpr (sizeof(T) == sizeof(float)) {
+  if constexpr (kHasBfloat16<T>) {
     if (bfloat16) return call(Bfloat16{});
   }
   call(T{});
@@ -66,7 +70,7 @@ FASTRNN_INLINE void with_panels(const void* packed, bool bfloat16, Size panel, T
   while (u < panels.end) {
     Range part{u, panels.end};
     const T* w = static_cast<const T*>(packed);
-    if constexpr (sizeof(T) == sizeof(float)) {
+    if constexpr (kHasBfloat16<T>) {
       if (bfloat16) {
         part.end = u + 1;
         widen(static_cast<const Bfloat16*>(packed) + u * panel, panel, place);

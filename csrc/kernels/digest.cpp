@@ -64,9 +64,11 @@ bool has_digest(const T* values, Size count, const Digest& digest) {
 }
 
 template bool has_digest(const float*, Size, const Digest&);
-template bool has_digest(const double*, Size, const Digest&);
 template void digest(const float*, Size, Digest*);
+#if !defined(FASTRNN_INFERENCE_ONLY)
+template bool has_digest(const double*, Size, const Digest&);
 template void digest(const double*, Size, Digest*);
+#endif
 
 }  // namespace FASTRNN_NS
 }  // namespace fastrnn

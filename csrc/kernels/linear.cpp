@@ -142,9 +142,11 @@ void linear_backward(const LinearBackwardArgs<T>& args, Scratch& scratch) {
 }
 
 template void linear_forward(const LinearArgs<float>&, Scratch&);
+#if !defined(FASTRNN_INFERENCE_ONLY)
 template void linear_forward(const LinearArgs<double>&, Scratch&);
 template void linear_backward(const LinearBackwardArgs<float>&, Scratch&);
 template void linear_backward(const LinearBackwardArgs<double>&, Scratch&);
+#endif
 
 }  // namespace FASTRNN_NS
 }  // namespace fastrnn

@@ -74,9 +74,11 @@ void linear_step(const LinearStepArgs<T>& a, int rank, int size) {
 }
 
 template void pack_linear(const float*, const float*, PackedLinear<float>*);
-template void pack_linear(const double*, const double*, PackedLinear<double>*);
 template void linear_step(const LinearStepArgs<float>&, int, int);
+#if !defined(FASTRNN_INFERENCE_ONLY)
+template void pack_linear(const double*, const double*, PackedLinear<double>*);
 template void linear_step(const LinearStepArgs<double>&, int, int);
+#endif
 
 }  // namespace FASTRNN_NS
 }  // namespace fastrnn

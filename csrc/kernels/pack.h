@@ -141,7 +141,7 @@ FASTRNN_INLINE Size widest_panel(const PackedWeights<T>& w) {
 template <class Cell, class T>
 void pack_weights(const Cell& cell, const Weights<T>& w, Size I, PackedWeights<T>* to) {
   pack_biases<Cell>(w, *to);
-  if constexpr (sizeof(T) == sizeof(float)) {
+  if constexpr (kHasBfloat16<T>) {
     if (to->bfloat16) {
       pack_bfloat16<Cell::G>(w.w_ih, w.H, I, static_cast<Bfloat16*>(to->w_ih),
                              Cell::weight_block);

@@ -67,7 +67,7 @@ void multiply(const Product<T>& x, Range column_vectors) {
   do {
     const Range k{begin, at_most(begin + kDepth, x.K)};
     if (x.a_step) {
-      run(Constant<Rows::kTogether>{}, k);
+      if constexpr (kTrains) run(Constant<Rows::kTogether>{}, k);  // backward only
     } else {
       run(Constant<Rows::kEach>{}, k);
     }
@@ -76,7 +76,9 @@ void multiply(const Product<T>& x, Range column_vectors) {
 }
 
 template void multiply(const Product<float>&, Range);
+#if !defined(FASTRNN_INFERENCE_ONLY)
 template void multiply(const Product<double>&, Range);
+#endif
 
 }  // namespace FASTRNN_NS
 }  // namespace fastrnn

@@ -39,26 +39,30 @@ bool apply_math(const char* name, const T* x, T* y, Size count) {
 
 template <class T>
 constexpr Kernels<T> make_kernels(const CellKernels<T>* const (&cells)[kCells]) {
-  Kernels<T> kernels{{},
-                     linear_forward<T>,
-                     linear_backward<T>,
-                     pack_linear<T>,
-                     linear_step<T>,
-                     cross_entropy<T>,
-                     loss<T>,
-                     softmax<T>,
-                     ctc<T>,
-                     draw_ids<T>,
-                     optimizer_step<T>,
-                     sum_of_squares<T>,
-                     scale<T>,
-                     clip<T>,
-                     draw_flags,
-                     digest<T>,
-                     has_digest<T>,
-                     kLanes<T>,
-                     apply_math<T>};
+  Kernels<T> kernels = {};
+  kernels.lanes = kLanes<T>;
+  kernels.apply_math = apply_math<T>;
   for (int i = 0; i < kCells; ++i) kernels.cells[i] = cells[i];
+  if constexpr (kHasKernels<T>) {
+    kernels.linear_forward = linear_forward<T>;
+    kernels.pack_linear = pack_linear<T>;
+    kernels.linear_step = linear_step<T>;
+    kernels.digest = digest<T>;
+    kernels.has_digest = has_digest<T>;
+  }
+  if constexpr (kTrains) {
+    kernels.linear_backward = linear_backward<T>;
+    kernels.cross_entropy = cross_entropy<T>;
+    kernels.loss = loss<T>;
+    kernels.softmax = softmax<T>;
+    kernels.ctc = ctc<T>;
+    kernels.draw_ids = draw_ids<T>;
+    kernels.optimizer_step = optimizer_step<T>;
+    kernels.sum_of_squares = sum_of_squares<T>;
+    kernels.scale = scale<T>;
+    kernels.clip = clip<T>;
+    kernels.draw_flags = draw_flags;
+  }
   return kernels;
 }
 

@@ -5,6 +5,10 @@
 #include <stdexcept>
 #include <string>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 namespace fastrnn {
 
 #define FASTRNN_DECLARE(ns)                 \
@@ -27,23 +31,55 @@ FASTRNN_DECLARE(baseline)
 
 namespace {
 
+#if defined(__x86_64__)
+// What the processor has, and of it what the system saves when it switches threads. Not
+// by __builtin_cpu_supports: clang-cl links no library that has it.
+class Processor {
+ public:
+  bool has_avx2() const { return saves(kAvxState) && has(b7_, 5) && has(c1_, 12); }
+  bool has_avx512() const {  // F, DQ, BW and VL
+    return has_avx2() && saves(kAvx512State) && has(b7_, 16) && has(b7_, 17) &&
+           has(b7_, 30) && has(b7_, 31);
+  }
+
+  Processor() {
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    if (!__get_cpuid(1, &a, &b, &c1_, &d)) return;
+    __get_cpuid_count(7, 0, &a, &b7_, &c, &d);
+    if (!has(c1_, 27)) return;  // no xgetbv
+    unsigned high = 0;
+    asm volatile("xgetbv" : "=a"(saved_), "=d"(high) : "c"(0));
+#if defined(__APPLE__)
+    if (saves(kAvxState))
+      saved_ |= kAvx512State;  // from a thread's first such instruction on
+#endif
+  }
+
+ private:
+  static constexpr unsigned kAvxState = 0x6, kAvx512State = 0xe6;
+
+  static bool has(unsigned word, int bit) { return (word >> bit & 1) != 0; }
+  bool saves(unsigned state) const { return (saved_ & state) == state; }
+
+  unsigned c1_ = 0, b7_ = 0, saved_ = 0;
+};
+#endif
+
 struct Available {
   Isa isas[4];
   int count = 0;
 
   Available() {
 #if defined(__x86_64__)
-    __builtin_cpu_init();
+    const Processor processor;
 #endif
 #if defined(FASTRNN_HAVE_AVX512)
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("fma")) {
+    if (processor.has_avx512()) {
       isas[count++] = {"avx512", &avx512::kernels_f32, &avx512::kernels_f64};
     }
 #endif
 #if defined(FASTRNN_HAVE_AVX2)
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+    if (processor.has_avx2()) {
       isas[count++] = {"avx2", &avx2::kernels_f32, &avx2::kernels_f64};
     }
 #endif

@@ -14,7 +14,7 @@
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
-#if defined(__GLIBC__)
+#if defined(__GLIBC__) || defined(_WIN32)
 #include <malloc.h>
 #endif
 
@@ -28,6 +28,24 @@ constexpr std::size_t kLarge = 2 * kHugePage;  // from here on with huge pages
 constexpr std::size_t kWorthCaching = std::size_t{1} << 16;
 constexpr std::size_t kMostCached = std::size_t{1} << 28;  // bytes
 constexpr int kMostBlocks = 128;
+
+// Aligned memory of the system, or null. Windows has a way of its own to free it.
+void* take_from_system(std::size_t alignment, std::size_t bytes) {
+#if defined(_WIN32)
+  return _aligned_malloc(bytes, alignment);
+#else
+  void* memory = nullptr;
+  return posix_memalign(&memory, alignment, bytes) == 0 ? memory : nullptr;
+#endif
+}
+
+void give_to_system(void* memory) {
+#if defined(_WIN32)
+  _aligned_free(memory);
+#else
+  std::free(memory);
+#endif
+}
 
 // Precedes every block, in a cache line of its own.
 struct Header {
@@ -55,7 +73,7 @@ class Cache {
     if (!lock || block->bytes > kMostCached) return false;
     while (count_ > 0 &&
            (count_ == kMostBlocks || bytes_ + block->bytes > kMostCached)) {
-      std::free(remove(0));
+      give_to_system(remove(0));
     }
     blocks_[count_++] = block;
     bytes_ += block->bytes;
@@ -67,7 +85,7 @@ class Cache {
     for (int tries = 0; tries < 1000 && !lock.try_lock(); ++tries) {
       std::this_thread::yield();
     }
-    while (lock && count_ > 0) std::free(remove(0));
+    while (lock && count_ > 0) give_to_system(remove(0));
   }
 
  private:
@@ -107,10 +125,8 @@ void* allocate(std::size_t bytes) {
   bytes = (bytes + kLine - 1) / kLine * kLine;
   Header* block = bytes < kWorthCaching ? nullptr : cache().take(bytes);
   if (!block) {
-    void* memory = nullptr;
-    if (posix_memalign(&memory, large ? kHugePage : kLine, bytes) != 0) {
-      throw std::bad_alloc();
-    }
+    void* const memory = take_from_system(large ? kHugePage : kLine, bytes);
+    if (!memory) throw std::bad_alloc();
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
     // Whole huge pages only: the rest of the last one would be wasted.
     if (large) madvise(memory, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
@@ -123,7 +139,7 @@ void* allocate(std::size_t bytes) {
 void release(void* memory) {
   if (!memory) return;
   auto* block = reinterpret_cast<Header*>(static_cast<char*>(memory) - kLine);
-  if (block->bytes < kWorthCaching || !cache().put(block)) std::free(block);
+  if (block->bytes < kWorthCaching || !cache().put(block)) give_to_system(block);
 }
 
 void trim_memory() {

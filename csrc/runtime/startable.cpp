@@ -1,5 +1,3 @@
-#include <pthread.h>
-
 #include <cstdint>
 #include <cstdlib>
 #include <mutex>
@@ -8,7 +6,17 @@
 
 #include "fastrnn/runtime.h"
 
+#if !defined(_WIN32)
+#include <pthread.h>
+#endif
+
 namespace fastrnn {
+
+#if defined(_WIN32)
+
+int startable_members(int wanted) { return wanted; }  // no OpenMP is borrowed there
+
+#else
 
 namespace {
 
@@ -71,5 +79,7 @@ int startable_members(int wanted) {
   }
   return granted;
 }
+
+#endif
 
 }  // namespace fastrnn

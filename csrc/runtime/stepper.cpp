@@ -301,6 +301,13 @@ void destroy(Stepper* stepper) { delete stepper; }
 
 }  // namespace
 
+template <class T>
+Stepper* make_stepper(std::shared_ptr<const PackedModel<T>> model, Size N) noexcept {
+  return StepperOf<T>::make(std::move(model), N);
+}
+template Stepper* make_stepper(std::shared_ptr<const PackedModel<float>>,
+                               Size) noexcept;
+
 const StepperApi& stepper_api() {
   static const StepperApi api{create, destroy};
   return api;

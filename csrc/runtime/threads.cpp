@@ -54,7 +54,9 @@ std::atomic<int> most_members{INT_MAX};
 std::atomic<bool> members_are_fixed{false};
 std::atomic<std::int64_t> try_more{0}, patience{0};  // a time and a duration, in ns
 std::atomic<std::int64_t> times_waited{kFirstPatience};
+#if !defined(_WIN32)
 std::atomic<long> preemptions{0};  // as last seen
+#endif
 
 std::int64_t now() {
   const auto time = std::chrono::steady_clock::now().time_since_epoch();

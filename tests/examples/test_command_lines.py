@@ -94,7 +94,7 @@ def test_help_lists_every_flag(name: str, capsys: Any, monkeypatch: Any) -> None
 
 
 @pytest.mark.parametrize(
-    ("name", "flag"), [(n, f) for n, f in FLAGS if f not in PATHS], ids="-".join
+    ("name", "flag"), [(n, f) for n, f in FLAGS if f not in PATHS], ids=str
 )
 def test_a_value_that_is_none(
     name: str, flag: str, capsys: Any, monkeypatch: Any
@@ -148,7 +148,7 @@ def need(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "flag"),
     [(n, f) for n, f in FLAGS if f in ("--text", "--resume", "--sample")],
-    ids="-".join,
+    ids=str,
 )
 def test_a_path_that_does_not_do(
     name: str,

@@ -5,6 +5,8 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <cstdint>
 #endif
 
 namespace fastrnn {
@@ -22,22 +24,22 @@ class FloatEnvironment {
  private:
   unsigned saved_;
 #elif defined(__aarch64__)
-  FloatEnvironment() : FloatEnvironment(1UL << 24) {}
+  FloatEnvironment() : FloatEnvironment(std::uint64_t(1) << 24) {}
   ~FloatEnvironment() {
     asm volatile("msr fpcr, %0" : : "r"(mode_));
     asm volatile("msr fpsr, %0" : : "r"(flags_));
   }
 
  protected:
-  explicit FloatEnvironment(unsigned long mode) {
+  explicit FloatEnvironment(std::uint64_t mode) {
     asm volatile("mrs %0, fpcr" : "=r"(mode_));
     asm volatile("mrs %0, fpsr" : "=r"(flags_));
     asm volatile("msr fpcr, %0" : : "r"(mode));
   }
-  static constexpr unsigned long kDefault = 0;
+  static constexpr std::uint64_t kDefault = 0;
 
  private:
-  unsigned long mode_, flags_;
+  std::uint64_t mode_, flags_;  // a register holds 64 bits, a long of Windows 32
 #else
   FloatEnvironment() {}
 

@@ -13,6 +13,17 @@ namespace fastrnn {
 
 using Size = std::ptrdiff_t;
 
+// A build for inference in float alone (FASTRNN_INFERENCE_ONLY) has no kernels that
+// train, no bfloat16, and of double only apply_math. What is left out is null in the
+// tables.
+#if defined(FASTRNN_INFERENCE_ONLY)
+constexpr bool kTrains = false;
+#else
+constexpr bool kTrains = true;
+#endif
+template <class T>
+constexpr bool kHasKernels = kTrains || sizeof(T) == sizeof(float);
+
 enum class Activation { kTanh, kRelu, kElu };
 
 using Bfloat16 = std::uint16_t;  // the upper half of a float

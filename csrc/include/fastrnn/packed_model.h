@@ -79,4 +79,8 @@ class PackedModel {
   Watch<T> watch_;
 };
 
+// A stepper with these weights and a state of zeros; null: no memory.
+template <class T>
+Stepper* make_stepper(std::shared_ptr<const PackedModel<T>> model, Size N) noexcept;
+
 }  // namespace fastrnn

@@ -112,7 +112,8 @@ def check_forward(
     G = row.gates
     H, P = check_weight_shapes(w_ih, w_hh, b_ih, b_hh, projection, I, G, symbols)
     require_countable("x", x, G * H)
-    check_row_shapes(h0, c0, recurrent_mask, peephole, (N, H, P))
+    if not (h0 is c0 is recurrent_mask is peephole is None):
+        check_row_shapes(h0, c0, recurrent_mask, peephole, (N, H, P))
     # Values.
     zoneout_h, zoneout_c, zoneout_rate = check_zoneout_values(
         zoneout, masks, (T, N, H, P), training

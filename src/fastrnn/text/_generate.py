@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastrnn._gate.arguments import check_integer, make_generator
 from fastrnn._gate.text import (
@@ -31,7 +32,7 @@ from fastrnn.text._sampling import draw
 @overload
 def generate(
     model: Callable[..., tuple[Any, Any]],
-    prompt: IntArray | Sequence[int],
+    prompt: NDArray[np.integer[Any]] | Sequence[int],
     length: int,
     *,
     temperature: float = 1.0,
@@ -46,7 +47,7 @@ def generate(
 @overload
 def generate(
     model: Callable[..., tuple[Any, Any]],
-    prompt: Sequence[IntArray] | Sequence[Sequence[int]],
+    prompt: Sequence[NDArray[np.integer[Any]]] | Sequence[Sequence[int]],
     length: int,
     *,
     temperature: float = 1.0,

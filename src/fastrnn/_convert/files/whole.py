@@ -3,18 +3,26 @@
 A file is written beside its path under a random name, made durable, and renamed. Its
 writer holds a lock on it. So a file of such a name without a lock was left behind by a
 program that was killed, and the next writer to the same path removes it.
+
+Windows has no such locks, and renames no open file: leftovers stay there.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import re
 import secrets
 import stat
 from typing import Any
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+AS_IT_IS = getattr(os, "O_BINARY", 0)  # Windows has another way for text
 
 
 def check_path(name: str, path: Any) -> str:
@@ -62,7 +70,7 @@ def check_readable(path: str) -> None:
 
 def open_without_waiting(path: str, flags: int) -> int:
     """Open a file; a FIFO too, which else waits until somebody writes to it."""
-    return os.open(path, flags | os.O_NONBLOCK)
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
@@ -102,7 +110,10 @@ def replace(target: str, data: bytes) -> None:
             if old:
                 keep_mode(fd, old)
             os.fsync(fd)
-            os.replace(beside, target)  # while it is locked
+            if fcntl:
+                os.replace(beside, target)  # while it is locked
+        if not fcntl:
+            os.replace(beside, target)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(beside)
@@ -122,9 +133,11 @@ def create_beside(folder: str, prefix: str, mode: int) -> tuple[int, str]:
     while True:
         beside = os.path.join(folder, f"{prefix}{secrets.token_hex(8)}.tmp")
         try:
-            fd = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
+            fd = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL | AS_IT_IS, mode)
         except FileExistsError:
             continue
+        if not fcntl:
+            return fd, beside
         with contextlib.suppress(OSError):  # a file system without locks
             fcntl.flock(fd, fcntl.LOCK_EX)
         if os.fstat(fd).st_nlink:
@@ -134,6 +147,8 @@ def create_beside(folder: str, prefix: str, mode: int) -> tuple[int, str]:
 
 def remove_leftovers(folder: str, prefix: str) -> None:
     """Remove the files of killed writers; whatever cannot be removed stays."""
+    if not fcntl:
+        return
     pattern = re.compile(re.escape(prefix) + r"[0-9a-f]{16}\.tmp")
     try:
         names = [name for name in os.listdir(folder) if pattern.fullmatch(name)]
@@ -153,6 +168,8 @@ def remove_leftovers(folder: str, prefix: str) -> None:
 
 def keep_mode(fd: int, old: os.stat_result) -> None:
     """Give a file the owner, as far as we may, and the mode of an old one."""
+    if not fcntl:
+        return  # there a file is read-only or not, and a read-only one was refused
     mode = stat.S_IMODE(old.st_mode)
     try:
         os.fchown(fd, old.st_uid, old.st_gid)
@@ -166,6 +183,8 @@ def keep_mode(fd: int, old: os.stat_result) -> None:
 
 def synchronise_folder(folder: str) -> None:
     """Make a renaming durable, where folders can be synchronised."""
+    if not fcntl:
+        return
     try:
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except OSError:
