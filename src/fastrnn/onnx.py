@@ -65,9 +65,13 @@ def run_node(node: Any, *inputs: Any) -> tuple[Any, ...]:
         It is no node, or the type or dtype of an input is wrong.
     ValueError
         Another operator, a wrong shape or value, or an option for which there is no
-        kernel: ``clip``, ``input_forget=1``, a GRU with ``linear_before_reset=0``,
-        peepholes other than 0, and activations other than the defaults. An RNN may have
-        Tanh, Relu, or Elu with alpha 1.
+        kernel: ``clip``, and activations other than the defaults. An RNN may have Tanh,
+        Relu, or Elu with alpha 1.
+
+    Notes
+    -----
+    With ``input_forget=1`` the forget gate of an LSTM is ``f = 1 - i``; its weights are
+    not read.
 
     References
     ----------

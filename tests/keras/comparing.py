@@ -13,7 +13,7 @@ import torch
 import fastrnn.keras
 from fastrnn.keras import _torch
 
-CELLS = ("SimpleRNN", "GRU", "LSTM")
+CELLS = ("SimpleRNN", "GRU", "GRU-before", "LSTM")
 N, T, I, H = 5, 7, 3, 6  # noqa: E741
 TOLERANCE = {"float64": 1e-11, "float32": 2e-5}  # sums of some dozen terms near 1
 
@@ -42,9 +42,17 @@ def masks() -> dict[str, Any]:
 MASKS = masks()
 
 
+def new(cell: str, units: int = H, **options: Any) -> Any:
+    """Return a layer; "GRU-before" resets before the matrix product."""
+    name, _, before = cell.partition("-")
+    if before:
+        options["reset_after"] = False
+    return getattr(keras.layers, name)(units, **options)
+
+
 def make(cell: str, dtype: str = "float32", units: int = H, **options: Any) -> Any:
     """Return a built layer in which every weight has its own value."""
-    layer = getattr(keras.layers, cell)(units, dtype=dtype, **options)
+    layer = new(cell, units, dtype=dtype, **options)
     layer.build((N, T, I))
     return randomise(layer)
 

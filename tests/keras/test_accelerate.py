@@ -27,6 +27,7 @@ from tests.keras.comparing import (  # noqa: E402
     counting,
     draw,
     make,
+    new,
     randomise,
 )
 from tests.processes import run_program  # noqa: E402
@@ -44,13 +45,12 @@ def _restored() -> Iterator[None]:
 
 def classifier(cell: str, dropout: float = 0.0) -> Any:
     """Tokens padded with 0, two recurrent layers, a class for each row."""
-    layer = getattr(layers, cell)
     model = keras.Sequential(
         [
             keras.Input((T,), dtype="int32"),
             layers.Embedding(V, I, mask_zero=True),
-            layers.Bidirectional(layer(H, return_sequences=True)),
-            layer(H, dropout=dropout, seed=1),
+            layers.Bidirectional(new(cell, return_sequences=True)),
+            new(cell, dropout=dropout, seed=1),
             layers.Dense(2),
         ]
     )
@@ -196,11 +196,10 @@ def test_report() -> None:
     fastrnn.keras.accelerate()
     served, left = fastrnn.keras.report(model)
     assert sorted(served) == [
-        "both/backward_lstm", "both/forward_lstm", "derived", "gru", "relu"
+        "before", "both/backward_lstm", "both/forward_lstm", "derived", "gru", "relu"
     ]  # fmt: skip
     assert left == {
         "elu": "activation=elu",
-        "before": "reset_after=False",
         "hard": "unroll=True",
         "drops": "in training: recurrent_dropout=0.2",
         "cells": "RNN of LSTMCell",

@@ -17,6 +17,14 @@ from tests.errors import raises  # noqa: E402
 
 T, N, I, H, V, O = 6, 3, 4, 5, 11, 7  # noqa: E741
 CELLS = ("RNN", "GRU", "LSTM")
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    **{cell: (cell, {}) for cell in CELLS},
+    "GRU-before": ("GRU", {"reset": "before"}),
+    "LSTM-peephole": ("LSTM", {"peephole": True}),
+    "LSTM-coupled": ("LSTM", {"coupled": True}),
+    "LSTM-coupled-peephole": ("LSTM", {"coupled": True, "peephole": True}),
+}
+every_variant = pytest.mark.parametrize("variant", VARIANTS)
 every_cell = pytest.mark.parametrize("cell", CELLS)
 both_layouts = pytest.mark.parametrize("batch_first", [False, True], ids=["T-N", "N-T"])
 both_directions = pytest.mark.parametrize("both", [False, True], ids=["one", "both"])
@@ -51,10 +59,11 @@ def run_file(path: Path, x: Any, lengths: Any = None) -> Any:
     return session.run(None, feed)[0]
 
 
-def model_of(cell: str, both: bool, batch_first: bool, kind: str) -> Any:
+def model_of(variant: str, both: bool, batch_first: bool, kind: str) -> Any:
+    cell, own = VARIANTS[variant]
     layer = getattr(fastrnn, cell)
     width = H * (1 + both)
-    options: dict[str, Any] = {"bidirectional": both, "batch_first": batch_first}
+    options: dict[str, Any] = {"bidirectional": both, "batch_first": batch_first, **own}
     if kind == "layer":
         return layer(I, H, 2, **options, seed=0)
     if kind == "tokens":
@@ -75,14 +84,14 @@ def model_of(cell: str, both: bool, batch_first: bool, kind: str) -> Any:
     )
 
 
-@every_cell
+@every_variant
 @both_directions
 @both_layouts
 @pytest.mark.parametrize("kind", ["layer", "tokens", "last"])
 def test_onnx_runtime_runs_what_is_saved(
-    cell: str, both: bool, batch_first: bool, kind: str, tmp_path: Path
+    variant: str, both: bool, batch_first: bool, kind: str, tmp_path: Path
 ) -> None:
-    model = model_of(cell, both, batch_first, kind)
+    model = model_of(variant, both, batch_first, kind)
     x, path = input_of(model), tmp_path / "a.onnx"
     lengths = [T, 0, 2]
     valid = np.arange(T)[:, None] < np.array(lengths)
@@ -96,14 +105,14 @@ def test_onnx_runtime_runs_what_is_saved(
     np.testing.assert_allclose(got, expected, atol=1e-5)
 
 
-@every_cell
+@every_variant
 @both_directions
 @both_layouts
 @pytest.mark.parametrize("kind", ["layer", "tokens", "last"])
 def test_what_is_saved_comes_back(
-    cell: str, both: bool, batch_first: bool, kind: str, tmp_path: Path
+    variant: str, both: bool, batch_first: bool, kind: str, tmp_path: Path
 ) -> None:
-    model = model_of(cell, both, batch_first, kind)
+    model = model_of(variant, both, batch_first, kind)
     path = tmp_path / "a.onnx"
     fastrnn.save_onnx(model, path, lengths=True)
     found = fastrnn.load_onnx(path)
@@ -128,6 +137,33 @@ def test_nonlinearities(nonlinearity: str, both: bool, tmp_path: Path) -> None:
     assert_same_bits(outputs(found, x), outputs(layer, x))
 
 
+@every_variant
+def test_options_and_parameters_come_back(variant: str, tmp_path: Path) -> None:
+    cell, options = VARIANTS[variant]
+    layer = getattr(fastrnn, cell)(I, H, bidirectional=True, **options, seed=0)
+    fastrnn.save_onnx(layer, tmp_path / "a.onnx")
+    found = fastrnn.load_onnx(tmp_path / "a.onnx")
+    assert repr(found) == repr(layer)
+    assert list(found.params) == list(layer.params)
+    for name, a in layer.params.items():
+        assert_same_bits(found.params[name], a)
+
+
+@pytest.mark.parametrize(
+    "variant", ["GRU-before", "LSTM-peephole", "LSTM-coupled-peephole"]
+)
+def test_onnx_runtime_at_other_sizes(variant: str, tmp_path: Path) -> None:
+    cell, options = VARIANTS[variant]
+    path = tmp_path / "a.onnx"
+    for rows, width in ((1, 33), (17, 64), (40, 7)):
+        layer = getattr(fastrnn, cell)(I, width, bidirectional=True, **options, seed=0)
+        x = rng().standard_normal((9, rows, I)).astype(np.float32)
+        lengths = rng().integers(0, 10, rows)
+        fastrnn.save_onnx(layer, path, lengths=True)
+        expected = outputs(layer, x, lengths=lengths)
+        np.testing.assert_allclose(run_file(path, x, lengths), expected, atol=1e-5)
+
+
 def test_float64_comes_back(tmp_path: Path) -> None:
     layer = fastrnn.GRU(I, H, dtype=np.float64, seed=0)
     fastrnn.save_onnx(layer, tmp_path / "a.onnx")
@@ -140,6 +176,8 @@ def test_models_that_cannot_be_saved(tmp_path: Path) -> None:
     path = tmp_path / "a.onnx"
     with raises(ValueError, "rnn: zoneout: expected 0, got 0.5"):
         fastrnn.save_onnx(fastrnn.Sequential(rnn=fastrnn.GRU(I, H, zoneout=0.5)), path)
+    with raises(ValueError, "lstm: proj_size: expected 0, got 3"):
+        fastrnn.save_onnx(fastrnn.LSTM(I, H, proj_size=3), path)
     with pytest.raises(ValueError, match=r"mean: expected Embedding, .* got MeanOver"):
         fastrnn.save_onnx(fastrnn.Sequential(mean=fastrnn.MeanOverTime()), path)
     rows = fastrnn.Sequential(

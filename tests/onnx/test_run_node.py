@@ -11,7 +11,7 @@ import pytest
 
 onnx = pytest.importorskip("onnx")
 
-from fastrnn._convert.onnx_nodes import ACTIVATIONS, ORDERS, SERVED  # noqa: E402
+from fastrnn._convert.onnx_nodes import ACTIVATIONS, ORDERS, PEEPHOLES  # noqa: E402
 from fastrnn.onnx import run_node  # noqa: E402
 from tests.errors import raises  # noqa: E402
 
@@ -49,24 +49,11 @@ def test_all_cases_are_known() -> None:
     assert all(len(cases()[name].model.graph.node) > 1 for name in others)
 
 
-def needed(name: str) -> str | None:
-    """Return the variant of a cell that a case needs."""
-    if "peepholes" in name:
-        return "peephole"
-    return "reset" if "gru" in name else None
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_a_case_of_the_standard(name: str) -> None:
     case = cases()[name]
     (node,) = case.model.graph.node
-    variant = needed(name)
     for inputs, outputs in case.data_sets:
-        if variant and variant not in SERVED:
-            option = {"peephole": "P", "reset": "linear_before_reset"}[variant]
-            with pytest.raises(ValueError, match=f"{option}: expected"):
-                run_node(node, *inputs)
-            continue
         found = run_node(node, *inputs)
         assert len(found) == len(outputs)
         for got, expected in zip(found, outputs, strict=True):
@@ -77,9 +64,7 @@ def test_a_case_of_the_standard(name: str) -> None:
 def make_node(cell: str, names: Any = None, **attributes: Any) -> Any:
     names = names or ["X", "W", "R", "B", "sequence_lens", "initial_h"]
     if cell == "LSTM" and len(names) == 6:
-        names = [*names, "initial_c"]
-    if cell == "GRU":
-        attributes.setdefault("linear_before_reset", 1)
+        names = [*names, "initial_c", "P"]
     outputs = ["Y", "Y_h", "Y_c"][: 3 if cell == "LSTM" else 2]
     attributes.setdefault("hidden_size", H)
     return onnx.helper.make_node(cell, names, outputs, **attributes)
@@ -90,6 +75,8 @@ def draw(cell: str, D: int, dtype: Any = np.float32) -> list[Any]:
     GH = CELLS[cell] * H
     shapes = [(T, N, I), (D, GH, I), (D, GH, H), (D, 2 * GH)]
     states = [(D, N, H)] * (2 if cell == "LSTM" else 1)
+    if cell == "LSTM":
+        states.append((D, 3 * H))  # P
     found = [rng.standard_normal(shape).astype(dtype) / 2 for shape in shapes]
     lengths = np.array([T, 1, 3], np.int32)
     return [*found, lengths, *(rng.standard_normal(s).astype(dtype) for s in states)]
@@ -119,15 +106,83 @@ def by_runtime(node: Any, inputs: list[Any]) -> list[Any]:
     return found
 
 
+VARIANTS: dict[str, tuple[str, dict[str, int]]] = {
+    "RNN": ("RNN", {}),
+    "GRU-after": ("GRU", {"linear_before_reset": 1}),
+    "GRU-before": ("GRU", {"linear_before_reset": 0}),
+    "LSTM": ("LSTM", {}),
+    "LSTM-coupled": ("LSTM", {"input_forget": 1}),
+    "LSTM-peephole": ("LSTM", {}),
+    "LSTM-coupled-peephole": ("LSTM", {"input_forget": 1}),
+}
+
+
 @pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
-@pytest.mark.parametrize("cell", CELLS)
-def test_onnx_runtime_agrees(cell: str, direction: str) -> None:
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_onnx_runtime_agrees(variant: str, direction: str) -> None:
+    cell, options = VARIANTS[variant]
     D = 2 if direction == "bidirectional" else 1
-    node, inputs = make_node(cell, direction=direction), draw(cell, D)
+    node, inputs = make_node(cell, direction=direction, **options), draw(cell, D)
+    if cell == "LSTM" and "peephole" not in variant:
+        inputs.pop()
+        node.input.pop()
     for got, expected in zip(
         run_node(node, *inputs), by_runtime(node, inputs), strict=True
     ):
         np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
+
+
+def sigmoid(z: Any) -> Any:
+    return 1 / (1 + np.exp(-z))
+
+
+def lstm_by_the_standard(
+    inputs: list[Any], d: int, reverse: bool, coupled: bool
+) -> tuple[Any, Any, Any]:
+    """Return Y, Y_h and Y_c of a direction from the standard's equations.
+
+    ``it = f(Xt*(Wi^T) + Ht-1*(Ri^T) + Pi (.) Ct-1 + Wbi + Rbi)`` and so on.
+    """
+    x, W, R, B, lengths, h0, c0, P = inputs
+    W, R, B, P = W[d], R[d], B[d, : 4 * H] + B[d, 4 * H :], P[d]
+    y, h, c = np.zeros((T, N, H), x.dtype), h0[d].copy(), c0[d].copy()
+    p_i, p_o, p_f = np.split(P, 3)
+    for n in range(N):
+        steps = range(lengths[n])
+        for t in reversed(steps) if reverse else steps:
+            z_i, z_o, z_f, z_c = np.split(W @ x[t, n] + R @ h[n] + B, 4)
+            i = sigmoid(z_i + p_i * c[n])
+            f = 1 - i if coupled else sigmoid(z_f + p_f * c[n])
+            c[n] = f * c[n] + i * np.tanh(z_c)
+            o = sigmoid(z_o + p_o * c[n])
+            y[t, n] = h[n] = o * np.tanh(c[n])
+    return y, h, c
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+@pytest.mark.parametrize("coupled", [0, 1])
+def test_peepholes_and_input_forget(coupled: int, direction: str) -> None:
+    reverse = {"forward": [False], "reverse": [True]}.get(direction, [False, True])
+    inputs = draw("LSTM", len(reverse), np.float64)
+    node = make_node("LSTM", direction=direction, input_forget=coupled)
+    each = [
+        lstm_by_the_standard(inputs, d, back, bool(coupled))
+        for d, back in enumerate(reverse)
+    ]
+    y, h, c = zip(*each, strict=True)
+    expected = np.stack(y, axis=1), np.stack(h), np.stack(c)
+    for got, want in zip(run_node(node, *inputs), expected, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-12, atol=1e-12)
+
+
+def test_coupled_gates_do_not_read_those_of_f() -> None:
+    node, inputs = make_node("LSTM", input_forget=1), draw("LSTM", 1)
+    expected = run_node(node, *inputs)
+    for k in (1, 2):
+        inputs[k][:, 2 * H : 3 * H] = 7
+    inputs[-1][:, 2 * H :] = 7
+    for got, want in zip(run_node(node, *inputs), expected, strict=True):
+        assert np.array_equal(got, want)
 
 
 @pytest.mark.parametrize("activation", ["Relu", "Tanh", "Elu"])
@@ -164,6 +219,8 @@ def test_orders_of_gates() -> None:
     """From the names of the standard to ours."""
     assert ["iofc"[k] for k in ORDERS["lstm"]] == list("ifco")
     assert ["zrh"[k] for k in ORDERS["gru"]] == list("rzh")
+    assert ["iof"[k] for k in PEEPHOLES] == list("ifo")
+    assert ["ifo"[k] for k in PEEPHOLES] == list("iof")
     assert {cell: len(names) for cell, names in ACTIVATIONS.items()} == {
         "rnn": 1, "gru": 2, "lstm": 3,
     }  # fmt: skip
@@ -196,6 +253,9 @@ def test_what_there_is_no_kernel_for() -> None:
         "LSTM: activations: expected 3 names, got 1", "LSTM", activations=["Sigmoid"]
     )
     refuse("RNN: layout: expected (0, 1), got 2", "RNN", layout=2)
+    node, inputs = make_node("LSTM"), draw("LSTM", 1)
+    with raises(ValueError, "LSTM: P: expected shape (D, 3*H) = (1, 18), got (1, 24)"):
+        run_node(node, *inputs[:-1], np.zeros((1, 4 * H), np.float32))
 
 
 def test_bad_inputs() -> None:

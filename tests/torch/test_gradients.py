@@ -237,12 +237,12 @@ OPERATOR_TESTS = [
     "test_faketensor",
     "test_aot_dispatch_static",
 ]
-MODES = ["RNN_TANH", "RNN_RELU", "GRU", "LSTM"]
+MODES = ["RNN_TANH", "RNN_RELU", "GRU", "GRU_BEFORE", "LSTM"]
 
 
 def layer_arguments(mode: str, layout: str, requires_grad: bool) -> tuple[Any, ...]:
     torch.manual_seed(0)
-    G = {"GRU": 3, "LSTM": 4}.get(mode, 1)
+    G = {"GRU": 3, "GRU_BEFORE": 3, "LSTM": 4}.get(mode, 1)
     lead = {"time": (T, N), "batch": (N, T), "packed": (17,)}[layout]
     shapes = [(*lead, I), (G * H, I), (G * H, H), (G * H,), (G * H,), (1, N, H)]
     tensors = [torch.randn(s, requires_grad=requires_grad) for s in shapes]

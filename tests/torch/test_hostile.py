@@ -78,7 +78,7 @@ class Operator:
 
 
 def operators() -> Iterator[Any]:
-    for mode in ("RNN_RELU", "GRU", "LSTM"):
+    for mode in ("RNN_RELU", "GRU", "GRU_BEFORE", "LSTM"):
         for layout in ("time", "batch", "packed"):
             tensors = list(layer_arguments(mode, layout, False))
             if layout == "packed":

@@ -25,7 +25,7 @@ from fastrnn._types import DType
 
 CELLS: dict[int, type[Any]] = {1: RNN, 3: GRU, 4: LSTM}  # by the number of gates
 RECURRENT = re.compile(
-    r"(?:weight|bias)_(?:ih|hh|hr)_l(0|[1-9][0-9]{0,8})(?:_reverse)?"
+    r"(?:(?:weight|bias)_(?:ih|hh|hr)|peephole)_l(0|[1-9][0-9]{0,8})(?:_reverse)?"
 )
 MOST_TRIES = 10_000  # of orders; a chain of layers takes a few
 Arrays = dict[str, Any]
@@ -84,6 +84,8 @@ def recurrent(where: str, arrays: Arrays, **options: Any) -> Layer:
     if w_hr is not None and G == 4:
         own["weight_hr"] = (P, H)
         options["proj_size"] = P
+    if options.get("peephole"):
+        own["peephole"] = (3, H)
     layers = {int(match[1]) for match in found.values() if match}
     for k in range(len(layers)):
         if k not in layers:

@@ -89,9 +89,8 @@ def load_onnx(source: Any) -> Any:
     ValueError
         It is no ONNX model, or one without such nodes; between two of them something is
         computed that is no layer; or a node has an option that layers do not have:
-        ``clip``, ``input_forget``, a GRU with ``linear_before_reset=0``, peepholes,
-        other activations, the direction ``reverse`` alone, constant lengths, or an
-        initial state that is a constant other than 0.
+        ``clip``, other activations, the direction ``reverse`` alone, constant lengths,
+        or an initial state that is a constant other than 0.
 
     Notes
     -----
@@ -233,8 +232,6 @@ class Walk:
                 f"{options.where}: expected an input of axes {expected}, "
                 f"got {self.axes}"
             )
-        if options.variant:
-            refuse(options.where, "variant", "none", options.variant)
         if options.reverse == (True,):
             refuse(options.where, "direction", "forward or bidirectional", "reverse")
         inputs = [*node.input, *[""] * 8]
@@ -245,14 +242,12 @@ class Walk:
                 refuse(options.where, "initial state", "zeros or an input", "constants")
         W, R, B, P = (self.weight(options.where, inputs, k) for k in (1, 2, 3, 7))
         weights = read_weights(options, W, R, B, P)
-        if weights[0].peephole is not None:
-            refuse(options.where, "P", "no peepholes", "some")
         if len(set(options.nonlinearities)) > 1:
             refuse(options.where, "activations", "the same in both directions", "two")
         arrays = {}
         for w, suffix in zip(weights, ("", "_reverse"), strict=False):
-            keys = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-            for key, a in zip(keys, w, strict=False):
+            keys = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "peephole")
+            for key, a in zip(keys, w, strict=True):
                 if a is not None:
                     arrays[f"{key}_l0{suffix}"] = a
         self.layers.append((options.cell, options.where, (arrays, options)))
@@ -450,10 +445,13 @@ class Walk:
             )
             norm.load_state_dict(arrays)
             return norm
+        own = {"peephole": True} if "peephole_l0" in arrays else {}
         return recurrent(
             where,
             arrays,
             nonlinearity=options.nonlinearities[0],
+            **options.variant,
+            **own,
             batch_first=self.batch_first,
             seed=0,
         )

@@ -35,9 +35,7 @@ DIRECTIONS = {
 ORDERS = {"rnn": (0,), "gru": (1, 0, 2), "lstm": (0, 2, 3, 1)}
 ACTIVATIONS = {"rnn": ("tanh",), "gru": ("sigmoid", "tanh")}
 ACTIVATIONS["lstm"] = ("sigmoid", "tanh", "tanh")
-# The variants of cells that kernels serve, as `gru_forward` and `lstm_forward` call
-# them: of "reset", "coupled" and "peephole", those named here are passed on.
-SERVED: frozenset[str] = frozenset()
+PEEPHOLES = (0, 2, 1)  # i, o, f in ONNX; to ours and back
 
 
 class Node(NamedTuple):
@@ -48,7 +46,7 @@ class Node(NamedTuple):
     reverse: tuple[bool, ...]  # of each direction
     nonlinearities: tuple[str, ...]  # of each direction
     batch_first: bool
-    variant: dict[str, Any]  # further arguments of the functions
+    variant: dict[str, Any]  # further options, of functions and layers alike
 
 
 def attributes_of(node: Any) -> dict[str, Any]:
@@ -88,17 +86,10 @@ def read_node(node: Any) -> Node:
         refuse(where, "clip", "none", given["clip"])
     variant: dict[str, Any] = {}
     if cell == "lstm" and given.get("input_forget", 0):
-        require_served(where, "coupled", "input_forget", 0, 1)
         variant["coupled"] = True
     if cell == "gru" and not given.get("linear_before_reset", 0):
-        require_served(where, "reset", "linear_before_reset", 1, 0)
         variant["reset"] = "before"
     return Node(where, cell, reverse, nonlinearities, layout == 1, variant)
-
-
-def require_served(where: str, name: str, option: str, expected: Any, got: Any) -> None:
-    if name not in SERVED:
-        refuse(where, option, expected, got)
 
 
 def read_activations(
@@ -154,10 +145,6 @@ def read_weights(node: Node, W: Any, R: Any, B: Any, P: Any = None) -> list[Weig
     if P is not None:
         P = check_floating(f"{where}: P", P, W.dtype, "W")
         check_shape(f"{where}: P", P, "(D, 3*H)", (D, 3 * H))
-        if P.any():
-            require_served(where, "peephole", "P", "no peepholes", "some")
-        else:
-            P = None
 
     def ordered(a: Any) -> Any:
         gates = a.reshape(G, H, *a.shape[1:])[list(ORDERS[node.cell])]
@@ -169,7 +156,7 @@ def read_weights(node: Node, W: Any, R: Any, B: Any, P: Any = None) -> list[Weig
             ordered(R[d]),
             None if B is None else ordered(B[d, : G * H]),
             None if B is None else ordered(B[d, G * H :]),
-            None if P is None else P[d].reshape(3, H)[[0, 2, 1]],
+            None if P is None else P[d].reshape(3, H)[list(PEEPHOLES)],
         )
         for d in range(D)
     ]

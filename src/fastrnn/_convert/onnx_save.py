@@ -16,7 +16,7 @@ from fastrnn._cells import CELLS
 from fastrnn._convert.build import refuse
 from fastrnn._convert.files.whole import check_path, write_whole
 from fastrnn._convert.onnx_graph import import_onnx, used_nodes
-from fastrnn._convert.onnx_nodes import ORDERS
+from fastrnn._convert.onnx_nodes import ORDERS, PEEPHOLES
 from fastrnn._gate.arguments import check_flag
 from fastrnn._layers.activation import Activation
 from fastrnn._layers.base import Layer
@@ -58,8 +58,8 @@ def save_onnx(
     TypeError
         The type of an argument is wrong.
     ValueError
-        There is no operator of ONNX for a layer or an option (zoneout), or the model is
-        larger than the 2 GiB of a file.
+        There is no operator of ONNX for a layer or an option (``zoneout``,
+        ``proj_size``), or the model is larger than the 2 GiB of a file.
 
     Notes
     -----
@@ -181,6 +181,8 @@ class Writer:
     def recurrent(self, name: str, layer: Any) -> None:
         if layer.zoneout:
             refuse(name, "zoneout", 0, layer.zoneout)
+        if layer.proj_size:
+            refuse(name, "proj_size", 0, layer.proj_size)
         D, cell = 2 if layer.bidirectional else 1, layer._cell
         shape = self.constant(f"{name}.joined", np.array([0, 0, -1]))
         axis = self.constant(f"{name}.direction", np.array([1]))
@@ -188,6 +190,8 @@ class Writer:
             inputs = [self.weights(name, layer, key, k, D) for key in ("ih", "hh")]
             inputs.append(self.biases(name, layer, k, D) if layer.bias else "")
             inputs.append("lengths" if self.lengths else "")
+            if cell == "lstm" and layer.peephole:
+                inputs += ["", "", self.peepholes(name, layer, k, D)]
             own, result = f"{name}.l{k}", f"{name}.l{k}.y"
             outputs = [f"{own}.directions", f"{own}.states"]
             node = self.onnx.helper.make_node(
@@ -207,10 +211,10 @@ class Writer:
 
     def options(self, layer: Any, cell: str, D: int) -> dict[str, Any]:
         if cell == "gru":
-            return {"linear_before_reset": 1}
+            return {"linear_before_reset": int(layer.reset == "after")}
         if cell == "rnn":
             return {"activations": [layer.nonlinearity.capitalize()] * D}
-        return {}
+        return {"input_forget": 1} if layer.coupled else {}
 
     def weights(self, name: str, layer: Any, key: str, k: int, D: int) -> str:
         suffixes = ("", "_reverse")[:D]
@@ -226,6 +230,12 @@ class Writer:
         ]  # fmt: skip
         joined = np.stack([np.concatenate(pair) for pair in pairs])
         return self.constant(f"{name}.bias_l{k}", joined)
+
+    def peepholes(self, name: str, layer: Any, k: int, D: int) -> str:
+        suffixes = ("", "_reverse")[:D]
+        arrays = [layer.params[f"peephole_l{k}{s}"] for s in suffixes]
+        ordered = [a[list(PEEPHOLES)].ravel() for a in arrays]
+        return self.constant(f"{name}.peephole_l{k}", ordered)
 
     def ordered(self, layer: Any, a: Any) -> Any:
         """Return an array with its gates in the order of ONNX."""

@@ -38,8 +38,8 @@ def accelerate() -> None:
     shape, ``return_sequences``, ``return_state``, ``go_backwards``, ``stateful``,
     ``zero_output_for_mask``, initial states and ``dropout``. What is not served runs
     Keras's own code: other activations, ``unroll``, ``recurrent_dropout`` in training,
-    ``reset_after=False``, dtypes other than float32 and float64, devices other than the
-    CPU, cells of your own, tracing for an export. `report` lists it.
+    dtypes other than float32 and float64, devices other than the CPU, cells of your
+    own, tracing for an export. `report` lists it.
 
     A second call changes nothing.
 

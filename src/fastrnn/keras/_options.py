@@ -34,7 +34,8 @@ def served_class(layer: Any) -> Any:
 
 def mode_of(layer: Any) -> str:
     """Return the mode of a layer for which `why_left` finds no reason."""
-    return SERVED[served_class(layer)].modes[layer.cell.activation]
+    mode = SERVED[served_class(layer)].modes[layer.cell.activation]
+    return mode if getattr(layer.cell, "reset_after", True) else f"{mode}_BEFORE"
 
 
 def why_left(layer: Any, training: bool = False) -> str:
@@ -52,8 +53,6 @@ def why_left(layer: Any, training: bool = False) -> str:
         return "unroll=True"
     if getattr(layer, "use_cudnn", False) is True:
         return "use_cudnn=True"
-    if not getattr(cell, "reset_after", True):
-        return "reset_after=False"
     if cell.activation not in SERVED[cls].modes:
         return f"activation={name_of(cell.activation)}"
     gates = getattr(cell, "recurrent_activation", activations.sigmoid)

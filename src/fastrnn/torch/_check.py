@@ -69,7 +69,7 @@ def check_backward(
     y, gates, c, dy, dh_n, dc_n, dc = tensors[9:]
     check_readable(y=y)
     check_optional(gates=gates, c=c, dy=dy, dh_n=dh_n, dc_n=dc_n, dc=dc)
-    gated = mode in ("GRU", "LSTM")
+    gated = _kernels.MODES[mode].gated
     if gated and (gates is None or c is None):
         raise TypeError("gates, c: expected tensors, got None")
     lengths = tensors[7]

@@ -1,6 +1,7 @@
 """From tensors to the compiled functions and back, by address: nothing is copied.
 
-One layer, one direction. ``mode`` is PyTorch's: RNN_TANH, RNN_RELU, GRU, LSTM.
+One layer, one direction. ``mode`` is PyTorch's: RNN_TANH, RNN_RELU, GRU, LSTM; or
+GRU_BEFORE, a GRU with the reset before the matrix product, as Keras has it.
 ``layout`` says what the leading sizes of ``x``, ``y`` and all between them are:
 
 ========  =============  ===========================================================
@@ -30,16 +31,23 @@ from fastrnn.torch import _weight_cache
 
 
 class Mode(NamedTuple):
-    """The cell and the activation that a mode of PyTorch's stands for."""
+    """The cell and its options that a mode stands for."""
 
     cell: Cell
     nonlinearity: str = "tanh"
+    reset: str = "after"
+
+    @property
+    def gated(self) -> bool:
+        """Whether the tape has gates and c."""
+        return self.cell.gates > 1
 
 
 MODES = {
     "RNN_TANH": Mode(CELLS["rnn"]),
     "RNN_RELU": Mode(CELLS["rnn"], "relu"),
     "GRU": Mode(CELLS["gru"]),
+    "GRU_BEFORE": Mode(CELLS["gru"], reset="before"),
     "LSTM": Mode(CELLS["lstm"]),
 }
 DTYPES: dict[torch.dtype, DType] = {
@@ -70,8 +78,8 @@ def forward(
     """Return y, h_n, c_n, gates and c; None where there is none.
 
     ``training`` asks for gates and c, which `backward` needs. c is LSTM's cell state at
-    every step, and for GRU ``w_hn h + b_hn``. ``cache[k]`` may hold
-    packed weights.
+    every step, and for GRU ``w_hn h + b_hn`` (``r h`` with the reset before).
+    ``cache[k]`` may hold packed weights.
     """
     sequence, _alive = describe(
         mode,
@@ -175,7 +183,7 @@ def describe(
     resets: Any,
 ) -> tuple[Sequence, list[Tensor | None]]:
     """Return the call, with addresses for arrays, and the tensors that own them."""
-    cell, nonlinearity = MODES[mode]
+    cell, nonlinearity, reset = MODES[mode]
     at, alive = locate(x=x, w_ih=w_ih, w_hh=w_hh, b_ih=b_ih, b_hh=b_hh, h0=h0, c0=c0)
     if layout == "packed":
         lengths = check_batch_sizes(lengths, x.shape[0])
@@ -190,7 +198,7 @@ def describe(
         cell=cell.name, T=T, N=N, I=I, H=w_hh.shape[1], G=cell.gates, V=0,
         dtype=DTYPES[x.dtype], x=at[0], tokens=None,
         w_ih=at[1], w_hh=at[2], b_ih=at[3], b_hh=at[4], h0=at[5], c0=at[6],
-        nonlinearity=nonlinearity, lengths=lengths, resets=resets,
+        nonlinearity=nonlinearity, reset=reset, lengths=lengths, resets=resets,
         reverse=reverse, training=training, layout=layout, threads=get_num_threads(),
     )  # fmt: skip
     return sequence, alive

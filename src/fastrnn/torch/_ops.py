@@ -48,7 +48,7 @@ def layer_on_cpu(*arguments: Any) -> tuple[Tensor, ...]:
 @torch.library.impl(library, "layer_backward", "CPU")
 def layer_backward_on_cpu(*arguments: Any) -> tuple[Tensor, ...]:
     check_backward(*arguments)
-    if arguments[0] not in ("GRU", "LSTM"):  # no tape but y
+    if not _kernels.MODES[arguments[0]].gated:  # no tape but y
         arguments = (*arguments[:14], None, None, *arguments[16:])
     return fill(_kernels.backward(*arguments), arguments[4])
 
@@ -62,7 +62,7 @@ def layer_fake(
     GH, H = w_hh.shape
     lead = x.shape[:-1]
     N = h0.shape[1] if layout == "packed" else lead[1 if layout == "time" else 0]
-    lstm, taped = mode == "LSTM", training and mode in ("GRU", "LSTM")
+    lstm, taped = mode == "LSTM", training and _kernels.MODES[mode].gated
     return (
         x.new_empty(*lead, H),
         x.new_empty(1, N, H),

@@ -5,6 +5,7 @@ derivatives are taken of, and what runs ``lengths`` and ``resets`` where the ker
 cannot (other dtypes and devices, function transforms).
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 States = tuple[Tensor, ...]  # h, for LSTM h and c: [N, H]
+Product = Callable[[Tensor], Tensor]  # from a state h: w_hh h + b_hh
 
 
 def forward(
@@ -49,6 +51,7 @@ def forward(
         cut = cut & valid
 
     step = STEPS[mode]
+    product = functools.partial(functional.linear, weight=w_hh, bias=b_hh)
     z = functional.linear(x, w_ih, b_ih)
     zeros = z.new_zeros(N, w_hh.shape[1])
     states: States = (zeros if h0 is None else h0[0].to(z.dtype),)
@@ -59,7 +62,7 @@ def forward(
         at = t + 1 if reverse else t  # the reset between this step and the one before
         if cut is not None and at < T:
             states = tuple(s.where(~cut[at][:, None], 0) for s in states)
-        new = step(z[t], functional.linear(states[0], w_hh, b_hh), states)
+        new = step(z[t], product, states)
         if valid is None:
             states = outputs[t] = new
         else:
@@ -85,32 +88,37 @@ def unpack(batch_sizes: Any) -> tuple[Tensor, Tensor]:
     return (first[:, None] + rows).where(valid, 0), valid
 
 
-def step_tanh(z: Tensor, u: Tensor, states: States) -> States:
-    return (torch.tanh(z + u),)
+def step_tanh(z: Tensor, product: Product, states: States) -> States:
+    return (torch.tanh(z + product(states[0])),)
 
 
-def step_relu(z: Tensor, u: Tensor, states: States) -> States:
-    return (torch.relu(z + u),)
+def step_relu(z: Tensor, product: Product, states: States) -> States:
+    return (torch.relu(z + product(states[0])),)
 
 
-def step_gru(z: Tensor, u: Tensor, states: States) -> States:
+def step_gru(
+    z: Tensor, product: Product, states: States, before: bool = False
+) -> States:
+    (h,) = states
     z_r, z_z, z_n = z.chunk(3, 1)
-    u_r, u_z, u_n = u.chunk(3, 1)
+    u_r, u_z, u_n = product(h).chunk(3, 1)
     r, update = torch.sigmoid(z_r + u_r), torch.sigmoid(z_z + u_z)
-    n = torch.tanh(z_n + r * u_n)
-    return (n + update * (states[0] - n),)
+    reset = product(r * h).chunk(3, 1)[2] if before else r * u_n
+    n = torch.tanh(z_n + reset)
+    return (n + update * (h - n),)
 
 
-def step_lstm(z: Tensor, u: Tensor, states: States) -> States:
-    i, f, g, o = (z + u).chunk(4, 1)
+def step_lstm(z: Tensor, product: Product, states: States) -> States:
+    i, f, g, o = (z + product(states[0])).chunk(4, 1)
     c = torch.sigmoid(f) * states[1] + torch.sigmoid(i) * torch.tanh(g)
     return torch.sigmoid(o) * torch.tanh(c), c
 
 
-Step = Callable[[Tensor, Tensor, States], States]
+Step = Callable[[Tensor, Product, States], States]
 STEPS: dict[str, Step] = {
     "RNN_TANH": step_tanh,
     "RNN_RELU": step_relu,
     "GRU": step_gru,
+    "GRU_BEFORE": functools.partial(step_gru, before=True),
     "LSTM": step_lstm,
 }
