@@ -82,7 +82,10 @@ def module_of(name: str) -> Any:
 # --- functions -----------------------------------------------------------------------
 
 
-def sequence_arguments(cell: str, tokens: bool = False) -> dict[str, Any]:
+def sequence_arguments(
+    cell: str, tokens: bool = False, *, own: bool = True
+) -> dict[str, Any]:
+    """Return the arguments of a function of sequences, with those of its cell alone."""
     GH = GATES[cell] * H
     found = {
         "x": TOKENS if tokens else ones(T, N, I),
@@ -102,8 +105,9 @@ def sequence_arguments(cell: str, tokens: bool = False) -> dict[str, Any]:
     }
     if len(STATES[cell]) == 2:
         found |= {"c0": ones(N, H), "zoneout": (found["zoneout"],) * 2}
-    found |= OWN[cell]
-    if cell == "lstm":
+    if own:
+        found |= OWN[cell]
+    if own and cell == "lstm":
         P = found.pop("proj_size")
         found |= {"peephole": ones(3, H), "projection": ones(P, H), "w_hh": ones(GH, P)}
         found |= {"h0": ones(N, P), "recurrent_mask": ones(N, P)}

@@ -17,7 +17,7 @@ LEFT_OUT = ("embedding", "training", "recurrent_mask", "zoneout")
 @good(*(f"jax.{cell}" for cell in CELLS))
 def call(name: str) -> Good:
     cell = name.partition(".")[2]
-    arguments: dict[str, Any] = sequence_arguments(cell)
+    arguments: dict[str, Any] = sequence_arguments(cell, own=cell == "rnn")
     for left_out in LEFT_OUT:
         del arguments[left_out]
     for array in ("x", "w_ih", "w_hh", "b_ih", "b_hh", "h0", "c0"):
