@@ -16,7 +16,8 @@ import fastrnn
 from tests.c.building import KINDS, ROOT, Library, build, run
 from tests.comparing import assert_same_bits
 
-MOST_BYTES = 400_000  # of the library for one instruction set
+# Of the library for one instruction set; tiles of AVX-512 are larger.
+MOST_BYTES = 500_000 if fastrnn.isa() == "avx512" else 400_000
 
 
 @pytest.fixture(scope="module")
