@@ -54,15 +54,17 @@ std::string shape_text(const std::int64_t* begin, const std::int64_t* end) {
 
 bool is_absent(const xla::Buffer& a) { return a.rank == 1 && a.dims[0] == 0; }
 
-enum class Needed { kNo, kYes };
-constexpr Needed needed_if(bool needed) { return needed ? Needed::kYes : Needed::kNo; }
+enum class Needed { kNone, kYes };
+constexpr Needed needed_if(bool needed) {
+  return needed ? Needed::kYes : Needed::kNone;
+}
 
 // The data of an array; null if it is absent, but not if it is empty.
 template <class T>
 T* checked(const std::string& name, const xla::Buffer& a, Shape shape, Needed needed) {
   static T none{};
   if (is_absent(a)) {
-    if (needed == Needed::kNo) return nullptr;
+    if (needed == Needed::kNone) return nullptr;
     throw std::invalid_argument(name + ": expected an array, got none");
   }
   const xla::DataType dtype = sizeof(T) == sizeof(float) ? xla::kF32 : xla::kF64;
@@ -181,11 +183,11 @@ class XlaCall {
     return buffer(frame.arguments, i);
   }
   template <class Float>
-  const Float* in(XlaArgument i, Shape shape, Needed needed = Needed::kNo) const {
+  const Float* in(XlaArgument i, Shape shape, Needed needed = Needed::kNone) const {
     return checked<Float>(kXlaArguments[i], argument(i), shape, needed);
   }
   template <class Float>
-  Float* out(Size i, Shape shape, Needed needed = Needed::kNo) const {
+  Float* out(Size i, Shape shape, Needed needed = Needed::kNone) const {
     const xla::Buffer& result = buffer(frame.results, i);
     return checked<Float>("result " + std::to_string(i), result, shape, needed);
   }
