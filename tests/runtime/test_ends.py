@@ -2,6 +2,7 @@
 
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -241,9 +242,11 @@ def test_handlers_of_signals_run_within_a_call(threads: str) -> None:
     assert run_program(HANDLER, FASTRNN_NUM_THREADS=threads) == "True"
 
 
+@pytest.mark.skipif(
+    find_spec("_xxsubinterpreters") is None, reason="this Python has another module"
+)
 def test_subinterpreters_are_refused() -> None:
     """With NumPy in the main interpreter, and without."""
-    pytest.importorskip("_xxsubinterpreters")
     program = """
 import _xxsubinterpreters as subinterpreters
 {first}
