@@ -276,18 +276,15 @@ class Backward {
   template <class Phase>
   void product(const Phase& phase, const Slice& slice, const BackwardRow<T>* rows,
                Size count, bool comes_back, Size s) {
+    if (count == 0) return;
     const Size outputs = outputs_of<Phase>(), depth = depth_of<Phase>();
     const Range units =
         share_of(divide_up(outputs, L), slice.unit_rank, slice.unit_ways);
     const T* w = packed<Phase>();
     const Size K = comes_back ? depth : 0;
-    const BackwardStep<Phase, T> x{phase, rows, w, outputs, H_, depth, K};
-    for_tiles<1, Rows::kEach>(
-        count, units, w, depth * L, K, s % 2 != 0,
-        [&](auto R, auto P, Size row, Size u, Ahead<T> ahead) {
-          backward_tile<Phase, decltype(R)::value, decltype(P)::value, T>(x, row, u,
-                                                                          ahead);
-        });
+    BackwardStep<T> x{rows, w, outputs, H_, depth, K};
+    x.take(phase);
+    backward_tiles(x, count, units, s % 2 != 0);
   }
 
   // The gradients of the initial states: the product of step 0, and no cell before it.

@@ -9,18 +9,30 @@
 #pragma once
 
 #include "cell.h"
-#include "tile.h"
+#include "rows.h"
 
 namespace fastrnn {
 namespace FASTRNN_NS {
 
-template <class Phase, class T>
+// As in forward_step.h, all phases share the tiles.
+template <class T>
 struct BackwardStep {
-  Phase phase;
+  using Cells = void (*)(const BackwardStep& x, Size row, int count, const Vec<T>* dh,
+                         Size apart, Size u);
+
   const BackwardRow<T>* rows;  // [rows]
   const T* w;                  // packed
   Size units, H;               // units: numbers of outputs
   Size depth, K;               // K = depth, or 0 if nothing comes back from a next step
+  // Of the phase: see take.
+  const void* phase = nullptr;
+  Cells cells = nullptr, usual_cells = nullptr;  // usual: all lanes, and no zoneout
+  Size dz_first = 0;  // where an inner phase's operand begins in dz
+  int tape = 0;       // blocks of H numbers in the tape's gates
+  bool inner = false, cell_state = false;
+
+  template <class Phase>
+  void take(const Phase& of);
 };
 
 // The cell's part under zoneout: gradients of states that were carried over pass it by.
@@ -66,63 +78,43 @@ FASTRNN_INLINE void backward_cell(Cell cell, Vec<T> dh, const BackwardRow<T>& ro
   }
 }
 
-// The same for some rows; see forward_cells.
+// The same for some rows.
 template <bool kUsual, class Phase, class T>
-__attribute__((noinline)) void backward_cells(const BackwardStep<Phase, T>& x, Size row,
-                                              int count, const Vec<T>* dh, Size apart,
-                                              Size u) {
+void backward_cells(const BackwardStep<T>& x, Size row, int count, const Vec<T>* dh,
+                    Size apart, Size u) {
+  const Phase& phase = *static_cast<const Phase*>(x.phase);
   constexpr Size L = kLanes<T>;
   const Size j = u * L, lanes = kUsual ? L : at_most(L, x.units - j);
 #pragma GCC unroll 2
   for (int i = 0; i < count; ++i) {
     const BackwardRow<T>& r = x.rows[row + i];
     if constexpr (!Phase::kInner) {
-      backward_cell<kUsual, Phase, T>(x.phase, dh[i * apart], r, j, lanes, x.H);
+      backward_cell<kUsual, Phase, T>(phase, dh[i * apart], r, j, lanes, x.H);
     } else if (!kUsual && r.held && Phase::kCarry == Carry::kCellState) {
-      backward_zoneout<Phase, T>(x.phase, dh[i * apart], r, j, lanes, x.H);
+      backward_zoneout<Phase, T>(phase, dh[i * apart], r, j, lanes, x.H);
     } else {
-      x.phase.template backward<T>(dh[i * apart], r, j, lanes, x.H);
+      phase.template backward<T>(dh[i * apart], r, j, lanes, x.H);
     }
   }
 }
 
-template <class Phase, int R, int P, class T>
-__attribute__((noinline)) void backward_tile(const BackwardStep<Phase, T>& x, Size row,
-                                             Size u, Ahead<T> ahead) {
-  constexpr Size L = kLanes<T>;
-  const BackwardRow<T>* rows = x.rows + row;
-  Vec<T> acc[R][P] = {};
-  const T* dz_next[R];
-#pragma GCC unroll 16
-  for (int r = 0; r < R; ++r) {
-    dz_next[r] = Phase::kInner ? rows[r].dz + Phase::kFirst * x.H : rows[r].dz_next;
-  }
-  // The cell's operands are in far memory: they are fetched while the product runs, a
-  // row at a time, so as not to hold up the weights.
-  const Size panel = x.depth * L;
-  const T* w = x.w + u * panel;
-  for (int r = 0; r < R; ++r) {
-    for (int g = 0; g < Phase::kTape; ++g) prefetch<P>(rows[r].gates, g * x.H + u * L);
-    prefetch<P>(Phase::kCarry == Carry::kCellState ? rows[r].c_prev : rows[r].c, u * L);
-    prefetch<P>(rows[r].dy, u * L);
-    if (rows[r].held) {
-      prefetch<1>(rows[r].zoneout_h, u * L);
-      prefetch<1>(rows[r].zoneout_c, u * L);
-    }
-    const Size k = x.K * r / R, end = x.K * (r + 1) / R;
-    multiply_add<R, P, 1, Rows::kEach, T>(acc, dz_next, 0, w, panel, k, end, ahead);
-  }
-  Vec<T> dh[R][P];
-#pragma GCC unroll 24
-  for (int i = 0; i < R * P; ++i) dh[i / P][i % P] = acc[i / P][i % P];
-  for (int p = 0; p < P; ++p) {
-    if ((u + p + 1) * L <= x.units && !rows[0].held) {
-      backward_cells<true>(x, row, R, &dh[0][p], P, u + p);
-    } else {
-      backward_cells<false>(x, row, R, &dh[0][p], P, u + p);
-    }
-  }
+template <class T>
+template <class Phase>
+void BackwardStep<T>::take(const Phase& of) {
+  phase = &of;
+  cells = backward_cells<false, Phase, T>;
+  usual_cells = backward_cells<true, Phase, T>;
+  dz_first = Phase::kFirst * H;
+  tape = Phase::kTape;
+  inner = Phase::kInner;
+  cell_state = Phase::kCarry == Carry::kCellState;
 }
+
+// The given unit vectors of a phase, for the first `rows` of x.rows. Compiled in
+// step_tiles.cpp.
+template <class T>
+void backward_tiles(const BackwardStep<T>& x, Size rows, Range unit_vectors,
+                    bool backwards);
 
 }  // namespace FASTRNN_NS
 }  // namespace fastrnn

@@ -193,10 +193,10 @@ class Forward {
         const Size panel = depth * Phase::G * L;
         with_panels(w, w_.bfloat16, panel, panel_of(team), units,
                     [&](const T* panels, Size first, Range part) {
-                      const ForwardStep<Phase, T> x{phase,   r,     panels, w_.b_hidden,
-                                                    outputs, depth, z_step, first,
-                                                    zoneout, rate};
-                      forward_step<Phase, T>(x, count, part, backwards);
+                      ForwardStep<T> x{r,      panels, w_.b_hidden, outputs, depth,
+                                       z_step, first,  zoneout,     rate};
+                      x.take(phase);
+                      forward_tiles<Phase::G>(x, count, part, backwards);
                     });
       }
       return !last && slice.unit_ways > 1 && team.barrier();

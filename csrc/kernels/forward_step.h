@@ -5,15 +5,20 @@
 #pragma once
 
 #include "cell.h"
-#include "tile.h"
+#include "rows.h"
 
 namespace fastrnn {
 namespace FASTRNN_NS {
 
-// A phase of a step of a few rows.
-template <class Phase, class T>
+// A phase of a step of a few rows. Its tiles depend on the number of gates alone, so
+// that all phases with as many share them: the rest of a phase is data.
+template <class T>
 struct ForwardStep {
-  Phase phase;
+  // The cell for one vector of units and some rows, whose sums z lie `apart` vectors
+  // from each other.
+  using Cells = void (*)(const ForwardStep& x, Size row, int count, const Vec<T>* z,
+                         Size apart, Size u);
+
   const ForwardRow<T>* rows;  // [rows]
   const T* w;                 // packed, from unit vector `first` on
   const T* b_hidden;          // [unit vectors][lanes]: b_hh of the last gate, if apart
@@ -22,6 +27,14 @@ struct ForwardStep {
   Size first;
   bool zoneout;  // units keep their states: where the rows' bytes say so, or
   T rate;        // without bytes this share of each state
+  // Of the phase: see take.
+  const void* phase = nullptr;
+  Cells cells = nullptr, usual_cells = nullptr;  // usual: all lanes, and no zoneout
+  Size z_first = 0;  // where the phase's gates begin in a unit vector of z
+  bool inner = false, from_zero = false, last_apart = false;
+
+  template <class Phase>
+  void take(const Phase& of);
 };
 
 // Zoneout of a vector of units: the state just computed, or the old one.
@@ -35,13 +48,10 @@ FASTRNN_INLINE void zone_out(Vec<T> old, const std::uint8_t* flags, T rate, T* s
   store_some(state, mixed, lanes);
 }
 
-// The cell for one vector of units and some rows, whose sums z lie `apart` vectors from
-// each other. A function of its own, so that there is one copy per cell, not one per
-// tile. kUsual: all lanes, and no zoneout.
 template <bool kUsual, class Phase, class T>
-__attribute__((noinline)) void forward_cells(const ForwardStep<Phase, T>& x, Size row,
-                                             int count, const Vec<T>* z, Size apart,
-                                             Size u) {
+void forward_cells(const ForwardStep<T>& x, Size row, int count, const Vec<T>* z,
+                   Size apart, Size u) {
+  const Phase& phase = *static_cast<const Phase*>(x.phase);
   constexpr Size L = kLanes<T>;
   constexpr bool kKeepsC = Phase::kCarry == Carry::kCellState && Phase::kForwardC;
   const Size j = u * L, lanes = kUsual ? L : at_most(L, x.units - j);
@@ -51,7 +61,7 @@ __attribute__((noinline)) void forward_cells(const ForwardStep<Phase, T>& x, Siz
     const T* z_input = r.z + u * x.z_step;
     Vec<T> c_prev = {};
     if (!kUsual && kKeepsC && x.zoneout) c_prev = load_some(r.c_prev + j, lanes);
-    x.phase.template forward<T>(z + i * apart, r, z_input, j, lanes, x.units);
+    phase.template forward<T>(z + i * apart, r, z_input, j, lanes, x.units);
     if (kUsual || !x.zoneout) continue;
     if (Phase::kForwardH) {
       const Vec<T> h_prev = load_some(r.h_prev + j, lanes);
@@ -64,65 +74,23 @@ __attribute__((noinline)) void forward_cells(const ForwardStep<Phase, T>& x, Siz
   }
 }
 
-template <class Phase, int R, int P, class T>
-__attribute__((noinline)) void forward_tile(const ForwardStep<Phase, T>& x, Size row,
-                                            Size u, Ahead<T> ahead) {
-  constexpr Size L = kLanes<T>;
-  constexpr int G = Phase::G;
-  const ForwardRow<T>* rows = x.rows + row;
-  Vec<T> acc[R][P * G];
-  const T* h_in[R];
-#pragma GCC unroll 16
-  for (int r = 0; r < R; ++r) {
-    h_in[r] = Phase::kInner ? rows[r].inner : rows[r].h_in;
-#pragma GCC unroll 4
-    for (int p = 0; p < P; ++p) {
-      const T* z = rows[r].z + (u + p) * x.z_step + Phase::kFirst * L;
-#pragma GCC unroll 4
-      for (int g = 0; g < G; ++g) {
-        if constexpr (Phase::kProjection) {
-          acc[r][p * G + g] = Vec<T>{};
-        } else {
-          acc[r][p * G + g] =
-              load(g < Phase::kOnlyInputBias ? z + g * L : x.b_hidden + (u + p) * L);
-        }
-      }
-    }
-  }
-  if (x.zoneout) {
-    for (int r = 0; r < R; ++r) {
-      prefetch<1>(rows[r].zoneout_h, u * L);
-      prefetch<1>(rows[r].zoneout_c, u * L);
-    }
-  }
-  const Size panel = x.depth * G * L;
-  multiply_add<R, P, G, Rows::kEach, T>(acc, h_in, 0, x.w + (u - x.first) * panel,
-                                        panel, 0, x.depth, ahead);
-  Vec<T> z[R][P][G];
-#pragma GCC unroll 24
-  for (int i = 0; i < R * P * G; ++i) (&z[0][0][0])[i] = acc[i / (P * G)][i % (P * G)];
-  for (int p = 0; p < P; ++p) {
-    if ((u + p + 1) * L <= x.units && !x.zoneout) {
-      forward_cells<true>(x, row, R, z[0][p], P * G, u + p);
-    } else {
-      forward_cells<false>(x, row, R, z[0][p], P * G, u + p);
-    }
-  }
+template <class T>
+template <class Phase>
+void ForwardStep<T>::take(const Phase& of) {
+  phase = &of;
+  cells = forward_cells<false, Phase, T>;
+  usual_cells = forward_cells<true, Phase, T>;
+  z_first = Phase::kFirst * kLanes<T>;
+  inner = Phase::kInner;
+  from_zero = Phase::kProjection;
+  last_apart = Phase::kOnlyInputBias < Phase::G;
 }
 
-// The given unit vectors of the phase, for the first `rows` of x.rows.
-template <class Phase, class T>
-void forward_step(const ForwardStep<Phase, T>& x, Size rows, Range unit_vectors,
-                  bool backwards) {
-  constexpr int G = Phase::G;
-  const Range panels{unit_vectors.begin - x.first, unit_vectors.end - x.first};
-  for_tiles<G, Rows::kEach>(
-      rows, panels, x.w, x.depth * G * kLanes<T>, x.depth, backwards,
-      [&](auto R, auto P, Size row, Size u, Ahead<T> ahead) {
-        forward_tile<Phase, decltype(R)::value, decltype(P)::value, T>(
-            x, row, x.first + u, ahead);
-      });
-}
+// The given unit vectors of a phase with G gates, for the first `rows` of x.rows.
+// Compiled in step_tiles.cpp.
+template <int G, class T>
+void forward_tiles(const ForwardStep<T>& x, Size rows, Range unit_vectors,
+                   bool backwards);
 
 }  // namespace FASTRNN_NS
 }  // namespace fastrnn

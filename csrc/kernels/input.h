@@ -7,7 +7,7 @@
 
 #include "bfloat16.h"
 #include "plan.h"
-#include "tile.h"
+#include "rows.h"
 
 namespace fastrnn {
 namespace FASTRNN_NS {
@@ -23,39 +23,9 @@ struct InputProduct {
   Size first;
 };
 
-template <int R, int P, int G, class T>
-__attribute__((noinline)) void input_tile(const InputProduct<T>& x, Size row, Size u,
-                                          Ahead<T> ahead) {
-  constexpr Size L = kLanes<T>;
-  Vec<T> acc[R][P * G];
-#pragma GCC unroll 16
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 16
-    for (int c = 0; c < P * G; ++c) acc[r][c] = load(x.bias + (u * G + c) * L);
-  }
-  const Size panel = x.I * G * L;
-  multiply_add<R, P, G, Rows::kEach, T>(acc, x.x + row, 0, x.w + (u - x.first) * panel,
-                                        panel, 0, x.I, ahead);
-#pragma GCC unroll 16
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 4
-    for (int p = 0; p < P; ++p) {
-      T* z = x.z + (u + p) * x.z_step + (row + r) * G * L;
-#pragma GCC unroll 4
-      for (int g = 0; g < G; ++g) store(z + g * L, acc[r][p * G + g]);
-    }
-  }
-}
-
+// Compiled in step_tiles.cpp.
 template <int G, class T>
-void input_product(const InputProduct<T>& x, Range unit_vectors) {
-  const Range panels{unit_vectors.begin - x.first, unit_vectors.end - x.first};
-  for_tiles<G, Rows::kEach>(x.rows, panels, x.w, x.I * G * kLanes<T>, x.I, false,
-                            [&](auto r, auto p, Size row, Size u, Ahead<T> ahead) {
-                              input_tile<decltype(r)::value, decltype(p)::value, G, T>(
-                                  x, row, x.first + u, ahead);
-                            });
-}
+void input_product(const InputProduct<T>& x, Range unit_vectors);
 
 // z = bias + the tokens' columns of W_ih, which lie side by side once it is packed.
 template <int G, class T, class W>

@@ -108,10 +108,10 @@ void step_rows(const Cell& cell, const StepArgs<T>& a, Team team, Range units) {
     const Range part_of_outputs = share_of(divide_up(outputs, kLanes<T>), rank, size);
     with_panels(packed_phase<Phase>(w), w.bfloat16, depth * Phase::G * kLanes<T>, panel,
                 part_of_outputs, [&](const T* panels, Size first, Range part) {
-                  const ForwardStep<Phase, T> step{phase,   rows,  panels, w.b_hidden,
-                                                   outputs, depth, z_step, first,
-                                                   false,   T(0)};
-                  forward_step<Phase, T>(step, a.N, part, a.backwards);
+                  ForwardStep<T> step{rows,   panels, w.b_hidden, outputs, depth,
+                                      z_step, first,  false,      T(0)};
+                  step.take(phase);
+                  forward_tiles<Phase::G>(step, a.N, part, a.backwards);
                 });
     if (!last && size > 1) team.barrier();
     return false;
