@@ -30,79 +30,27 @@
 namespace fastrnn {
 namespace FASTRNN_NS {
 
+// kCoupled: gates i, g, o. kPeepholes: there may be some; the plain cell has no
+// branches.
+template <bool kCoupled, bool kProjected, bool kPeepholes>
 struct Lstm : OnePhase {
-  static constexpr int G = 4;
-  static constexpr int kGrads = 4;  // dz_i, dz_f, dz_g, dz_o
+  static constexpr int G = kCoupled ? 3 : 4;
+  static constexpr int kGrads = G;  // dz_i, dz_f unless coupled, dz_g, dz_o
   static constexpr int kTape = 4;
   static constexpr bool kTapeC = true;
   static constexpr Carry kCarry = Carry::kCellState;
   static constexpr Size kInputGrads = 0, kHiddenGrads = 0;
   static constexpr int kOnlyInputBias = G;
-
-  template <class T>
-  explicit Lstm(const CellOptions<T>&) {}
-
-  template <class T>
-  static bool serves(const CellOptions<T>& options) {
-    return !options.coupled && !options.peephole && !options.projection;
-  }
-
-  template <class T>
-  FASTRNN_INLINE void forward(const Vec<T>* z, const ForwardRow<T>& row, const T*,
-                              Size j, Size lanes, Size H) const {
-    const Vec<T> i = sigmoid<T>(z[0]);
-    const Vec<T> f = sigmoid<T>(z[1]);
-    const Vec<T> g = tanh<T>(z[2]);
-    const Vec<T> c = fma(f, load_some(row.c_prev + j, lanes), i * g);
-    store_some(row.c + j, c, lanes);
-    const Vec<T> o = sigmoid<T>(z[3]);  // not earlier: tanh(c) is on the critical path
-    store_some(row.h + j, o * tanh<T>(c), lanes);
-    if (row.gates) {
-      store_some(row.gates + 0 * H + j, i, lanes);
-      store_some(row.gates + 1 * H + j, f, lanes);
-      store_some(row.gates + 2 * H + j, g, lanes);
-      store_some(row.gates + 3 * H + j, o, lanes);
-    }
-  }
-
-  template <class T>
-  FASTRNN_INLINE void backward(Vec<T> dh, const BackwardRow<T>& row, Size j, Size lanes,
-                               Size H) const {
-    const Vec<T> one = broadcast(T(1));
-    const Vec<T> i = load_some(row.gates + 0 * H + j, lanes);
-    const Vec<T> f = load_some(row.gates + 1 * H + j, lanes);
-    const Vec<T> g = load_some(row.gates + 2 * H + j, lanes);
-    const Vec<T> o = load_some(row.gates + 3 * H + j, lanes);
-    const Vec<T> c_prev = load_some(row.c_prev + j, lanes);
-    const Vec<T> tanh_c = tanh<T>(fma(f, c_prev, i * g));
-    Vec<T> dc_next = row.cut ? Vec<T>{} : load_some(row.carry + j, lanes);
-    if (row.dc) dc_next += load_some(row.dc + j, lanes);
-    const Vec<T> dc = fma(dh * o, fma(-tanh_c, tanh_c, one), dc_next);
-    store_some(row.dz + 0 * H + j, dc * g * fma(-i, i, i), lanes);
-    store_some(row.dz + 1 * H + j, dc * c_prev * fma(-f, f, f), lanes);
-    store_some(row.dz + 2 * H + j, dc * i * fma(-g, g, one), lanes);
-    store_some(row.dz + 3 * H + j, dh * tanh_c * fma(-o, o, o), lanes);
-    store_some(row.carry + j, dc * f, lanes);
-  }
-};
-
-// With peepholes, if there are any, and coupled gates or not: a kind of its own, so
-// that Lstm has no branches. kCoupled: gates i, g, o.
-template <bool kCoupled, bool kProjected>
-struct LstmVariant : Lstm {
-  static constexpr int G = kCoupled ? 3 : 4;
-  static constexpr int kGrads = G;
-  static constexpr int kOnlyInputBias = G;
   static constexpr int kUnread = kCoupled ? 1 : -1;
   static constexpr int kPlaceOfG = G - 2, kPlaceOfO = G - 1;
 
   template <class T>
-  explicit LstmVariant(const CellOptions<T>& options)
-      : Lstm(options), peephole(options.peephole) {}
+  explicit Lstm(const CellOptions<T>& options) : peephole(options.peephole) {}
 
   template <class T>
   static bool serves(const CellOptions<T>& options) {
-    return kCoupled == options.coupled && kProjected == options.projection;
+    return kCoupled == options.coupled && kProjected == options.projection &&
+           (kPeepholes || !options.peephole);
   }
 
   static constexpr int weight_block(int gate) {
@@ -113,7 +61,7 @@ struct LstmVariant : Lstm {
   template <class T>
   FASTRNN_INLINE Vec<T> peep(Vec<T> z, int gate, Vec<T> c, Size j, Size lanes,
                              Size H) const {
-    if (!peephole) return z;
+    if (!kPeepholes || !peephole) return z;
     return fma(load_some(static_cast<const T*>(peephole) + gate * H + j, lanes), c, z);
   }
 
@@ -127,6 +75,7 @@ struct LstmVariant : Lstm {
     const Vec<T> g = tanh<T>(z[kPlaceOfG]);
     const Vec<T> c = fma(f, c_prev, i * g);
     store_some(row.c + j, c, lanes);
+    // Not earlier: tanh(c) is on the critical path.
     const Vec<T> o = sigmoid<T>(peep<T>(z[kPlaceOfO], 2, c, j, lanes, H));
     store_some((kProjected ? row.inner : row.h) + j, o * tanh<T>(c), lanes);
     if (row.gates) {
@@ -174,8 +123,8 @@ struct LstmVariant : Lstm {
 // The phases of a cell with a projection: its own, whose product leads to dh backward,
 // and the projection, whose product leads to dm.
 template <bool kCoupled>
-struct GatesPhase : LstmVariant<kCoupled, true> {
-  using Cell = LstmVariant<kCoupled, true>;
+struct GatesPhase : Lstm<kCoupled, true, true> {
+  using Cell = Lstm<kCoupled, true, true>;
   static constexpr bool kForwardH = false, kBackwardC = false;
 
   explicit GatesPhase(const Cell& cell) : Cell(cell) {}
@@ -188,8 +137,8 @@ struct GatesPhase : LstmVariant<kCoupled, true> {
 };
 
 template <bool kCoupled>
-struct ProjectionPhase : LstmVariant<kCoupled, true> {
-  using Cell = LstmVariant<kCoupled, true>;
+struct ProjectionPhase : Lstm<kCoupled, true, true> {
+  using Cell = Lstm<kCoupled, true, true>;
   static constexpr int G = 1;
   static constexpr int kOnlyInputBias = G;
   static constexpr int kFirst = Cell::G;
@@ -206,14 +155,15 @@ struct ProjectionPhase : LstmVariant<kCoupled, true> {
 };
 
 template <bool kCoupled>
-struct PhasesOf<LstmVariant<kCoupled, true>> {
+struct PhasesOf<Lstm<kCoupled, true, true>> {
   using Type = Phases<GatesPhase<kCoupled>, ProjectionPhase<kCoupled>>;
 };
 
 template <class T>
 constexpr CellKernels<T> lstm_kernels() {
-  return cell_kernels<T, Lstm, LstmVariant<false, true>, LstmVariant<true, true>,
-                      LstmVariant<true, false>, LstmVariant<false, false>>();
+  return cell_kernels<T, Lstm<false, false, false>, Lstm<false, true, true>,
+                      Lstm<true, true, true>, Lstm<true, false, true>,
+                      Lstm<false, false, true>>();
 }
 constexpr CellKernels<float> lstm_f32 = lstm_kernels<float>();
 constexpr CellKernels<double> lstm_f64 = lstm_kernels<double>();
